@@ -1,0 +1,315 @@
+/*
+ * node-rtd: the C interface. It is the low-level API: the Node addon, the tap into llama.cpp and programs in C use this and nothing beneath it.
+ *
+ * Reference Trustable Decoding (arXiv 2409.20181): keys are last hidden states, values are the tokens that followed them. A search finds the
+ * exact k nearest keys of a query; the softmax of their distances is the reference distribution r; fusing merges it with a row of logits:
+ *
+ *     d_i = distance(q, x_i)    w_i = softmax(-d_i / T)    r_v = sum of w_i over hits with token v    p'_v = (1 - a) p_v + a r_v
+ *
+ * Results.  Hits are ordered by (order-preserving bits of the distance before its square root, id). Ids, distance bits and the bits of fused
+ * logits are the same on every back end, for every number of threads and every split of the keys into parts.
+ *
+ * Conventions.  Every function returns a status; RTD_OK is 0. After any other status rtd_last_error() of the same thread says what was
+ * given, what was expected and what to do. A call that fails changes nothing. Sizes are counts of elements, strides included, never bytes.
+ * Option structs begin with struct_size = sizeof(the struct): fields a caller does not know are taken as zero, and zero is always the default.
+ * The library keeps no pointer of the caller's after a call returns. Strings are UTF-8 and end in NUL.
+ *
+ * Threads.  Any number of threads may search one index at once; adding, removing and sealing may go on meanwhile, one at a time (others
+ * wait). A search sees the entries that were there when it began. Handles are counted: retain and release may be called from any thread.
+ */
+#ifndef RTD_H
+#define RTD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(RTD_STATIC)
+#define RTD_API
+#elif defined(_WIN32)
+#ifdef RTD_BUILD
+#define RTD_API __declspec(dllexport)
+#else
+#define RTD_API __declspec(dllimport)
+#endif
+#else
+#define RTD_API __attribute__((visibility("default")))
+#endif
+
+/* Raised when a compiled caller would break. rtd_abi_version() is that of the library at run time. */
+#define RTD_ABI_VERSION 1
+RTD_API uint32_t rtd_abi_version(void);
+
+/* ---- limits -------------------------------------------------------------------------------------------------------------------- */
+
+#define RTD_MAX_DIM 65536u        /* dimensions of a key */
+#define RTD_MAX_K 2048u           /* hits a row */
+#define RTD_MAX_NAMESPACES 64u    /* namespaces a row may accept */
+#define RTD_NO_ID 0xFFFFFFFFu     /* id of a padded hit; ids are smaller, so an index holds at most 2^32 - 1 entries */
+#define RTD_NO_TOKEN (-1)         /* token of a padded hit */
+
+/* ---- statuses ------------------------------------------------------------------------------------------------------------------ */
+
+typedef enum rtd_status {
+    RTD_OK = 0,
+    RTD_INVALID_ARGUMENT = 1, /* a shape, size, option or pointer that the function's description does not allow */
+    RTD_NOT_FINITE = 2,       /* a key or query holds NaN or infinity, or a key overflows the index's dtype */
+    RTD_UNKNOWN_ID = 3,       /* an id that was never given, or whose entry is already removed */
+    RTD_TOKEN_RANGE = 4,      /* the index holds a token that is not below the vocabulary of the logits, or a token is negative */
+    RTD_NO_TEMPERATURE = 5,   /* a row wants the index's default temperature and there is none: seal the index, or give one */
+    RTD_UNSUPPORTED = 6,      /* this machine, back end, platform or build cannot do it */
+    RTD_CANCELLED = 7,        /* should_stop returned non-zero */
+    RTD_OUT_OF_MEMORY = 8,    /* the message names the bytes */
+    RTD_READ_ONLY = 9,        /* the store was opened for reading */
+    RTD_LOCKED = 10,          /* another writer has the store open */
+    RTD_NOT_FOUND = 11,       /* no such file or store */
+    RTD_EXISTS = 12,          /* a store is already there */
+    RTD_PERMISSION = 13,      /* the system does not allow it */
+    RTD_NO_SPACE = 14,        /* the disk or quota is full */
+    RTD_IO = 15,              /* any other failure of the file system */
+    RTD_BAD_FORMAT = 16,      /* a file is not what it should be: header, offsets, shapes, version */
+    RTD_TRUNCATED = 17,       /* a file is shorter than it says */
+    RTD_CHECKSUM = 18,        /* a file's content is not what was written */
+    RTD_CLOSED = 19,          /* the store is closed */
+    RTD_INTERNAL = 20         /* a bug in this library: please report the message */
+} rtd_status;
+
+/* "ok", "invalid-argument", "not-finite", ...; never NULL, also for an unknown number. */
+RTD_API const char* rtd_status_name(rtd_status status);
+
+/* What went wrong in this thread's last call that did not return RTD_OK. Valid until this thread's next call; "" if there was none. */
+RTD_API const char* rtd_last_error(void);
+
+/* ---- data in and out ----------------------------------------------------------------------------------------------------------- */
+
+typedef enum rtd_dtype { RTD_F32 = 0, RTD_F16 = 1, RTD_BF16 = 2 } rtd_dtype;
+
+typedef enum rtd_metric {
+    RTD_L2 = 0,   /* Euclidean distance */
+    RTD_L2SQ = 1, /* its square */
+    RTD_DOT = 2   /* the negative dot product */
+} rtd_metric;
+
+/* rows x columns numbers; row r begins row_stride * r elements after data. row_stride 0 means columns. 2-byte types need 2-byte alignment. */
+typedef struct rtd_matrix {
+    const void* data;
+    size_t rows;
+    size_t columns;
+    size_t row_stride;
+    rtd_dtype dtype;
+} rtd_matrix;
+
+/* The same, written to. Rows must not overlap: row_stride is 0 or at least columns. */
+typedef struct rtd_mutable_matrix {
+    void* data;
+    size_t rows;
+    size_t columns;
+    size_t row_stride;
+    rtd_dtype dtype;
+} rtd_mutable_matrix;
+
+/* Room for hits, row by row: capacity entries for each of the B * heads rows (row b * heads + h). Any pointer may be NULL (not wanted).
+ * Rows come nearest first; those with fewer than capacity hits are padded with RTD_NO_ID, RTD_NO_TOKEN and +infinity. */
+typedef struct rtd_hits {
+    uint32_t* ids;     /* [B * heads, capacity] */
+    float* distances;  /* [B * heads, capacity], the metric's distances */
+    int32_t* tokens;   /* [B * heads, capacity] */
+    uint32_t* counts;  /* [B * heads] hits before the padding */
+    uint32_t capacity; /* at least the largest k of the call */
+} rtd_hits;
+
+/* What a row (a query and its logits) wants. One struct serves all rows, or one each. */
+typedef struct rtd_row_options {
+    uint32_t struct_size;
+    uint32_t k;                  /* 1..RTD_MAX_K hits, for each head */
+    float reference_weight;      /* a, 0..1. 0 leaves the logits alone; 1 leaves nothing of the model */
+    float temperature;           /* T > 0; 0 takes the index's default */
+    float max_distance;          /* hits beyond it are not returned and do not vote; only read with RTD_ROW_MAX_DISTANCE */
+    uint32_t flags;              /* RTD_ROW_... */
+    const uint32_t* namespaces;  /* [namespace_count] accepted; NULL accepts all */
+    uint32_t namespace_count;    /* 0..RTD_MAX_NAMESPACES */
+} rtd_row_options;
+
+#define RTD_ROW_MAX_DISTANCE 1u /* max_distance counts */
+#define RTD_ROW_UNMASK 2u       /* a retrieved token whose logit is -infinity may come back although a < 1 */
+#define RTD_ROW_SKIP 4u         /* neither search nor fuse this row: 0 hits, logits as they were; every other field is ignored */
+
+/* What became of a row of logits. */
+typedef enum rtd_row_status {
+    RTD_ROW_MERGED = 0,
+    RTD_ROW_UNCHANGED = 1,  /* weight 0, no (finite) hit, or skipped */
+    RTD_ROW_UNMERGEABLE = 2 /* NaN, +infinity or nothing but -infinity among the logits: left as it was, whatever a is */
+} rtd_row_status;
+
+typedef struct rtd_call_options {
+    uint32_t struct_size;
+    uint32_t threads;                   /* 0: as the index was created */
+    int (*should_stop)(void* context);  /* asked between tiles, from any thread of the call; NULL: never */
+    void* context;
+} rtd_call_options;
+
+/* ---- back ends ----------------------------------------------------------------------------------------------------------------- */
+
+typedef struct rtd_backend_info {
+    const char* name;      /* "serial", "avx2", "avx512", "neon", "cuda" */
+    int usable;            /* 1 if an index can be created with it here */
+    int is_default;        /* 1 for the one that "auto" takes */
+    const char* reason;    /* why it is not usable, or what it runs on; never NULL */
+} rtd_backend_info;
+
+/* All back ends this build knows, usable or not, fastest first. *list stays valid for the life of the process. */
+RTD_API rtd_status rtd_backends(const rtd_backend_info** list, size_t* count);
+
+/* ---- an index in memory -------------------------------------------------------------------------------------------------------- */
+
+typedef struct rtd_index rtd_index;
+
+typedef struct rtd_index_options {
+    uint32_t struct_size;
+    uint32_t dim;        /* 1..RTD_MAX_DIM, a multiple of heads */
+    rtd_metric metric;
+    rtd_dtype dtype;     /* how keys are kept; given keys are rounded to it once, to nearest even */
+    uint32_t heads;      /* H slices of dim / H that search and vote on their own; 0 means 1 */
+    const char* backend; /* NULL or "auto": the environment's RTD_BACKEND, else the fastest. A name that cannot be used here: RTD_UNSUPPORTED */
+    uint32_t threads;    /* 0: the environment's RTD_THREADS, else as many as the processors this process may use */
+} rtd_index_options;
+
+typedef struct rtd_index_info {
+    uint32_t struct_size;
+    uint32_t dim;
+    rtd_metric metric;
+    rtd_dtype dtype;
+    uint32_t heads;
+    uint32_t threads;
+    const char* backend;        /* the name of the back end that serves; lives as long as the process */
+    uint64_t entries;           /* ids given so far, removed ones included: the next id */
+    uint64_t live;              /* entries less the removed */
+    uint64_t sealed;            /* ids below this are sealed */
+    uint64_t bytes;             /* memory and mapped files that hold keys and their values */
+    int32_t max_token;          /* the largest token ever added, -1 if none */
+    float temperature;          /* the default computed when last sealed, 0 if never */
+} rtd_index_info;
+
+/* The index starts with one reference, the caller's; the last release frees it. */
+RTD_API rtd_status rtd_index_create(const rtd_index_options* options, rtd_index** index);
+RTD_API void rtd_index_retain(rtd_index* index);
+RTD_API void rtd_index_release(rtd_index* index); /* NULL is allowed */
+RTD_API rtd_status rtd_index_get_info(const rtd_index* index, rtd_index_info* info);
+
+/* Adds keys [n, dim] (f32, f16 or bf16) with tokens [n] >= 0 and namespaces [n] (NULL: all 0). All or none are added; entry i gets the id
+ * *first_id + i (first_id may be NULL). Errors: RTD_NOT_FINITE, RTD_TOKEN_RANGE, RTD_INVALID_ARGUMENT, RTD_OUT_OF_MEMORY, RTD_READ_ONLY
+ * (the index of a store: append to the store). */
+RTD_API rtd_status rtd_index_add(rtd_index* index, const rtd_matrix* keys, const int32_t* tokens, const uint32_t* namespaces,
+                                 uint32_t* first_id);
+
+/* Removes entries: they are never found again and their ids never reused. All or none: RTD_UNKNOWN_ID names the first bad one (also one
+ * given twice). */
+RTD_API rtd_status rtd_index_remove(rtd_index* index, const uint32_t* ids, size_t count);
+
+/* Builds what makes searching fast over the entries added since the last time, and computes the default temperature
+ * T = 0.4 x median over sampled keys of (d_min(64, N-1) - d_1), the key itself left out (metric's distances; all heads together); where
+ * that is 0 the median of the positive differences, else 1. Results of searches do not change by it. */
+RTD_API rtd_status rtd_index_seal(rtd_index* index, const rtd_call_options* call);
+
+/* Tokens, namespaces and liveness of entries by id; any output may be NULL. A removed entry is reported with live 0. */
+RTD_API rtd_status rtd_index_entries(const rtd_index* index, const uint32_t* ids, size_t count, int32_t* tokens, uint32_t* namespaces,
+                                     uint8_t* live);
+
+/* Copies the keys [count, dim] of entries by id as float32 (exact: every dtype fits). */
+RTD_API rtd_status rtd_index_keys(const rtd_index* index, const uint32_t* ids, size_t count, float* keys);
+
+/* ---- search and fusion --------------------------------------------------------------------------------------------------------- */
+
+/* Finds the k nearest live entries of each of the B queries [B, dim] (f32 or f16). rows has row_count options: 1 for all, or B.
+ * Any B, also 0. Cost: reads live keys once per 64 queries. */
+RTD_API rtd_status rtd_search(const rtd_index* index, const rtd_matrix* queries, const rtd_row_options* rows, size_t row_count,
+                              const rtd_call_options* call, const rtd_hits* hits);
+
+/* Searches and rewrites logits [B, V] (f32 or f16) in place. hits may be NULL, or any of its pointers; statuses [B] may be NULL.
+ * RTD_TOKEN_RANGE if the index's largest token is not below V. Rows of weight 0 are searched only if hits are asked for. */
+RTD_API rtd_status rtd_search_and_fuse(const rtd_index* index, const rtd_matrix* queries, const rtd_mutable_matrix* logits,
+                                       const rtd_row_options* rows, size_t row_count, const rtd_call_options* call, const rtd_hits* hits,
+                                       rtd_row_status* statuses);
+
+/* Rewrites logits [B, V] with hits that came from elsewhere: distances, tokens and counts are read ([B * heads, capacity]), ids are not.
+ * Hits count in the order given, the first counts[i] of row i; distances must be ascending for the vote to be well scaled (the first is
+ * subtracted), else the result is still finite. k, max_distance and namespaces of rows are ignored; temperature must be given.
+ * Errors: RTD_NOT_FINITE (a NaN distance), RTD_TOKEN_RANGE. */
+RTD_API rtd_status rtd_fuse(const rtd_hits* hits, uint32_t heads, const rtd_mutable_matrix* logits, const rtd_row_options* rows,
+                            size_t row_count, rtd_row_status* statuses);
+
+/* ---- a store on disk ----------------------------------------------------------------------------------------------------------- */
+
+/* A directory: manifest.json, immutable safetensors segments and, once entries were removed, a file of their ids. See store/format.md. */
+typedef struct rtd_store rtd_store;
+
+typedef struct rtd_store_options {
+    uint32_t struct_size;
+    uint32_t dim;           /* as in rtd_index_options, with metric, dtype and heads */
+    rtd_metric metric;
+    rtd_dtype dtype;
+    uint32_t heads;
+    const char* model;      /* JSON object kept in the manifest as "model": what made the keys; NULL: {} */
+    const char* metadata;   /* JSON object kept as "metadata": recipe, defaults, whatever the application needs; NULL: {} */
+    const char* backend;    /* of the index, as in rtd_index_options */
+    uint32_t threads;
+} rtd_store_options;
+
+typedef struct rtd_store_open_options {
+    uint32_t struct_size;
+    int writable;           /* 1: take the store's lock and allow append, remove, seal */
+    int skip_checksums;     /* 1: do not read the segments through on opening (they stay mapped; rtd_store_verify checks them later) */
+    const char* backend;
+    uint32_t threads;
+} rtd_store_open_options;
+
+/* Makes an empty store at a path that does not exist yet or is an empty directory, and leaves it open for writing. RTD_EXISTS otherwise. */
+RTD_API rtd_status rtd_store_create(const char* path, const rtd_store_options* options, rtd_store** store);
+
+/* Opens a store; options NULL: for reading, checksums verified. Errors: RTD_NOT_FOUND, RTD_LOCKED, RTD_PERMISSION, RTD_BAD_FORMAT,
+ * RTD_TRUNCATED, RTD_CHECKSUM, RTD_IO; each names the file. */
+RTD_API rtd_status rtd_store_open(const char* path, const rtd_store_open_options* options, rtd_store** store);
+
+/* Drops what was appended and not sealed, gives up the lock; the index lives on for whoever retains it. Any later call but release:
+ * RTD_CLOSED. */
+RTD_API rtd_status rtd_store_close(rtd_store* store);
+RTD_API void rtd_store_retain(rtd_store* store);
+RTD_API void rtd_store_release(rtd_store* store); /* the last one closes; NULL is allowed */
+
+/* The index over the store's entries; appended entries are found at once, sealed or not. Borrowed: retain it to keep it beyond the store. */
+RTD_API rtd_status rtd_store_index(rtd_store* store, rtd_index** index);
+
+/* Appends entries: as rtd_index_add, and for each the example it came from and its position there ([n] each, NULL: all 0). Durable after
+ * rtd_store_seal. */
+RTD_API rtd_status rtd_store_append(rtd_store* store, const rtd_matrix* keys, const int32_t* tokens, const uint32_t* namespaces,
+                                    const uint32_t* examples, const uint32_t* positions, size_t count, uint32_t* first_id);
+
+/* Writes pending entries as a new segment and pending removals, then the manifest: after a crash at any moment the store is as it was before
+ * or after. Also builds what rtd_index_seal builds. Nothing pending: only that. */
+RTD_API rtd_status rtd_store_seal(rtd_store* store, const rtd_call_options* call);
+
+/* As rtd_index_remove; durable when it returns for sealed entries. */
+RTD_API rtd_status rtd_store_remove(rtd_store* store, const uint32_t* ids, size_t count);
+
+/* Reads every file through and compares lengths, headers and checksums. report is called once per file with RTD_OK or what is wrong (message
+ * as rtd_last_error); the first failure is returned. */
+RTD_API rtd_status rtd_store_verify(rtd_store* store, void (*report)(void* context, const char* file, rtd_status status, const char* message),
+                                    void* context, const rtd_call_options* call);
+
+/* The manifest as JSON text as it is on disk. *json lives until this store's next call from the same thread. */
+RTD_API rtd_status rtd_store_manifest(rtd_store* store, const char** json);
+
+/* Replaces "metadata" (a JSON object); durable when it returns. */
+RTD_API rtd_status rtd_store_set_metadata(rtd_store* store, const char* json);
+
+/* Where entries came from: examples and positions [count] by id; either may be NULL. */
+RTD_API rtd_status rtd_store_origins(rtd_store* store, const uint32_t* ids, size_t count, uint32_t* examples, uint32_t* positions);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
