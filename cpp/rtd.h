@@ -241,6 +241,10 @@ RTD_API rtd_status rtd_search_and_fuse(const rtd_index* index, const rtd_matrix*
 RTD_API rtd_status rtd_fuse(const rtd_hits* hits, uint32_t heads, const rtd_mutable_matrix* logits, const rtd_row_options* rows,
                             size_t row_count, rtd_row_status* statuses);
 
+/* log p of some tokens of every row of logits [B, V] (f32 or f16): out [B, tokens_per_row] = logit - LSE(row) in double, from the canonical
+ * log-sum-exp. tokens [B, tokens_per_row], each below V. A row that could not be merged (RTD_ROW_UNMERGEABLE) gives NaN. */
+RTD_API rtd_status rtd_log_probabilities(const rtd_matrix* logits, const int32_t* tokens, size_t tokens_per_row, double* out);
+
 /* ---- a store on disk ----------------------------------------------------------------------------------------------------------- */
 
 /* A directory: manifest.json, immutable safetensors segments and, once entries were removed, a file of their ids. See store/format.md. */
