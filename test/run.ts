@@ -1,0 +1,129 @@
+// npm test: every test this machine can run, each suite counted, and by name what could not run for want of a tool.
+//
+//     node dist/test/run.js [--require-all] [SUITE ...]     suites: native asan tsan aarch64 addon addon-asan
+//
+// --require-all (CI) makes a missing tool a failure. Output ends in a line `N passed, N failed`.
+import { spawn, spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+interface Count {
+    passed: number;
+    failed: number;
+}
+
+interface Suite {
+    name: string;
+    what: string;
+    needs: { tool: string; args?: string[]; install: string }[];
+    run(): Promise<Count>;
+}
+
+/** Runs a command with its output shown, and returns what it wrote to stdout. */
+function show(command: string, args: string[], env: NodeJS.ProcessEnv = {}): Promise<{ status: number; stdout: string }> {
+    return new Promise((resolve, reject) => {
+        const child = spawn(command, args, { cwd: root, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "inherit"] });
+        let stdout = "";
+        child.stdout.on("data", (chunk: Buffer) => {
+            stdout += chunk.toString();
+            process.stdout.write(chunk);
+        });
+        child.on("error", reject);
+        child.on("close", (code) => resolve({ status: code ?? 1, stdout }));
+    });
+}
+
+/** Configures, builds and runs the C and C++ tests of one CMake preset. A program that dies before its closing line counts as one failure. */
+async function native(preset: string): Promise<Count> {
+    const jobs = String(availableParallelism());
+    for (const args of [
+        ["--preset", preset],
+        ["--build", "--preset", preset, "--parallel", jobs],
+    ]) {
+        const { status } = await show("cmake", args);
+        if (status !== 0) return { passed: 0, failed: 1 };
+    }
+    const { status, stdout } = await show("ctest", ["--preset", preset]);
+    const count = { passed: 0, failed: 0 };
+    for (const [, passed, failed] of stdout.matchAll(/^\d+: (\d+) passed, (\d+) failed$/gm)) {
+        count.passed += Number(passed);
+        count.failed += Number(failed);
+    }
+    if (status !== 0 && count.failed === 0) count.failed = 1;
+    return count;
+}
+
+async function vitest(name: string, env: NodeJS.ProcessEnv = {}): Promise<Count> {
+    const report = `build/${name}.json`;
+    mkdirSync(`${root}build`, { recursive: true });
+    rmSync(`${root}${report}`, { force: true });
+    const args = ["node_modules/vitest/vitest.mjs", "run", "--config", "test/vitest.config.ts"];
+    args.push("--reporter=default", "--reporter=json", `--outputFile.json=${report}`);
+    const { status } = await show(process.execPath, args, env);
+    try {
+        const result = JSON.parse(readFileSync(`${root}${report}`, "utf8")) as { numPassedTests: number; numFailedTests: number };
+        return { passed: result.numPassedTests, failed: Math.max(result.numFailedTests, status === 0 ? 0 : 1) };
+    } catch {
+        return { passed: 0, failed: 1 };
+    }
+}
+
+const cmake = { tool: "cmake", install: "cmake 3.24 or newer" };
+const suites: Suite[] = [
+    { name: "native", what: "C and C++ tests", needs: [cmake], run: () => native("native") },
+    {
+        name: "asan",
+        what: "the same under AddressSanitizer and UndefinedBehaviorSanitizer",
+        needs: [cmake],
+        run: () => native("asan"),
+    },
+    { name: "tsan", what: "the same under ThreadSanitizer", needs: [cmake], run: () => native("tsan") },
+    {
+        name: "aarch64",
+        what: "the same for NEON, cross-compiled and run by qemu",
+        needs: [
+            cmake,
+            { tool: "aarch64-linux-gnu-g++", install: "g++-aarch64-linux-gnu" },
+            { tool: "qemu-aarch64", install: "qemu-user" },
+        ],
+        run: () => native("aarch64"),
+    },
+    { name: "addon", what: "the package in TypeScript", needs: [], run: () => vitest("addon") },
+];
+
+const { values, positionals } = parseArgs({
+    options: { "require-all": { type: "boolean", default: false } },
+    allowPositionals: true,
+});
+const unknown = positionals.filter((name) => !suites.some((suite) => suite.name === name));
+if (unknown.length > 0) {
+    console.error(`unknown suite ${unknown.join(", ")}; suites are ${suites.map((suite) => suite.name).join(", ")}`);
+    process.exit(2);
+}
+
+const total: Count = { passed: 0, failed: 0 };
+const lines: string[] = [];
+for (const suite of suites) {
+    if (positionals.length > 0 && !positionals.includes(suite.name)) continue;
+    const missing = suite.needs.filter(({ tool, args }) => spawnSync(tool, args ?? ["--version"]).status !== 0);
+    if (missing.length > 0) {
+        const names = missing.map(({ tool, install }) => `${tool} (install ${install})`).join(", ");
+        lines.push(`${suite.name.padEnd(10)} not run, missing ${names}: ${suite.what}`);
+        if (values["require-all"]) total.failed += 1;
+        continue;
+    }
+    const started = Date.now();
+    const count = await suite.run();
+    const seconds = ((Date.now() - started) / 1000).toFixed(0);
+    total.passed += count.passed;
+    total.failed += count.failed;
+    lines.push(`${suite.name.padEnd(10)} ${count.passed} passed, ${count.failed} failed in ${seconds} s: ${suite.what}`);
+}
+
+console.log(`\n${lines.join("\n")}`);
+console.log(`${total.passed} passed, ${total.failed} failed`);
+process.exit(total.failed === 0 ? 0 : 1);
