@@ -1,0 +1,1 @@
+target_sources(rtd_objects PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/core/status.cpp)

@@ -1,0 +1,103 @@
+// An index: entries, the back end and the threads that search them. The C interface, the store and the tests work with this class.
+//
+// Any number of threads may search at once. Writers (add, remove, seal, ...) wait for each other; each publishes a new snapshot at its end,
+// so a call that throws changes nothing and a search sees whole writes only.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "core/dtype.h"
+#include "cpu/backend.h"
+#include "index/entries.h"
+#include "rtd.h"
+
+namespace rtd {
+
+struct IndexConfig {
+    uint32_t dim = 0;  // 1..RTD_MAX_DIM, a multiple of heads
+    Metric metric = Metric::l2;
+    Dtype dtype = Dtype::f32;
+    uint32_t heads = 1;
+    const char* backend = nullptr;  // null or "auto": RTD_BACKEND, else the fastest
+    uint32_t threads = 0;           // 0: RTD_THREADS, else the processors of this process
+
+    size_t rowBytes() const { return size_t{dim} * bytesOf(dtype); }
+};
+
+// How a call runs; zero is the default.
+struct Call {
+    uint32_t threads = 0;                          // 0: as the index
+    int (*shouldStop)(void* context) = nullptr;    // asked between tiles, from any thread of the call
+    void* context = nullptr;
+
+    bool stopped() const { return shouldStop && shouldStop(context) != 0; }
+    void throwIfStopped() const;                   // RTD_CANCELLED
+};
+
+// Who may write: the index's own users, or the store it belongs to.
+enum class Ownership { self, store };
+
+class WorkerPool;
+
+class Index {
+  public:
+    // Checks the config: RTD_INVALID_ARGUMENT, RTD_UNSUPPORTED (back end).
+    static std::shared_ptr<Index> create(const IndexConfig& config, Ownership ownership = Ownership::self);
+    ~Index();
+
+    const IndexConfig& config() const { return config_; }            // with backend and threads as resolved
+    const cpu::Backend& backend() const { return *backend_; }
+    bool ownedByStore() const { return ownership_ == Ownership::store; }  // rtd_index_add, _remove and _seal are then RTD_READ_ONLY
+    Snapshot snapshot() const;
+    uint64_t bytes() const;  // of all parts, with room not filled yet
+
+    // ---- writers: they do not ask who owns the index ----
+
+    // Copies keys (any dtype, rounded once to the index's) with tokens [rows] and namespaces [rows] (null: 0). Returns the first id.
+    // RTD_NOT_FINITE, RTD_TOKEN_RANGE, RTD_INVALID_ARGUMENT, RTD_OUT_OF_MEMORY.
+    uint32_t add(const rtd_matrix& keys, const int32_t* tokens, const uint32_t* namespaces);
+
+    // Takes over a filled read-only part as it is; its keys are not looked at (a NaN counts as the farthest distance), its tokens are:
+    // RTD_TOKEN_RANGE. Later adds begin a new part. Returns the first id.
+    uint32_t addPart(Part part);
+
+    // Exchanges the memory of the entries [part.first, entries) for a part with the same content (a segment just written). part.first must
+    // be where a part begins.
+    void replaceTail(Part part);
+
+    // Removes entries; RTD_UNKNOWN_ID names the first that was never given, is removed already or comes twice.
+    void remove(const uint32_t* ids, size_t count);
+    void checkRemovable(const uint32_t* ids, size_t count) const;  // throws what remove would
+
+    // Computes the default temperature over the entries as they are now (see rtd_index_seal) without keeping it.
+    float computeTemperature(const Call& call) const;
+    // Says that the ids below `end` are sealed, and sets the default temperature.
+    void markSealed(uint32_t end, float temperature);
+    // Both. The temperature stays as it was where nothing was added or removed since.
+    void seal(const Call& call);
+
+    // ---- readers ----
+
+    // Any output may be null. RTD_UNKNOWN_ID for an id never given; removed ones are reported with live 0.
+    void entriesOf(const uint32_t* ids, size_t count, int32_t* tokens, uint32_t* namespaces, uint8_t* live) const;
+    void keysOf(const uint32_t* ids, size_t count, float* keys) const;  // [count, dim], exact
+
+    WorkerPool& workers() const { return *workers_; }
+
+  private:
+    Index(const IndexConfig& config, Ownership ownership);
+
+    void publish(Snapshot next);
+
+    IndexConfig config_;
+    Ownership ownership_;
+    const cpu::Backend* backend_;
+    std::unique_ptr<WorkerPool> workers_;
+    std::mutex writing_;          // held by the one writer
+    mutable std::mutex reading_;  // held while current_ is copied or exchanged, for some nanoseconds
+    Snapshot current_;
+};
+
+}  // namespace rtd
