@@ -1,0 +1,216 @@
+#include "llama/decode_run.h"
+
+#include <cstring>
+#include <new>
+
+#include "llama/merge.h"
+
+namespace rtd::llama {
+
+namespace {
+
+thread_local DecodeRun* tRun = nullptr;
+
+// The run of this thread, also if the real llama_decode throws (node-llama-cpp catches that outside).
+struct Entered {
+    explicit Entered(DecodeRun* run) { tRun = run; }
+    ~Entered() { tRun = nullptr; }
+};
+
+bool isOutput(const LlamaBatch& batch, int32_t i) { return batch.outputs == nullptr ? i == batch.tokenCount - 1 : batch.outputs[i] != 0; }
+
+RowName nameInBatch(const LlamaBatch& batch, int32_t i) { return {batch.sequences[i][0], batch.positions[i]}; }
+
+}  // namespace
+
+DecodeRun* DecodeRun::current() { return tRun; }
+
+DecodeRun::DecodeRun(const Functions& functions, LlamaContext* context, const LlamaBatch& batch, const Attached& attached)
+    : functions_(functions), context_(context), batch_(batch), attached_(attached) {}
+
+DecodeRun::~DecodeRun() {
+    if (!savedOutputs_.empty()) std::memcpy(batch_.outputs, savedOutputs_.data(), savedOutputs_.size());
+}
+
+// Keeps the first failure; later hooks of this run then only pass through.
+template <typename Body> void DecodeRun::guarded(Body&& body) noexcept {
+    if (failed()) return;
+    try {
+        body();
+    } catch (const Error& error) {
+        failure_ = error;
+    } catch (const std::bad_alloc&) {
+        failure_.emplace(RTD_OUT_OF_MEMORY, "");
+    } catch (const std::exception& error) {
+        failure_.emplace(RTD_INTERNAL, error.what());
+    }
+}
+
+int32_t DecodeRun::decode() {
+    if (attached_.attachment) ++attached_.attachment->counters.decodes;
+    guarded([&] { begin(); });
+    int32_t result = kDecodeFailed;
+    if (!failed()) {
+        const Entered entered(merging_ || attached_.recording ? this : nullptr);
+        result = functions_.decode(context_, batch_);
+        if (failed()) forgetBatch();
+    }
+    if (!failed()) return result;
+    if (attached_.attachment) ++attached_.attachment->counters.failures;
+    (attached_.recording ? attached_.recording->failure : attached_.attachment->failure).put(*failure_);
+    return kDecodeFailed;
+}
+
+void DecodeRun::begin() {
+    const bool named = batch_.positions != nullptr && batch_.sequences != nullptr;
+    if (attached_.attachment && named) {
+        options_ = attached_.attachment->options();
+        for (int32_t i = 0; i < batch_.tokenCount; ++i)
+            if (isOutput(batch_, i)) batchOptions_.push_back(&options_->of(nameInBatch(batch_, i).sequence));
+        const bool listening = attached_.attachment->steps.listening();
+        for (const RowOptions* options : batchOptions_) {
+            merging_ = merging_ || options->merges() || (listening && options->enabled);
+            uniform_ = uniform_ && *options == *batchOptions_.front();
+        }
+        if (merging_) checkMergeable(*attached_.attachment, batchOptions_, static_cast<size_t>(attached_.shape.vocabulary));
+    }
+    if (attached_.recording) {
+        if (!named || batch_.outputs == nullptr) fail(RTD_UNSUPPORTED, "this batch does not name its tokens; it cannot be recorded");
+        markRecorded();
+    }
+}
+
+void DecodeRun::markRecorded() {
+    bool onlyRecorded = !attached_.recording->wantsLogits();
+    const std::vector<int8_t> before(batch_.outputs, batch_.outputs + batch_.tokenCount);
+    for (int32_t i = 0; i < batch_.tokenCount; ++i) {
+        const RowName name = nameInBatch(batch_, i);
+        // Somebody else's logits, or this sequence's own, are needed: then the graph runs to its end.
+        if (batch_.outputs[i] != 0 || name.sequence != attached_.recording->sequence()) onlyRecorded = false;
+        if (attached_.recording->wants(name)) batch_.outputs[i] = 1;
+    }
+    savedOutputs_ = before;
+    cutting_ = onlyRecorded;
+}
+
+GraphResult* DecodeRun::processUbatch(LlamaContext* context, const MicroBatch* micro, int32_t type, MemoryContext* memory, int32_t* status) {
+    guarded([&] { nameRowsOf(*micro); });
+    inMicroBatch_ = true;
+    GraphResult* result = functions_.processUbatch(context, micro, type, memory, status);
+    inMicroBatch_ = false;
+    return result;
+}
+
+void DecodeRun::nameRowsOf(const MicroBatch& micro) {
+    tensors_ = {};
+    swallow_ = false;
+    names_ = nameRows(micro, batch_);
+    if (names_) return;
+    if (attached_.recording) fail(RTD_UNSUPPORTED, "llama.cpp's micro-batch does not agree with its batch; hidden states cannot be told apart");
+    if (!uniform_)
+        fail(RTD_UNSUPPORTED, "llama.cpp's micro-batch does not agree with its batch, so its sequences cannot be told apart: give all sequences the "
+                              "same options, or evaluate them one at a time");
+}
+
+int32_t DecodeRun::compute(GgmlScheduler* scheduler, GgmlGraph* graph) {
+    // Shifting the context's memory is computed outside of micro-batches.
+    if (inMicroBatch_) guarded([&] { tensors_ = findTensors(functions_, graph, attached_.shape); });
+    if (inMicroBatch_ && failed()) return kStatusFailed;  // llama.cpp then removes the micro-batch from its memory
+    const bool cut = inMicroBatch_ && cutting_ && !names_->empty();
+    if (!cut) return functions_.computeAsync(scheduler, graph);
+    functions_.setEvalCallback(scheduler, &DecodeRun::takeHidden, this);
+    const int32_t status = functions_.computeAsync(scheduler, graph);
+    functions_.setEvalCallback(scheduler, nullptr, nullptr);  // node-llama-cpp sets none of its own
+    guarded([&] {
+        if (status == kStatusSuccess && !swallow_) fail(RTD_UNSUPPORTED, "llama.cpp computed no hidden states for the tokens to be recorded");
+    });
+    return failed() ? kStatusFailed : status;
+}
+
+// Asked before a node is computed whether it is of interest, and told when it has been.
+bool DecodeRun::takeHidden(GgmlTensor* tensor, bool ask, void* state) {
+    auto& run = *static_cast<DecodeRun*>(state);
+    const bool wanted = tensor == run.tensors_.hidden;
+    if (ask || !wanted) return ask == wanted;
+    run.guarded([&] {
+        std::vector<float> room;
+        run.recordRows(run.hostHidden(room), nullptr);
+        run.swallow_ = true;
+    });
+    return false;  // ends the graph
+}
+
+const float* DecodeRun::hostHidden(std::vector<float>& room) const {
+    const GgmlTensor* hidden = tensors_.hidden;
+    if (functions_.bufferIsHost(hidden->viewed != nullptr ? hidden->viewed->buffer : hidden->buffer)) return static_cast<const float*>(hidden->data);
+    const auto size = static_cast<size_t>(hidden->elements[0] * hidden->elements[1]);
+    room.resize(size);
+    functions_.getTensor(hidden, room.data(), 0, size * sizeof(float));
+    return room.data();
+}
+
+void DecodeRun::copyLogits(GgmlBackend* backend, const GgmlTensor* tensor, void* data, size_t offset, size_t size) {
+    if (swallow_) return;  // they were never computed, and nobody will look
+    functions_.getTensorAsync(backend, tensor, data, offset, size);
+    guarded([&] {
+        if (offset != 0) fail(RTD_UNSUPPORTED, "llama.cpp copied only part of a micro-batch's logits");
+        useLogits(backend, static_cast<float*>(data), size);
+    });
+}
+
+void DecodeRun::useLogits(GgmlBackend* backend, float* logits, size_t size) {
+    const auto rows = static_cast<size_t>(tensors_.logits->elements[1]);
+    if (size != rows * static_cast<size_t>(attached_.shape.vocabulary) * sizeof(float) || (names_ && names_->size() != rows))
+        fail(RTD_UNSUPPORTED, "llama.cpp copied %zu bytes of logits for the %zu rows of a micro-batch", size, rows);
+    if (std::strncmp(functions_.backendName(backend), "Meta", 4) == 0)
+        fail(RTD_UNSUPPORTED, "a model split by tensors over devices (SPLIT_MODE_TENSOR) cannot be attached to or recorded; split it by layers");
+
+    // The host's copy is merged, so this is the same for every backend; the hidden states were computed before the logits.
+    functions_.synchronize(backend);
+    std::vector<float> room;
+    const float* hidden = hostHidden(room);
+    if (attached_.recording) recordRows(hidden, logits);
+    if (!merging_) return;
+    optionsOfRows(rows);
+    const std::vector<RowName> unnamed(names_ ? 0 : rows);
+    mergeRows(*attached_.attachment, {names_ ? *names_ : unnamed, rowOptions_, hidden, logits, static_cast<size_t>(attached_.shape.embeddingSize),
+                                      static_cast<size_t>(attached_.shape.vocabulary)});
+}
+
+// Each row's options; recorded rows have none. Rows without names are in a batch whose sequences all have the same.
+void DecodeRun::optionsOfRows(size_t rows) {
+    rowOptions_.assign(rows, batchOptions_.front());
+    if (!names_) return;
+    for (size_t i = 0; i < rows; ++i) {
+        const bool recorded = attached_.recording && attached_.recording->wants((*names_)[i]);
+        rowOptions_[i] = recorded ? nullptr : &options_->of((*names_)[i].sequence);
+    }
+}
+
+void DecodeRun::recordRows(const float* hidden, const float* logits) {
+    const auto dim = static_cast<size_t>(attached_.shape.embeddingSize);
+    const auto vocabulary = static_cast<size_t>(attached_.shape.vocabulary);
+    for (size_t i = 0; i < names_->size(); ++i) {
+        const RowName name = (*names_)[i];
+        if (!attached_.recording->wants(name)) continue;
+        std::memcpy(attached_.recording->hiddenRow(name), hidden + i * dim, dim * sizeof(float));
+        if (attached_.recording->wantsLogits()) std::memcpy(attached_.recording->logitsRow(name), logits + i * vocabulary, vocabulary * sizeof(float));
+        attached_.recording->markTaken(name);
+    }
+}
+
+// The application is told that the decode failed and keeps none of its tokens, so neither may the context: llama.cpp itself does the same for the
+// micro-batch in which computing fails.
+void DecodeRun::forgetBatch() {
+    if (batch_.positions == nullptr || batch_.sequences == nullptr) return;
+    std::map<int32_t, int32_t> firstPositions;
+    for (int32_t i = 0; i < batch_.tokenCount; ++i) {
+        const RowName name = nameInBatch(batch_, i);
+        const auto [entry, inserted] = firstPositions.emplace(name.sequence, name.position);
+        if (!inserted) entry->second = std::min(entry->second, name.position);
+    }
+    LlamaMemory* memory = functions_.memory(context_);
+    for (const auto& [sequence, position] : firstPositions) functions_.removeSequence(memory, sequence, position, -1);
+}
+
+}  // namespace rtd::llama

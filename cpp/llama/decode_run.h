@@ -1,0 +1,81 @@
+// One call of llama_decode on a context that something is attached to: what the hooks know and do while it lasts, on the thread it runs on.
+//
+//     llama_decode                       begin: options as they are now; refuse what cannot be done; mark the tokens to be recorded as outputs
+//       for each micro-batch
+//         process_ubatch                 which (sequence, position) each output row is
+//           sched_graph_compute_async    the tensors; while recording without logits, end the graph after the hidden states
+//         tensor_get_async(logits)       the real copy, then merge in the host memory it went to; or swallow it
+//     end                                restore the marks; after a failure leave the context's memory as it was before this batch
+//
+// Nothing thrown in here gets into llama.cpp: a failure is kept with the attachment or recording, and the decode returns an error.
+#pragma once
+#include <memory>
+#include <optional>
+
+#include "llama/attachment.h"
+#include "llama/graph.h"
+#include "llama/recording.h"
+
+namespace rtd::llama {
+
+// What is attached to a context; either may be missing.
+struct Attached {
+    std::shared_ptr<Attachment> attachment;
+    std::shared_ptr<Recording> recording;
+    ModelShape shape;
+};
+
+class DecodeRun {
+  public:
+    DecodeRun(const Functions& functions, LlamaContext* context, const LlamaBatch& batch, const Attached& attached);
+    ~DecodeRun();
+    DecodeRun(const DecodeRun&) = delete;
+    DecodeRun& operator=(const DecodeRun&) = delete;
+
+    // What this decode returns: the real llama_decode's value, or an error if the tap failed before, within or after it.
+    int32_t decode();
+
+    // The run on this thread that has something to do, or nullptr: then the hooks pass their calls through.
+    static DecodeRun* current();
+
+    // In the order of the calls they stand for.
+    GraphResult* processUbatch(LlamaContext* context, const MicroBatch* micro, int32_t type, MemoryContext* memory, int32_t* status);
+    int32_t compute(GgmlScheduler* scheduler, GgmlGraph* graph);
+    void copyLogits(GgmlBackend* backend, const GgmlTensor* tensor, void* data, size_t offset, size_t size);
+    bool isLogits(const GgmlTensor* tensor) const { return tensor == tensors_.logits; }
+
+  private:
+    void begin();
+    void markRecorded();
+    void nameRowsOf(const MicroBatch& micro);
+    void optionsOfRows(size_t rows);
+    static bool takeHidden(GgmlTensor* tensor, bool ask, void* run);
+    const float* hostHidden(std::vector<float>& room) const;
+    void recordRows(const float* hidden, const float* logits);
+    void useLogits(GgmlBackend* backend, float* logits, size_t size);
+    void forgetBatch();
+    bool failed() const { return failure_.has_value(); }
+    template <typename Body> void guarded(Body&& body) noexcept;
+
+    const Functions& functions_;
+    LlamaContext* context_;
+    LlamaBatch batch_;
+    Attached attached_;
+    std::shared_ptr<const OptionTable> options_;
+    std::vector<const RowOptions*> batchOptions_;  // of the batch's output tokens
+    std::vector<int8_t> savedOutputs_;  // empty unless changed
+    bool merging_ = false;
+    bool uniform_ = true;   // all output rows of the batch have the same options
+    bool cutting_ = false;  // end graphs after the hidden states
+
+    // Of the micro-batch that is being computed.
+    bool inMicroBatch_ = false;
+    bool swallow_ = false;
+    std::optional<std::vector<RowName>> names_;
+    std::vector<const RowOptions*> rowOptions_;
+    GraphTensors tensors_;
+
+    std::optional<Error> failure_;
+};
+
+}  // namespace rtd::llama
