@@ -1,0 +1,77 @@
+// A store: a directory of immutable files named by a manifest, with an index over them. format.md says what is on disk and what happens at
+// every step of a write.
+//
+// Any number of threads may call; writers (append, seal, remove, setMetadata, close) wait for each other, readers only for one another's
+// instants. A call that throws has changed nothing that later calls see; on disk there is the state before it or, where only the last sync
+// failed, possibly the one after it, which the next write replaces.
+#pragma once
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "index/index.h"
+#include "store/file_system.h"
+#include "store/manifest.h"
+#include "store/segment.h"
+#include "store/verify.h"
+
+namespace rtd::store {
+
+struct OpenOptions {
+    bool writable = false;
+    bool skipChecksums = false;
+    const char* backend = nullptr;
+    uint32_t threads = 0;
+};
+
+class Store {
+  public:
+    // Both as rtd_store_create and rtd_store_open; model and metadata are JSON objects.
+    static std::unique_ptr<Store> create(FileSystem& files, const std::string& path, const IndexConfig& config, const std::string& model,
+                                         const std::string& metadata);
+    static std::unique_ptr<Store> open(FileSystem& files, const std::string& path, const OpenOptions& options);
+
+    uint32_t append(const rtd_matrix& keys, const int32_t* tokens, const uint32_t* namespaces, const uint32_t* examples, const uint32_t* positions);
+    void seal(const Call& call);
+    void remove(const uint32_t* ids, size_t count);
+    void setMetadata(const std::string& json);
+    void close();
+
+    std::shared_ptr<Index> index() const;
+    std::string manifestText() const;  // as this store last read or wrote it
+    void origins(const uint32_t* ids, size_t count, uint32_t* examples, uint32_t* positions) const;
+    void verify(const Report& report, const Call& call) const;  // verifyFiles of what is on disk now
+
+  private:
+    class NewFiles;
+
+    explicit Store(std::shared_ptr<Directory> directory) : directory_(std::move(directory)) {}
+
+    void load(const std::string& text, const OpenOptions& options);
+    void recover();
+    void commit(Manifest next, NewFiles& newFiles);
+    FileFacts writeRemovedBelow(uint32_t end, const std::vector<uint32_t>& more, NewFiles& newFiles);
+    void requireOpen() const;
+    void requireWritable() const;
+
+    const std::shared_ptr<Directory> directory_;
+
+    std::mutex writing_;          // held by the one writer; what follows is its own
+    std::unique_ptr<Lock> lock_;  // null: opened for reading
+    uint64_t nextSegment_ = 1;    // numbers and generations are not used twice, also where a write failed and yet may be on disk
+    uint64_t nextRemoved_ = 1;
+    uint64_t nextGeneration_ = 1;
+    bool staleTemperature_ = false;     // entries were removed since it was computed
+    std::vector<std::string> garbage_;  // files that only an older manifest names, or one that may or may not have become durable
+
+    mutable std::mutex state_;  // held for instants: by readers, and by the writer while it changes what follows
+    bool closed_ = false;
+    std::shared_ptr<Index> index_;
+    Manifest manifest_;
+    std::string text_;
+    std::vector<Segment> segments_;
+    std::vector<uint32_t> examples_, positions_;  // of the pending entries
+};
+
+}  // namespace rtd::store
