@@ -1,0 +1,206 @@
+import { bitsOf, cancellable, plain } from "./calls.js";
+import { RtdError } from "./errors.js";
+import { expectModel, type MismatchField, type ModelFingerprint } from "./fingerprint.js";
+import { asyncDispose, Handle } from "./handle.js";
+import { native, type FileReport, type OpenedStore } from "./native.js";
+import { ReferenceIndex } from "./reference-index.js";
+import type { AddOptions, BackendName, CallOptions, Dtype, Ids, IndexOptions, KeyArray, Metric } from "./types.js";
+
+/** What JSON can hold. */
+export type JsonObject = Record<string, unknown>;
+
+/** `manifest.json` of a store; `cpp/store/format.md` describes it. */
+export interface StoreManifest {
+    format: string;
+    version: number;
+    /** One more at every write. */
+    generation: number;
+    dim: number;
+    metric: Metric;
+    dtype: Dtype;
+    heads: number;
+    /** The default temperature, null before the first seal. */
+    temperature: number | null;
+    /** What made the keys; empty where the store's maker did not say. */
+    model: Partial<ModelFingerprint>;
+    metadata: JsonObject;
+    segments: StoreFile[];
+    /** The file of removed ids, once there is one. */
+    removed: StoreFile | null;
+}
+
+export interface StoreFile {
+    file: string;
+    entries: number;
+    bytes: number;
+    checksum: string;
+}
+
+export interface CreateStoreOptions extends IndexOptions {
+    /** What makes the keys. Default: not said, and then {@link Datastore.open} cannot check it. */
+    model?: ModelFingerprint | undefined;
+    /** What the application wants to keep with the store. */
+    metadata?: JsonObject | undefined;
+}
+
+export interface OpenStoreOptions {
+    /** Whether entries will be added or removed; one writer at a time (`ERR_RTD_LOCKED`). Default false. */
+    writable?: boolean | undefined;
+    /** Whether all checksums are compared on opening, which reads every file once. Default true. */
+    verify?: boolean | undefined;
+    /** The model that will ask: must be the one that made the keys, else `ERR_RTD_MODEL_MISMATCH`. */
+    model?: ModelFingerprint | undefined;
+    /** Fields in which the two models may differ. */
+    allowModelMismatch?: readonly MismatchField[] | undefined;
+    backend?: BackendName | undefined;
+    threads?: number | undefined;
+}
+
+export interface AppendOptions extends AddOptions {
+    /** The example each key comes from, or one for all. Default 0. */
+    examples?: Uint32Array | number | undefined;
+    /** The position in its example. Default 0. */
+    positions?: Uint32Array | undefined;
+}
+
+/**
+ * Entries kept on disk: a directory of immutable safetensors segments under a manifest. What is appended is found at once and durable after
+ * {@link seal}; a crash at any moment leaves the store as it was before or after. Disk work is done off the event loop, writing calls in the
+ * order they were made. Search through {@link index}.
+ */
+export class Datastore implements AsyncDisposable {
+    /** The store's directory, as it was given. */
+    readonly path: string;
+    /** The entries. Read-only: append and remove go through the store. */
+    readonly index: ReferenceIndex;
+    readonly #handle: Handle;
+    #manifest: StoreManifest;
+    #writes: Promise<unknown> = Promise.resolve();
+    #closing: Promise<void> | undefined;
+
+    private constructor(path: string, opened: OpenedStore) {
+        this.path = path;
+        this.#handle = new Handle(opened.store);
+        this.index = new ReferenceIndex(opened.index);
+        this.#manifest = JSON.parse(opened.manifest) as StoreManifest;
+    }
+
+    /**
+     * Makes an empty store, open for writing, at a path that does not exist or is an empty directory.
+     * @throws RtdError `ERR_RTD_EXISTS`, `ERR_RTD_PERMISSION`, `ERR_RTD_NO_SPACE`, `ERR_RTD_IO`, and as {@link createIndex}
+     */
+    static async create(path: string, options: CreateStoreOptions): Promise<Datastore> {
+        const { model = {}, metadata = {} } = options ?? {};
+        return new Datastore(path, await native().storeCreate(path, options, toJson(model, "model"), toJson(metadata, "metadata")));
+    }
+
+    /**
+     * Opens a store, for reading unless told otherwise.
+     * @throws RtdError `ERR_RTD_NOT_FOUND`, `ERR_RTD_LOCKED`, `ERR_RTD_PERMISSION`, `ERR_RTD_BAD_FORMAT`, `ERR_RTD_TRUNCATED`,
+     * `ERR_RTD_CHECKSUM` (each names the file), `ERR_RTD_MODEL_MISMATCH` (says what differs)
+     */
+    static async open(path: string, options: OpenStoreOptions = {}): Promise<Datastore> {
+        const store = new Datastore(path, await native().storeOpen(path, options));
+        try {
+            if (options.model !== undefined) expectModel(path, store.manifest.model, options.model, options.allowModelMismatch ?? []);
+            return store;
+        } catch (error) {
+            await store.close();
+            throw error;
+        }
+    }
+
+    /** The manifest as it is on disk. */
+    get manifest(): StoreManifest {
+        return this.#manifest;
+    }
+
+    /** What the application keeps with the store. */
+    get metadata(): JsonObject {
+        return this.#manifest.metadata;
+    }
+
+    /** Dimensions of a key. */
+    get dim(): number {
+        return this.index.dim;
+    }
+
+    /** Live entries, those appended and not yet sealed included. */
+    get size(): number {
+        return this.index.size;
+    }
+
+    /**
+     * Appends keys [n, dim] with tokens [n], all or none. In memory until {@link seal}; it waits for a seal that is running.
+     * @returns the first one's id; the others follow.
+     * @throws RtdError as {@link ReferenceIndex.add}; `ERR_RTD_READ_ONLY` where the store was opened for reading
+     */
+    append(keys: KeyArray, tokens: Int32Array, options?: AppendOptions): number {
+        this.#expectOpen();
+        return native().storeAppend(this.#handle.number, plain(keys), tokens, options, bitsOf(keys));
+    }
+
+    /** Makes all that was appended durable, as one new segment, and computes the default temperature. */
+    async seal(options?: Pick<CallOptions, "signal">): Promise<void> {
+        await this.#write(() => cancellable(options?.signal, (task) => native().storeSeal(this.#handle.number, task)));
+    }
+
+    /**
+     * Removes entries, all or none; durable when it resolves.
+     * @throws RtdError `ERR_RTD_UNKNOWN_ID`, `ERR_RTD_READ_ONLY`
+     */
+    async remove(ids: Ids): Promise<void> {
+        const copy = ArrayBuffer.isView(ids) ? ids.slice() : ids; // what was asked for, whatever becomes of the array while waiting
+        await this.#write(() => native().storeRemove(this.#handle.number, copy));
+    }
+
+    /** Replaces the metadata; durable when it resolves. */
+    async setMetadata(metadata: JsonObject): Promise<void> {
+        const json = toJson(metadata, "metadata");
+        await this.#write(() => native().storeSetMetadata(this.#handle.number, json));
+    }
+
+    /** Reads every file through and compares lengths, headers and checksums: one report for each, also for good ones. */
+    async verify(options?: Pick<CallOptions, "signal">): Promise<FileReport[]> {
+        this.#expectOpen();
+        return cancellable(options?.signal, (task) => native().storeVerify(this.#handle.number, task));
+    }
+
+    /** Where entries come from: the example and the position in it that {@link append} was given. */
+    origins(ids: Ids): { examples: Uint32Array; positions: Uint32Array } {
+        return native().storeOrigins(this.#handle.number, ids);
+    }
+
+    /** Waits for writing calls, drops what was not sealed, and gives up the lock; the index is disposed. More than once is fine. */
+    close(): Promise<void> {
+        this.#closing ??= this.#writes.then(() => {
+            this.index.dispose();
+            return native().storeClose(this.#handle.detach());
+        });
+        return this.#closing;
+    }
+
+    [asyncDispose](): Promise<void> {
+        return this.close();
+    }
+
+    /** Runs a writing call after those before it, and keeps the manifest it gives. */
+    async #write(call: () => Promise<string>): Promise<void> {
+        this.#expectOpen();
+        const done = this.#writes.then(call);
+        this.#writes = done.catch(() => undefined); // one that fails does not fail those after it
+        this.#manifest = JSON.parse(await done) as StoreManifest;
+    }
+
+    #expectOpen(): void {
+        if (this.#closing !== undefined) throw new RtdError("ERR_RTD_CLOSED", `${this.path}: the store was closed; it cannot be used any more`);
+    }
+}
+
+function toJson(value: object, name: string): string {
+    try {
+        return JSON.stringify(value);
+    } catch (cause) {
+        throw new RtdError("ERR_RTD_INVALID_ARGUMENT", `${name}: not an object that JSON can hold (${String(cause)})`, { cause });
+    }
+}

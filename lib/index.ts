@@ -1,0 +1,13 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/**
+ * node-rtd: Reference Trustable Decoding (arXiv 2409.20181), exact and training-free adaptation of local language models.
+ * @module
+ */
+export { backends } from "./backends.js";
+export { Datastore, type AppendOptions, type CreateStoreOptions, type JsonObject, type OpenStoreOptions, type StoreFile, type StoreManifest } from "./datastore.js";
+export { RtdError, type RtdErrorCode } from "./errors.js";
+export type { MismatchField, ModelFingerprint } from "./fingerprint.js";
+export { fuse, fuseSync, logProbabilities } from "./fusion.js";
+export type { FileReport } from "./native.js";
+export { createIndex, ReferenceIndex } from "./reference-index.js";
+export type * from "./types.js";

@@ -1,0 +1,175 @@
+/**
+ * How near two vectors are: `"l2"` the Euclidean distance, `"l2sq"` its square, `"dot"` the negative dot product. Temperatures of one metric do
+ * not carry over to another.
+ */
+export type Metric = "l2" | "l2sq" | "dot";
+
+/** How keys are kept: IEEE float32, IEEE float16 or bfloat16. Given keys are rounded to it once, to nearest even. */
+export type Dtype = "f32" | "f16" | "bf16";
+
+/** Results have the same bits on all of them. `"auto"` takes the environment's `RTD_BACKEND`, else the fastest. */
+export type BackendName = "auto" | "serial" | "avx2" | "avx512" | "neon" | "cuda";
+
+/** `Float16Array` by its shape: not every runtime, nor every version of TypeScript's library, has it. */
+export interface Float16ArrayLike {
+    readonly [Symbol.toStringTag]: "Float16Array";
+    readonly BYTES_PER_ELEMENT: number;
+    readonly buffer: ArrayBufferLike;
+    readonly byteOffset: number;
+    readonly length: number;
+}
+
+/** Keys, row by row. A `Uint16Array` holds the bits of numbers in the index's own dtype (f16 or bf16). */
+export type KeyArray = Float32Array | Uint16Array | Float16ArrayLike;
+
+/** Queries or logits, row by row. A `Uint16Array` holds the bits of float16 numbers. */
+export type FloatArray = Float32Array | Uint16Array | Float16ArrayLike;
+
+/** Ids of entries. */
+export type Ids = Uint32Array | readonly number[];
+
+export interface Backend {
+    name: Exclude<BackendName, "auto">;
+    /** Whether an index can be created with it on this machine. */
+    usable: boolean;
+    /** Whether `"auto"` takes it. */
+    default: boolean;
+    /** Why it is not usable, or what it runs on. */
+    reason: string;
+}
+
+export interface IndexOptions {
+    /** Dimensions of a key, 1 to 65,536; a multiple of `heads`. */
+    dim: number;
+    /** Default `"l2"`. */
+    metric?: Metric | undefined;
+    /** Default `"f32"`. */
+    dtype?: Dtype | undefined;
+    /** Slices of `dim / heads` numbers that search and vote on their own. Default 1. */
+    heads?: number | undefined;
+    /** Default `"auto"`. A back end that cannot be used here is `ERR_RTD_UNSUPPORTED`. */
+    backend?: BackendName | undefined;
+    /** Threads of a search, 1 to 1,024. Default: the environment's `RTD_THREADS`, else the processors this process may use. */
+    threads?: number | undefined;
+}
+
+export interface IndexInfo {
+    dim: number;
+    metric: Metric;
+    dtype: Dtype;
+    heads: number;
+    backend: Exclude<BackendName, "auto">;
+    threads: number;
+    /** Ids given so far, those of removed entries included: the next id. */
+    entries: number;
+    /** Live entries. */
+    size: number;
+    /** Ids below this are sealed. */
+    sealed: number;
+    /** Bytes of memory and mapped files that hold the entries. */
+    bytes: number;
+    /** The largest token ever added. */
+    maxToken: number | undefined;
+    /** The default temperature, computed when last sealed. */
+    temperature: number | undefined;
+}
+
+/** What a query wants of a search. */
+export interface RowOptions {
+    /** Hits for each head, 1 to 2,048. Default 16. */
+    k?: number | undefined;
+    /** Hits beyond it are neither returned nor vote. Default: none is beyond it. */
+    maxDistance?: number | undefined;
+    /** Namespaces that are accepted, at most 64; an empty list accepts nothing. Default: all. */
+    namespaces?: readonly number[] | Uint32Array | undefined;
+}
+
+/** What a row of logits wants of fusing. */
+export interface FuseRowOptions {
+    /** T of the vote softmax(-distance / T), above 0. Default: the index's own, which sealing computes. */
+    temperature?: number | undefined;
+    /** a of p' = (1 - a) p + a r, 0 to 1: 0 leaves the logits alone, 1 leaves nothing of the model. Default 0.5. */
+    referenceWeight?: number | undefined;
+    /** Whether a retrieved token whose logit is -Infinity may come back although `referenceWeight` is below 1. Default false. */
+    unmask?: boolean | undefined;
+}
+
+/** What every asynchronous call takes. */
+export interface CallOptions {
+    /** Threads of this call. Default: as the index was created. */
+    threads?: number | undefined;
+    /** Ends the call soon; it then rejects with the signal's reason and has changed nothing. */
+    signal?: AbortSignal | undefined;
+}
+
+export interface SearchOptions extends RowOptions, CallOptions {
+    /** One for each query; what it leaves out is taken from the options around it. */
+    rows?: readonly RowOptions[] | undefined;
+}
+
+export interface SearchAndFuseOptions extends RowOptions, FuseRowOptions, CallOptions {
+    /** One for each query; what it leaves out is taken from the options around it. `skip` leaves a row as it is, without a search. */
+    rows?: readonly (RowOptions & FuseRowOptions & { skip?: boolean | undefined })[] | undefined;
+    /** Whether hits are returned. Default true. */
+    hits?: boolean | undefined;
+}
+
+export interface FuseOptions extends FuseRowOptions {
+    /** Must be given: hits that come from elsewhere bring no default. */
+    temperature?: number | undefined;
+    /** One for each row; what it leaves out is taken from the options around it. */
+    rows?: readonly (FuseRowOptions & { skip?: boolean | undefined })[] | undefined;
+}
+
+/**
+ * Hits of B queries: rows of `k`, row `b * heads + h` for head h of query b, nearest first (ties by the smaller id). A row with fewer hits is
+ * padded with id 0xFFFFFFFF, token -1 and distance Infinity; `counts` has the hits before the padding.
+ */
+export interface Hits {
+    /** [B * heads, k] */
+    ids: Uint32Array;
+    /** [B * heads, k], by the index's metric. */
+    distances: Float32Array;
+    /** [B * heads, k] */
+    tokens: Int32Array;
+    /** [B * heads] */
+    counts: Uint32Array;
+    /** The largest k of the call's rows. */
+    k: number;
+    heads: number;
+}
+
+/** Hits that came from elsewhere: as {@link Hits}, ids not needed. */
+export interface ForeignHits {
+    distances: Float32Array;
+    tokens: Int32Array;
+    counts: Uint32Array;
+    k: number;
+    /** Default 1. */
+    heads?: number | undefined;
+}
+
+/**
+ * What became of a row of logits: rewritten; left alone (weight 0, no hit, skipped); or left alone because NaN, Infinity or nothing but
+ * -Infinity was found in it.
+ */
+export type RowStatus = "merged" | "unchanged" | "unmergeable";
+
+export interface FuseResult {
+    /** One for each row of logits. */
+    statuses: RowStatus[];
+    hits?: Hits;
+}
+
+/** What is known of entries by id, in the order asked for. */
+export interface EntryInfo {
+    tokens: Int32Array;
+    namespaces: Uint32Array;
+    /** 1, or 0 for a removed entry. */
+    live: Uint8Array;
+}
+
+export interface AddOptions {
+    /** A namespace for each key, or one for all. Default 0. */
+    namespaces?: Uint32Array | number | undefined;
+}
