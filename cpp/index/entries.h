@@ -19,6 +19,15 @@ struct Part {
     uint32_t first = 0;                    // id of the first entry; set by the index
 };
 
+// A part of our own with room for `count` entries; keys are 64-byte aligned. Only entries no snapshot shows yet may be written.
+struct WritablePart {
+    Part part;
+    std::byte* keys = nullptr;
+    int32_t* tokens = nullptr;
+    uint32_t* namespaces = nullptr;
+};
+WritablePart allocatePart(uint32_t count, size_t rowBytes);  // RTD_OUT_OF_MEMORY
+
 // Removed entries, one bit each. Copied when it changes, so that a running search keeps what it began with.
 class Tombstones {
   public:
@@ -41,7 +50,6 @@ struct Snapshot {
     uint32_t sealed = 0;                             // ids below are sealed
     int32_t maxToken = -1;                           // the largest ever added
     float temperature = 0;                           // the default, 0 if never sealed
-    bool anyNamespace = false;                       // some entry's namespace is not 0
 
     // The part that holds an entry; id < entries.
     const Part& partOf(uint32_t id) const;

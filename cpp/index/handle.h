@@ -11,3 +11,10 @@ struct rtd_index {
     std::shared_ptr<rtd::Index> index;
     std::atomic<size_t> references{1};  // rtd_index_retain and rtd_index_release
 };
+
+namespace rtd {
+
+// rtd_call_options as the index takes them; null: all default. RTD_INVALID_ARGUMENT.
+Call readCall(const rtd_call_options* call);
+
+}  // namespace rtd

@@ -90,6 +90,7 @@ class Index {
     Index(const IndexConfig& config, Ownership ownership);
 
     void publish(Snapshot next);
+    std::shared_ptr<const Tombstones> withRemoved(const Snapshot& snapshot, const uint32_t* ids, size_t count) const;
 
     IndexConfig config_;
     Ownership ownership_;
@@ -98,6 +99,8 @@ class Index {
     std::mutex writing_;          // held by the one writer
     mutable std::mutex reading_;  // held while current_ is copied or exchanged, for some nanoseconds
     Snapshot current_;
+    WritablePart tail_;            // the last part, where it is a chunk of ours that may have room; guarded by writing_
+    bool changedSinceSeal_ = false;  // entries were removed; guarded by writing_
 };
 
 }  // namespace rtd

@@ -1,0 +1,105 @@
+// Canonical fusion: the vote of a row's hits merged into its logits. The same bits on every back end.
+//
+// For every head, over its hits with a finite distance, in their order (i = 0, 1, ...):
+//
+//     w_i = expWide((d_min - d_i) / T)             in double; d_min is the smallest of them: the first, where hits are sorted
+//     Z   = canonical sum of w_i
+//     r_v = (doubling sum of w_i over the hits with token v, in their order) / Z
+//
+// The doubling sum of s_0..s_{n-1} adds s_{i+1} to s_i for even i, then s_{i+2} for i a multiple of 4, then s_{i+4}, ...: what a segmented scan
+// does in parallel. With heads r_v = (sum of the heads' r_v in the order of heads) / H: a head without a vote adds nothing.
+//
+//     l'_v = float(max(l_v, LSE + logWide(fma(a / (1 - a), r_v, expWide(l_v - LSE)))))     a < 1; r_v = 0 leaves l_v
+//     l'_v = float(logWide(r_v)), -infinity where nobody voted                             a = 1
+//
+// in double until the last rounding; float16 logits take that float rounded once more. l'_v is within 1 ULP of max(|l'_v|, |LSE|, 1) of the true
+// value where p'_v >= 1e-300. The maximum says what holds in exact arithmetic, a vote never lowers a logit, also where p and r underflow.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "core/dtype.h"
+#include "rtd.h"
+
+namespace rtd {
+
+// One piece of a log-sum-exp: see cpu/backend.h.
+using LsePieceFunction = void (*)(const float* logits, size_t n, float* top, double* sum);
+
+// A row of logits, float32 or float16.
+class LogitsRow {
+  public:
+    LogitsRow(void* data, Dtype dtype, size_t size) : data_(data), dtype_(dtype), size_(size) {}
+
+    size_t size() const { return size_; }
+    float get(size_t v) const { return dtype_ == Dtype::f32 ? static_cast<const float*>(data_)[v] : toFloat(static_cast<const F16*>(data_)[v]); }
+    void set(size_t v, float value) {
+        if (dtype_ == Dtype::f32) static_cast<float*>(data_)[v] = value;
+        else static_cast<F16*>(data_)[v] = toF16(value);
+    }
+    void fill(float value) {
+        for (size_t v = 0; v < size_; ++v) set(v, value);
+    }
+    // Logits [begin, begin + n) as float32: where they are, or converted into `room` (n floats).
+    const float* piece(size_t begin, size_t n, float* room) const;
+
+  private:
+    void* data_;
+    Dtype dtype_;
+    size_t size_;
+};
+
+// Log-sum-exp of rows of up to `size` logits. Holds the pieces, so that taking one cannot fail.
+class LogSumExp {
+  public:
+    LogSumExp(LsePieceFunction lsePiece, size_t size);
+
+    // Nothing where the row holds NaN, +infinity or nothing but -infinity.
+    std::optional<double> operator()(const LogitsRow& row);
+
+  private:
+    LsePieceFunction lsePiece_;
+    std::vector<float> tops_;
+    std::vector<double> sums_;
+};
+
+// One head's hits, nearest first: distances and tokens [count]. Tokens are below the row's size.
+struct HeadHits {
+    const float* distances;
+    const int32_t* tokens;
+    uint32_t count;
+};
+
+struct FusionOptions {
+    float weight;       // a, 0..1
+    float temperature;  // T > 0
+    bool unmask;
+};
+
+// Fuses rows, one after another. Holds the scratch, so that fusing allocates nothing and cannot fail.
+class Fuser {
+  public:
+    // For rows of up to `size` logits and up to maxHits hits of each of up to maxHeads heads.
+    Fuser(LsePieceFunction lsePiece, size_t size, size_t maxHits, size_t maxHeads);
+
+    // Weight 0: unchanged, the logits are not even read. Else a row without a log-sum-exp is unmergeable; else one without a finite hit unchanged.
+    rtd_row_status fuse(LogitsRow row, const HeadHits* heads, uint32_t headCount, const FusionOptions& options);
+
+  private:
+    struct Share {
+        uint64_t key;  // token << 32 | head
+        double r;
+    };
+
+    void addVotes(const HeadHits& hits, uint32_t head, double temperature);
+
+    LogSumExp logSumExp_;
+    std::vector<double> weights_;  // of one head's hits
+    std::vector<uint64_t> ranks_;  // token << 32 | rank, of one head's hits
+    std::vector<double> segment_;  // weights of one token's hits
+    std::vector<Share> shares_;
+};
+
+}  // namespace rtd

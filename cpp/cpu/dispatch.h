@@ -1,0 +1,16 @@
+// Which back ends there are, which of them run on this machine, and the choice among them.
+#pragma once
+#include <vector>
+
+#include "cpu/backend.h"
+#include "rtd.h"
+
+namespace rtd::cpu {
+
+// All back ends this build knows, fastest first, for the life of the process.
+const std::vector<rtd_backend_info>& backends();
+
+// By name; null, "" and "auto" take the environment's RTD_BACKEND, else the fastest. RTD_UNSUPPORTED says why a name cannot be used here.
+const Backend& chooseBackend(const char* name);
+
+}  // namespace rtd::cpu

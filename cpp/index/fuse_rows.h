@@ -1,0 +1,27 @@
+// Fusion of many rows, on several threads: everything that can fail does so before the first logit is written.
+#pragma once
+#include <cstddef>
+#include <functional>
+#include <vector>
+
+#include "core/arguments.h"
+#include "core/fusion.h"
+#include "index/row_options.h"
+#include "index/workers.h"
+
+namespace rtd {
+
+// Hits of B x heads rows as arrays, [B * heads, capacity]; counts [B * heads].
+struct HitArrays {
+    const float* distances;
+    const int32_t* tokens;
+    const uint32_t* counts;
+    size_t capacity;
+    uint32_t heads;
+};
+
+// Rewrites logits [B, V] with the hits of every row that is not skipped. statuses [B] may be null. RTD_OUT_OF_MEMORY.
+void fuseRows(LsePieceFunction lsePiece, const HitArrays& hits, const MatrixView& logits, const std::vector<RowOptions>& rows, WorkerPool& workers,
+              uint32_t threads, rtd_row_status* statuses);
+
+}  // namespace rtd

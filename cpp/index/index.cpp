@@ -1,0 +1,220 @@
+#include "index/index.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/arguments.h"
+#include "core/status.h"
+#include "cpu/dispatch.h"
+#include "index/temperature.h"
+#include "index/workers.h"
+
+namespace rtd {
+namespace {
+
+constexpr size_t kFirstChunkBytes = size_t{64} << 10, kLargestChunkBytes = size_t{64} << 20;
+
+[[noreturn]] void failUnknownId(uint32_t id, const char* why, uint32_t entries) {
+    fail(RTD_UNKNOWN_ID, "id %u %s; ids given so far: %u", id, why, entries);
+}
+
+// Copies a key into the index, rounded to its dtype. row: room for dim numbers.
+void writeKey(const MatrixView& keys, size_t r, const IndexConfig& config, std::vector<float>& row, std::byte* to) {
+    convertToFloat(keys.row(r), keys.dtype(), row.size(), row.data());
+    if (const size_t at = firstNotFinite(row.data(), row.size(), config.dtype); at < row.size())
+        fail(RTD_NOT_FINITE, "key %zu holds %g at dimension %zu; keys must be finite as %s", r, static_cast<double>(row[at]), at, nameOf(config.dtype));
+    if (keys.dtype() == config.dtype)
+        std::memcpy(to, keys.row(r), config.rowBytes());
+    else
+        convertFromFloat(row.data(), row.size(), config.dtype, to);
+}
+
+// The largest of n tokens, -1 if there are none. RTD_TOKEN_RANGE names a negative one.
+int32_t largestToken(const int32_t* tokens, size_t n) {
+    int32_t largest = -1;
+    for (size_t i = 0; i < n; ++i) {
+        if (tokens[i] < 0) fail(RTD_TOKEN_RANGE, "token %zu is %d; tokens are at least 0", i, tokens[i]);
+        largest = std::max(largest, tokens[i]);
+    }
+    return largest;
+}
+
+void checkRoom(uint32_t entries, size_t n) {
+    if (n > RTD_NO_ID - entries) fail(RTD_INVALID_ARGUMENT, "%zu entries do not fit: the index has %u and holds at most %u", n, entries, RTD_NO_ID);
+}
+
+// The parts, the last of them cut to what is filled, and one more.
+std::shared_ptr<const std::vector<Part>> withPart(const Snapshot& snapshot, Part part) {
+    auto parts = std::make_shared<std::vector<Part>>(*snapshot.parts);
+    if (!parts->empty()) parts->back().count = snapshot.filled(parts->back());
+    part.first = snapshot.entries;
+    parts->push_back(std::move(part));
+    return parts;
+}
+
+}  // namespace
+
+void Call::throwIfStopped() const {
+    if (stopped()) fail(RTD_CANCELLED, "cancelled by should_stop");
+}
+
+std::shared_ptr<Index> Index::create(const IndexConfig& config, Ownership ownership) { return std::shared_ptr<Index>(new Index(config, ownership)); }
+
+Index::Index(const IndexConfig& config, Ownership ownership) : config_(config), ownership_(ownership) {
+    if (config.dim < 1 || config.dim > RTD_MAX_DIM) fail(RTD_INVALID_ARGUMENT, "dim is %u; give 1..%u", config.dim, RTD_MAX_DIM);
+    if (config.heads == 0) config_.heads = 1;
+    if (config.dim % config_.heads != 0) fail(RTD_INVALID_ARGUMENT, "dim is %u and heads is %u; give a dim that is a multiple of heads", config.dim, config.heads);
+    if (config.threads > WorkerPool::kMaxThreads) fail(RTD_INVALID_ARGUMENT, "threads is %u; give 0..%u", config.threads, WorkerPool::kMaxThreads);
+    if (config.threads == 0) config_.threads = WorkerPool::defaultThreads();
+    backend_ = &cpu::chooseBackend(config.backend);
+    config_.backend = backend_->name;
+    workers_ = std::make_unique<WorkerPool>();
+    current_.parts = std::make_shared<const std::vector<Part>>();
+}
+
+Index::~Index() = default;
+
+Snapshot Index::snapshot() const {
+    const std::lock_guard lock(reading_);
+    return current_;
+}
+
+uint64_t Index::bytes() const {
+    uint64_t bytes = 0;
+    for (const Part& part : *snapshot().parts) bytes += part.count * (config_.rowBytes() + sizeof *part.tokens + sizeof *part.namespaces);
+    return bytes;
+}
+
+void Index::publish(Snapshot next) {
+    const std::lock_guard lock(reading_);
+    std::swap(current_, next);  // what is dropped is freed after the lock: parameters outlive the body's locals
+}
+
+uint32_t Index::add(const rtd_matrix& keys, const int32_t* tokens, const uint32_t* namespaces) {
+    const MatrixView view(&keys, "keys");
+    view.needColumns(config_.dim);
+    const std::lock_guard lock(writing_);
+    Snapshot next = current_;
+    const uint32_t first = next.entries;
+    checkRoom(first, keys.rows);
+    if (keys.rows == 0) return first;
+    next.maxToken = std::max(next.maxToken, largestToken(needPointer(tokens, "tokens"), keys.rows));
+
+    // Rows are written where no snapshot looks yet: first the room of the last chunk, then a new one. Nothing is seen before publish().
+    WritablePart tail = tail_;
+    std::vector<float> row(config_.dim);
+    for (size_t r = 0; r < keys.rows; ++r) {
+        if (!tail.keys || next.entries == next.parts->back().first + tail.part.count) {
+            const size_t room = std::clamp(next.entries * config_.rowBytes() / 2, kFirstChunkBytes, kLargestChunkBytes) / config_.rowBytes();
+            tail = allocatePart(static_cast<uint32_t>(std::min<size_t>(std::max({room, keys.rows - r, size_t{1}}), RTD_NO_ID - next.entries)),
+                                config_.rowBytes());
+            next.parts = withPart(next, tail.part);
+        }
+        const uint32_t at = next.entries - next.parts->back().first;
+        writeKey(view, r, config_, row, tail.keys + at * config_.rowBytes());
+        tail.tokens[at] = tokens[r];
+        tail.namespaces[at] = namespaces ? namespaces[r] : 0;
+        ++next.entries;
+        ++next.live;
+    }
+    tail_ = std::move(tail);
+    publish(std::move(next));
+    return first;
+}
+
+uint32_t Index::addPart(Part part) {
+    const std::lock_guard lock(writing_);
+    Snapshot next = current_;
+    const uint32_t first = next.entries;
+    checkRoom(first, part.count);
+    if (part.count == 0) return first;
+    next.maxToken = std::max(next.maxToken, largestToken(part.tokens, part.count));
+    next.entries += part.count;
+    next.live += part.count;
+    next.parts = withPart(current_, std::move(part));
+    tail_ = {};
+    publish(std::move(next));
+    return first;
+}
+
+void Index::replaceTail(Part part) {
+    const std::lock_guard lock(writing_);
+    Snapshot next = current_;
+    auto parts = std::make_shared<std::vector<Part>>(*next.parts);
+    while (!parts->empty() && parts->back().first >= part.first) parts->pop_back();
+    const uint32_t end = parts->empty() ? 0 : parts->back().first + next.filled(parts->back());
+    if (part.count == 0 || end != part.first || part.count != next.entries - part.first)
+        fail(RTD_INTERNAL, "a part of %u entries cannot replace those from %u to %u", part.count, part.first, next.entries);
+    parts->push_back(std::move(part));
+    next.parts = std::move(parts);
+    tail_ = {};
+    publish(std::move(next));
+}
+
+std::shared_ptr<const Tombstones> Index::withRemoved(const Snapshot& snapshot, const uint32_t* ids, size_t count) const {
+    auto removed = snapshot.removed ? std::make_shared<Tombstones>(*snapshot.removed) : std::make_shared<Tombstones>();
+    for (size_t i = 0; i < count; ++i) {
+        if (ids[i] >= snapshot.entries) failUnknownId(ids[i], "was never given", snapshot.entries);
+        if (removed->has(ids[i])) failUnknownId(ids[i], snapshot.isLive(ids[i]) ? "comes twice" : "is removed already", snapshot.entries);
+        removed->set(ids[i]);
+    }
+    return removed;
+}
+
+void Index::checkRemovable(const uint32_t* ids, size_t count) const { withRemoved(snapshot(), ids, count); }
+
+void Index::remove(const uint32_t* ids, size_t count) {
+    if (count == 0) return;
+    const std::lock_guard lock(writing_);
+    Snapshot next = current_;
+    next.removed = withRemoved(current_, ids, count);
+    next.live -= static_cast<uint32_t>(count);
+    changedSinceSeal_ = true;
+    publish(std::move(next));
+}
+
+float Index::computeTemperature(const Call& call) const { return defaultTemperature(*this, snapshot(), call); }
+
+void Index::markSealed(uint32_t end, float temperature) {
+    const std::lock_guard lock(writing_);
+    Snapshot next = current_;
+    next.sealed = end;
+    next.temperature = temperature;
+    publish(std::move(next));
+}
+
+void Index::seal(const Call& call) {
+    const std::lock_guard lock(writing_);
+    Snapshot next = current_;
+    if (next.sealed == next.entries && !changedSinceSeal_) return;
+    next.temperature = defaultTemperature(*this, next, call);
+    next.sealed = next.entries;
+    changedSinceSeal_ = false;
+    publish(std::move(next));
+}
+
+void Index::entriesOf(const uint32_t* ids, size_t count, int32_t* tokens, uint32_t* namespaces, uint8_t* live) const {
+    const Snapshot now = snapshot();
+    for (size_t i = 0; i < count; ++i)
+        if (ids[i] >= now.entries) failUnknownId(ids[i], "was never given", now.entries);
+    for (size_t i = 0; i < count; ++i) {
+        const Part& part = now.partOf(ids[i]);
+        const uint32_t at = ids[i] - part.first;
+        if (tokens) tokens[i] = part.tokens[at];
+        if (namespaces) namespaces[i] = part.namespaces ? part.namespaces[at] : 0;
+        if (live) live[i] = now.isLive(ids[i]);
+    }
+}
+
+void Index::keysOf(const uint32_t* ids, size_t count, float* keys) const {
+    const Snapshot now = snapshot();
+    for (size_t i = 0; i < count; ++i)
+        if (ids[i] >= now.entries) failUnknownId(ids[i], "was never given", now.entries);
+    for (size_t i = 0; i < count; ++i) {
+        const Part& part = now.partOf(ids[i]);
+        const auto* row = static_cast<const std::byte*>(part.keys) + (ids[i] - part.first) * config_.rowBytes();
+        convertToFloat(row, config_.dtype, config_.dim, keys + i * config_.dim);
+    }
+}
+
+}  // namespace rtd

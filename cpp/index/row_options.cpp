@@ -1,0 +1,69 @@
+#include "index/row_options.h"
+
+#include <cmath>
+
+#include "core/arguments.h"
+
+namespace rtd {
+namespace {
+
+SearchRow readSearch(const rtd_row_options& given, size_t at) {
+    SearchRow row;
+    if (given.k < 1 || given.k > RTD_MAX_K) fail(RTD_INVALID_ARGUMENT, "row options %zu: k is %u; give 1..%u", at, given.k, RTD_MAX_K);
+    row.k = given.k;
+    if (given.flags & RTD_ROW_MAX_DISTANCE) {
+        if (std::isnan(given.max_distance)) fail(RTD_INVALID_ARGUMENT, "row options %zu: max_distance is NaN", at);
+        row.maxDistance = given.max_distance;
+    }
+    if (given.namespace_count > RTD_MAX_NAMESPACES)
+        fail(RTD_INVALID_ARGUMENT, "row options %zu: %u namespaces; give at most %u", at, given.namespace_count, RTD_MAX_NAMESPACES);
+    if (given.namespaces) {
+        row.anyNamespace = false;
+        row.namespaces.assign(given.namespaces, given.namespaces + given.namespace_count);
+    } else if (given.namespace_count > 0) {
+        fail(RTD_INVALID_ARGUMENT, "row options %zu: namespaces is NULL, but namespace_count is %u", at, given.namespace_count);
+    }
+    return row;
+}
+
+FusionOptions readFusion(const rtd_row_options& given, size_t at) {
+    if (!(given.reference_weight >= 0 && given.reference_weight <= 1))
+        fail(RTD_INVALID_ARGUMENT, "row options %zu: reference_weight is %g; give 0..1", at, static_cast<double>(given.reference_weight));
+    if (!(given.temperature >= 0 && given.temperature <= std::numeric_limits<float>::max()))
+        fail(RTD_INVALID_ARGUMENT, "row options %zu: temperature is %g; give a number above 0, or 0 for the index's default", at,
+             static_cast<double>(given.temperature));
+    return {given.reference_weight, given.temperature, (given.flags & RTD_ROW_UNMASK) != 0};
+}
+
+RowOptions readRow(const rtd_row_options* element, size_t at, OptionUse use) {
+    constexpr uint32_t kKnownFlags = RTD_ROW_MAX_DISTANCE | RTD_ROW_UNMASK | RTD_ROW_SKIP;
+    const rtd_row_options given = readOptions(element, "row options");
+    RowOptions row;
+    if (given.flags & ~kKnownFlags) fail(RTD_INVALID_ARGUMENT, "row options %zu: flags is 0x%x; known are 0x%x", at, given.flags, kKnownFlags);
+    row.isSkipped = (given.flags & RTD_ROW_SKIP) != 0;
+    if (row.isSkipped) return row;
+    if (use.search) row.search = readSearch(given, at);
+    if (use.fusion) row.fusion = readFusion(given, at);
+    return row;
+}
+
+}  // namespace
+
+std::vector<RowOptions> readRowOptions(const rtd_row_options* rows, size_t rowCount, size_t batch, OptionUse use) {
+    if (rowCount != 1 && rowCount != batch) fail(RTD_INVALID_ARGUMENT, "%zu row options for %zu rows; give 1 for all, or one each", rowCount, batch);
+    if (batch == 0) return {};
+    needPointer(rows, "rows");
+    if (rowCount == 1) return std::vector<RowOptions>(batch, readRow(rows, 0, use));
+    std::vector<RowOptions> read;
+    read.reserve(batch);
+    const auto* element = reinterpret_cast<const std::byte*>(rows);
+    const uint32_t size = rows->struct_size;  // the distance between elements, as the caller's compiler laid them out
+    for (size_t b = 0; b < batch; ++b) {
+        const auto* row = reinterpret_cast<const rtd_row_options*>(element + b * size);
+        if (row->struct_size != size) fail(RTD_INVALID_ARGUMENT, "row options %zu: struct_size is %u, but the first row's is %u", b, row->struct_size, size);
+        read.push_back(readRow(row, b, use));
+    }
+    return read;
+}
+
+}  // namespace rtd

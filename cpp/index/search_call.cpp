@@ -1,0 +1,182 @@
+#include "index/search_call.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/arguments.h"
+#include "core/canonical.h"
+#include "core/float_environment.h"
+#include "core/memory.h"
+#include "cpu/dispatch.h"
+#include "index/fuse_rows.h"
+#include "index/row_options.h"
+#include "index/search.h"
+
+namespace rtd {
+namespace {
+
+bool wantsHits(const rtd_hits* hits) { return hits && (hits->ids || hits->distances || hits->tokens || hits->counts); }
+
+// The queries as float32 without gaps; those of rows that are not searched are not looked at.
+std::unique_ptr<float[]> readQueries(const MatrixView& queries, const std::vector<RowOptions>& rows) {
+    const size_t dim = queries.columns();
+    auto read = allocate<float>(checkedProduct(queries.rows(), dim, "queries"), "queries");
+    for (size_t b = 0; b < rows.size(); ++b) {
+        if (rows[b].search.k == 0) continue;
+        float* row = read.get() + b * dim;
+        convertToFloat(queries.row(b), queries.dtype(), dim, row);
+        if (const size_t at = firstNotFinite(row, dim); at < dim)
+            fail(RTD_NOT_FINITE, "query %zu holds %g at dimension %zu; queries must be finite", b, static_cast<double>(row[at]), at);
+    }
+    return read;
+}
+
+void checkHits(const rtd_hits& hits, const std::vector<RowOptions>& rows, uint32_t heads) {
+    const size_t entries = checkedProduct(checkedProduct(rows.size(), heads, "rows of hits"), hits.capacity, "hits");
+    checkedProduct(entries, sizeof(float), "hits");
+    if (!hits.ids && !hits.distances && !hits.tokens) return;
+    for (size_t b = 0; b < rows.size(); ++b)
+        if (rows[b].search.k > hits.capacity)
+            fail(RTD_INVALID_ARGUMENT, "hits have room for %u a row, but row %zu wants k = %u", hits.capacity, b, rows[b].search.k);
+}
+
+int32_t tokenOf(const Snapshot& snapshot, uint32_t id) {
+    const Part& part = snapshot.partOf(id);
+    return part.tokens[id - part.first];
+}
+
+void writeHits(const HitLists& lists, const Snapshot& snapshot, bool isRoot, size_t rowCount, const rtd_hits& hits) {
+    for (size_t r = 0; r < rowCount; ++r) {
+        const std::span<const uint64_t> list = lists.row(r);
+        if (hits.counts) hits.counts[r] = static_cast<uint32_t>(list.size());
+        const size_t begin = r * hits.capacity;
+        for (size_t i = 0; i < hits.capacity; ++i) {
+            const bool isHit = i < list.size();
+            if (hits.ids) hits.ids[begin + i] = isHit ? idOf(list[i]) : RTD_NO_ID;
+            if (hits.distances) hits.distances[begin + i] = isHit ? distanceOf(list[i], isRoot) : INFINITY;
+            if (hits.tokens) hits.tokens[begin + i] = isHit ? tokenOf(snapshot, idOf(list[i])) : RTD_NO_TOKEN;
+        }
+    }
+}
+
+// Hits in the form that fuseRows takes.
+struct OwnedHits {
+    OwnedHits(const HitLists& lists, const Snapshot& snapshot, bool isRoot, size_t rowCount) {
+        for (size_t r = 0; r < rowCount; ++r) capacity = std::max(capacity, lists.row(r).size());
+        distances = allocate<float>(checkedProduct(rowCount, capacity, "hits"), "distances of hits");
+        tokens = allocate<int32_t>(rowCount * capacity, "tokens of hits");
+        counts = allocate<uint32_t>(rowCount, "counts of hits");
+        for (size_t r = 0; r < rowCount; ++r) {
+            const std::span<const uint64_t> list = lists.row(r);
+            counts[r] = static_cast<uint32_t>(list.size());
+            for (size_t i = 0; i < list.size(); ++i) {
+                distances[r * capacity + i] = distanceOf(list[i], isRoot);
+                tokens[r * capacity + i] = tokenOf(snapshot, idOf(list[i]));
+            }
+        }
+    }
+
+    size_t capacity = 0;
+    std::unique_ptr<float[]> distances;
+    std::unique_ptr<int32_t[]> tokens;
+    std::unique_ptr<uint32_t[]> counts;
+};
+
+void checkLogits(const MatrixView& logits, size_t rows) {
+    logits.needRows(rows);
+    logits.needDtypeOtherThan(Dtype::bf16);
+}
+
+}  // namespace
+
+void runSearchCall(const Index& index, const rtd_matrix* queries, const rtd_mutable_matrix* logits, const rtd_row_options* rows, size_t rowCount,
+                   const Call& call, const rtd_hits* hits, rtd_row_status* statuses) {
+    const IndexConfig& config = index.config();
+    const bool isRoot = config.metric == Metric::l2;
+    const MatrixView queryView(queries, "queries");
+    queryView.needColumns(config.dim);
+    queryView.needDtypeOtherThan(Dtype::bf16);
+    std::vector<RowOptions> options = readRowOptions(rows, rowCount, queryView.rows(), {true, logits != nullptr});
+    if (wantsHits(hits)) checkHits(*hits, options, config.heads);
+
+    const Snapshot snapshot = index.snapshot();
+    if (logits) {
+        const MatrixView logitView(logits, "logits");
+        checkLogits(logitView, queryView.rows());
+        if (snapshot.maxToken >= 0 && static_cast<size_t>(snapshot.maxToken) >= logitView.columns())
+            fail(RTD_TOKEN_RANGE, "the index holds token %d, but the logits have %zu columns: they belong to different models", snapshot.maxToken,
+                 logitView.columns());
+        for (size_t b = 0; b < options.size(); ++b) {
+            FusionOptions& fusion = options[b].fusion;
+            if (fusion.weight == 0 && !wantsHits(hits)) options[b].search.k = 0;
+            if (fusion.weight == 0 || fusion.temperature > 0 || snapshot.live == 0) continue;
+            if (snapshot.temperature == 0) fail(RTD_NO_TEMPERATURE, "row %zu wants the index's default temperature, and there is none: seal the index, or give one", b);
+            fusion.temperature = snapshot.temperature;
+        }
+    }
+
+    const std::unique_ptr<float[]> queryRows = readQueries(queryView, options);
+    std::vector<SearchRow> searches;
+    for (const RowOptions& row : options) searches.push_back(row.search);
+    const HitLists lists = search(index, snapshot, queryRows.get(), std::move(searches), call);
+    const size_t hitRows = options.size() * config.heads;
+
+    // From here on outputs are written; fuseRows fails before it writes, if at all.
+    if (logits) {
+        const OwnedHits owned(lists, snapshot, isRoot, hitRows);
+        const HitArrays arrays = {owned.distances.get(), owned.tokens.get(), owned.counts.get(), owned.capacity, config.heads};
+        fuseRows(index.backend().lsePiece, arrays, MatrixView(logits, "logits"), options, index.workers(), threadsOf(index, call), statuses);
+    }
+    if (wantsHits(hits)) writeHits(lists, snapshot, isRoot, hitRows, *hits);
+}
+
+void runFuseCall(const rtd_hits* hits, uint32_t heads, const rtd_mutable_matrix* logits, const rtd_row_options* rows, size_t rowCount,
+                 rtd_row_status* statuses) {
+    const MatrixView view(logits, "logits");
+    const size_t batch = view.rows();
+    checkLogits(view, batch);
+    const std::vector<RowOptions> options = readRowOptions(rows, rowCount, batch, {false, true});
+    if (heads == 0) heads = 1;
+    if (batch == 0) return;
+    needPointer(hits, "hits");
+    const HitArrays arrays = {needPointer(hits->distances, "hits.distances"), needPointer(hits->tokens, "hits.tokens"), needPointer(hits->counts, "hits.counts"),
+                              hits->capacity, heads};
+    checkedProduct(checkedProduct(batch, heads, "rows of hits"), size_t{hits->capacity} * sizeof(float), "hits");
+    for (size_t b = 0; b < batch; ++b) {
+        if (options[b].isSkipped || options[b].fusion.weight == 0) continue;
+        if (options[b].fusion.temperature == 0) fail(RTD_NO_TEMPERATURE, "row %zu gives no temperature, and hits from elsewhere have no default", b);
+        for (size_t r = b * heads; r < (b + 1) * heads; ++r) {
+            if (arrays.counts[r] > arrays.capacity) fail(RTD_INVALID_ARGUMENT, "row %zu of hits counts %u, but the capacity is %zu", r, arrays.counts[r], arrays.capacity);
+            for (size_t i = r * arrays.capacity; i < r * arrays.capacity + arrays.counts[r]; ++i) {
+                if (std::isnan(arrays.distances[i])) fail(RTD_NOT_FINITE, "the distance of hit %zu of row %zu is NaN", i - r * arrays.capacity, r);
+                if (arrays.tokens[i] < 0 || static_cast<size_t>(arrays.tokens[i]) >= view.columns())
+                    fail(RTD_TOKEN_RANGE, "the token of hit %zu of row %zu is %d; the logits have %zu columns", i - r * arrays.capacity, r, arrays.tokens[i],
+                         view.columns());
+            }
+        }
+    }
+    WorkerPool none;
+    fuseRows(cpu::chooseBackend(nullptr).lsePiece, arrays, view, options, none, 1, statuses);
+}
+
+void runLogProbabilitiesCall(const rtd_matrix* logits, const int32_t* tokens, size_t tokensPerRow, double* out) {
+    const FloatEnvironment environment;
+    const MatrixView view(logits, "logits");
+    checkLogits(view, view.rows());
+    const size_t entries = checkedProduct(checkedProduct(view.rows(), tokensPerRow, "tokens"), sizeof(double), "tokens") / sizeof(double);
+    if (entries == 0) return;
+    needPointer(tokens, "tokens");
+    needPointer(out, "out");
+    for (size_t i = 0; i < entries; ++i)
+        if (tokens[i] < 0 || static_cast<size_t>(tokens[i]) >= view.columns())
+            fail(RTD_TOKEN_RANGE, "token %zu of row %zu is %d; the logits have %zu columns", i % tokensPerRow, i / tokensPerRow, tokens[i], view.columns());
+    LogSumExp logSumExp(cpu::chooseBackend(nullptr).lsePiece, view.columns());
+    for (size_t b = 0; b < view.rows(); ++b) {
+        const LogitsRow row(const_cast<void*>(view.row(b)), view.dtype(), view.columns());
+        const std::optional<double> lse = logSumExp(row);
+        for (size_t i = b * tokensPerRow; i < (b + 1) * tokensPerRow; ++i)
+            out[i] = lse ? static_cast<double>(row.get(static_cast<size_t>(tokens[i]))) - *lse : std::nan("");
+    }
+}
+
+}  // namespace rtd
