@@ -3,6 +3,7 @@
 #include <exception>
 #include <string>
 
+#include "core/float_environment.h"
 #include "rtd.h"
 
 namespace rtd {
@@ -29,9 +30,10 @@ const char* lastError() noexcept;
 // Records the exception being handled as this thread's last failure; call it inside a catch block only.
 rtd_status recordFailure() noexcept;
 
-// Runs `body`; nothing leaves it but a status.
+// Runs `body` as every function of the C interface runs: in the floating-point environment of core/canonical.h, and nothing leaves but a status.
 template <typename Body> rtd_status guard(Body&& body) noexcept {
     try {
+        const FloatEnvironment environment;
         body();
         return RTD_OK;
     } catch (...) {

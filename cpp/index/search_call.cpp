@@ -5,7 +5,6 @@
 
 #include "core/arguments.h"
 #include "core/canonical.h"
-#include "core/float_environment.h"
 #include "core/memory.h"
 #include "cpu/dispatch.h"
 #include "index/fuse_rows.h"
@@ -160,7 +159,6 @@ void runFuseCall(const rtd_hits* hits, uint32_t heads, const rtd_mutable_matrix*
 }
 
 void runLogProbabilitiesCall(const rtd_matrix* logits, const int32_t* tokens, size_t tokensPerRow, double* out) {
-    const FloatEnvironment environment;
     const MatrixView view(logits, "logits");
     checkLogits(view, view.rows());
     const size_t entries = checkedProduct(checkedProduct(view.rows(), tokensPerRow, "tokens"), sizeof(double), "tokens") / sizeof(double);

@@ -48,7 +48,6 @@ uint32_t WorkerPool::defaultThreads() {
 
 void WorkerPool::runBody() {
     try {
-        const FloatEnvironment environment;
         (*body_)();
     } catch (...) {
         const std::lock_guard lock(mutex_);
@@ -57,9 +56,7 @@ void WorkerPool::runBody() {
 }
 
 void WorkerPool::run(uint32_t threads, const std::function<void()>& body) {
-    std::unique_lock call(oneCall_, std::defer_lock);
-    if (threads <= 1 || !call.try_lock()) {
-        const FloatEnvironment environment;
+    if (threads <= 1 || isTaken_.exchange(true, std::memory_order_acquire)) {
         body();
         return;
     }
@@ -80,6 +77,7 @@ void WorkerPool::run(uint32_t threads, const std::function<void()>& body) {
     std::unique_lock lock(mutex_);
     wanted_ = 0;
     workersLeft_.wait(lock, [&] { return running_ == 0; });
+    isTaken_.store(false, std::memory_order_release);
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
@@ -94,6 +92,7 @@ void WorkerPool::spinForJob(uint64_t seen) const {
 }
 
 void WorkerPool::work() {
+    const FloatEnvironment environment;  // threads inherit their creator's, whatever that was
     uint64_t seen = 0;
     for (;;) {
         spinForJob(seen);

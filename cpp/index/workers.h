@@ -35,7 +35,7 @@ class WorkerPool {
     void spinForJob(uint64_t seen) const;
     void runBody();
 
-    std::mutex oneCall_;                    // held by the call that has the workers
+    std::atomic<bool> isTaken_ = false;     // by the call that has the workers
     std::mutex mutex_;                      // guards all below
     std::condition_variable jobOpened_, workersLeft_;
     std::vector<std::thread> threads_;

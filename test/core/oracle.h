@@ -1,0 +1,51 @@
+// What results should be, from the design's words and as plainly as possible; shares nothing with the library but exp and log, whose own
+// test is number_test.cpp.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "rtd.h"
+
+namespace oracle {
+
+// An index as a table.
+struct Data {
+    uint32_t dim = 1, heads = 1;
+    rtd_metric metric = RTD_L2;
+    std::vector<float> keys;  // [n, dim], as kept (rounded)
+    std::vector<int32_t> tokens;
+    std::vector<uint32_t> namespaces;
+    std::vector<bool> removed;
+
+    size_t size() const { return tokens.size(); }
+};
+
+struct Hit {
+    float distance;  // the metric's
+    uint32_t id;
+    int32_t token;
+};
+
+// One head's hits for a query [dim].
+std::vector<Hit> nearest(const Data& data, const float* query, uint32_t head, const rtd_row_options& options);
+
+// The distance in long double, nothing rounded on the way.
+long double trueDistance(const Data& data, const float* query, uint32_t head, uint32_t id);
+
+struct Fused {
+    rtd_row_status status;
+    std::vector<float> logits;            // the canonical result, bit for bit
+    std::vector<long double> exact;       // the same in long double; empty unless merged
+    long double lse = 0;
+};
+
+// A row of logits fused with the hits of its heads.
+Fused fuse(const std::vector<float>& logits, const std::vector<std::vector<Hit>>& heads, float weight, float temperature, bool unmask);
+
+// Bits of a float16, rounded to nearest even, and its value.
+uint16_t toF16(float value);
+float fromF16(uint16_t bits);
+// The nearest number of a dtype.
+float roundTo(rtd_dtype dtype, float value);
+
+}  // namespace oracle
