@@ -4,10 +4,23 @@
  * @module
  */
 export { backends } from "./backends.js";
-export { Datastore, type AppendOptions, type CreateStoreOptions, type JsonObject, type OpenStoreOptions, type StoreFile, type StoreManifest } from "./datastore.js";
+export {
+    Datastore,
+    type AppendOptions,
+    type CreateStoreOptions,
+    type JsonObject,
+    type OpenStoreOptions,
+    type StoreFile,
+    type StoreManifest,
+} from "./datastore.js";
 export { RtdError, type RtdErrorCode } from "./errors.js";
 export type { MismatchField, ModelFingerprint } from "./fingerprint.js";
 export { fuse, fuseSync, logProbabilities } from "./fusion.js";
+export { attach, type AttachOptions, type ReferenceOptions, type Step } from "./llama/attach.js";
+export { Attachment, type AttachmentStats } from "./llama/attachment.js";
+export { fingerprintModel, type FingerprintOptions } from "./llama/fingerprint.js";
+export { createRecorder, recordHiddenStates, Recorder, type Recorded, type RecordOptions } from "./llama/record.js";
+export { supported, type LlamaSupport } from "./llama/support.js";
 export type { FileReport } from "./native.js";
 export { createIndex, ReferenceIndex } from "./reference-index.js";
 export type * from "./types.js";

@@ -88,7 +88,9 @@ Napi::Value attach(const Napi::CallbackInfo& info) {
 // (handle, options, sequences)
 Napi::Value setOptions(const Napi::CallbackInfo& info) {
     OptionTable table = readTable(info[1], info[2]);
-    attachmentOf(info).setOptions(std::move(table));
+    auto& attachment = attachmentOf(info);
+    if (attachment.disposed) throw Failure(RTD_CLOSED, "the attachment's context was freed; attach to another one");
+    attachment.setOptions(std::move(table));
     return info.Env().Undefined();
 }
 
@@ -106,7 +108,6 @@ Napi::Value stats(const Napi::CallbackInfo& info) {
     set("unmergeable", counters.unmergeable);
     set("failures", counters.failures);
     set("droppedSteps", attachment.steps.dropped());
-    results.set(figures, "disposed", results.boolean(attachment.disposed));
     return results.orThrow(figures);
 }
 

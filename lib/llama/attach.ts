@@ -1,0 +1,88 @@
+import type { LlamaContext } from "node-llama-cpp";
+
+import type { Datastore } from "../datastore.js";
+import { RtdError } from "../errors.js";
+import type { ReferenceIndex } from "../reference-index.js";
+import type { FuseRowOptions, Hits, RowOptions, RowStatus } from "../types.js";
+import { Attachment } from "./attachment.js";
+
+/** What is merged into a row of logits. */
+export interface ReferenceOptions extends RowOptions, FuseRowOptions {
+    /** Whether rows are looked at at all. Default true. */
+    enabled?: boolean | undefined;
+}
+
+export interface AttachOptions extends ReferenceOptions {
+    /**
+     * Told of every row of logits that was looked at, in the order they were computed: copies, the listener's to keep. Steps are delivered after the
+     * decode they belong to, one at a time; if it returns a promise the next step waits for it. Decoding does not: steps that a slow listener leaves
+     * no room for (64 MiB) are dropped and counted in `stats.droppedSteps`. Rows of weight 0 are searched too, for the listener's sake.
+     */
+    onStep?: ((step: Step) => void | Promise<void>) | undefined;
+    /** Told of what `onStep` throws. Default: it becomes an uncaught exception. */
+    onError?: ((error: unknown) => void) | undefined;
+    /** Threads of the searches. Default: as the index was created. */
+    threads?: number | undefined;
+}
+
+/** One row of logits: the state after the token at `position` of `sequence`, and the distribution of the token that follows. */
+export interface Step {
+    /** llama.cpp's number of the sequence. */
+    sequence: number;
+    position: number;
+    /** The hidden state that was searched for. */
+    hidden: Float32Array;
+    /** The logits as they were sampled from. */
+    logits: Float32Array;
+    /** The row's hits: `k` for each head. */
+    hits: Hits;
+    status: RowStatus;
+}
+
+/** What a recipe keeps in a store's metadata. */
+interface Defaults {
+    k?: number;
+    referenceWeight?: number;
+    /** Of the median distance that the index's own temperature is 0.4 times of. */
+    temperatureScale?: number;
+}
+
+const scaleOfOwnTemperature = 0.4;
+
+/**
+ * Merges a reference into everything that is decoded on a context from now on, before it is sampled: chat sessions, completions, grammars, JSON
+ * schemas, function calls, streaming, token bias, token prediction and context shift work as ever. Defaults are those that the store's recipe chose,
+ * else `k` 16 and `referenceWeight` 0.5 at the index's own temperature. Entries added to the reference later are found from the next token on.
+ *
+ * The context keeps the attachment, and the attachment the entries: nobody has to hold either. It ends by {@link Attachment.detach} or with the
+ * context. A context has one attachment; a second one is `ERR_RTD_EXISTS`.
+ *
+ * If merging fails, the evaluation rejects with an `RtdError` and the context keeps none of that batch's tokens.
+ * @throws RtdError `ERR_RTD_UNSUPPORTED` (platform, build of llama.cpp, kind of context; nothing was changed), `ERR_RTD_EXISTS`, `ERR_RTD_CLOSED`,
+ * `ERR_RTD_INVALID_ARGUMENT`, `ERR_RTD_TOKEN_RANGE` (a reference for another model), `ERR_RTD_NO_TEMPERATURE` (seal the index, or give one)
+ */
+export async function attach(
+    context: LlamaContext,
+    reference: ReferenceIndex | Datastore,
+    options: AttachOptions = {},
+): Promise<Attachment> {
+    const { onStep, onError, threads, ...given } = options;
+    if (onStep !== undefined && typeof onStep !== "function")
+        throw new RtdError("ERR_RTD_INVALID_ARGUMENT", "onStep: expected a function");
+    const { index, defaults } = resolve(reference);
+    // Asynchronous, so that a runtime or build that needs to be asked first can be without a new interface; errors are rejections from the start.
+    await Promise.resolve();
+    return new Attachment(context, index, { ...defaults, ...given }, { onStep, onError, threads });
+}
+
+function resolve(reference: ReferenceIndex | Datastore): { index: ReferenceIndex; defaults: ReferenceOptions } {
+    if (typeof reference !== "object" || reference === null) {
+        throw new RtdError("ERR_RTD_INVALID_ARGUMENT", "reference: expected an index (createIndex) or a store (Datastore.open)");
+    }
+    if (!("index" in reference)) return { index: reference, defaults: {} };
+    const { k, referenceWeight, temperatureScale } = (reference.metadata["defaults"] ?? {}) as Defaults;
+    const own = reference.index.temperature;
+    const temperature =
+        temperatureScale === undefined || own === undefined ? undefined : (own * temperatureScale) / scaleOfOwnTemperature;
+    return { index: reference.index, defaults: { k, referenceWeight, temperature } };
+}

@@ -1,0 +1,158 @@
+import type { LlamaContext, LlamaContextSequence, Token } from "node-llama-cpp";
+
+import { RtdError } from "../errors.js";
+import { asyncDispose, Handle } from "../handle.js";
+import { nativeContextOf, sequenceNumber, tap } from "./tap.js";
+
+export interface RecordOptions {
+    /** The first position whose state is wanted; tokens before it are only context. Default 0. */
+    from?: number | undefined;
+    /** Whether the logits are wanted too. Then the LM head runs; without, only the hidden states are computed. Default false. */
+    logits?: boolean | undefined;
+    /** Ends the recording between two batches; it then rejects with the signal's reason. */
+    signal?: AbortSignal | undefined;
+}
+
+export interface Recorded {
+    /** [tokens - from, embeddingSize]: row i is the state after the token at position from + i. */
+    hidden: Float32Array;
+    /** [tokens - from, vocabulary], the model's own */
+    logits?: Float32Array;
+}
+
+/** llama.cpp keeps room for the logits of every row it is asked for, whether they are computed or not. */
+const maxLogitBytes = 128 * 2 ** 20;
+
+/**
+ * Takes hidden states of texts on a context, over and over. It holds one of the context's sequences; the others may be used meanwhile, and the context
+ * may be attached to. Made by {@link createRecorder}.
+ */
+export class Recorder implements AsyncDisposable {
+    /** Numbers in a hidden state. */
+    readonly embeddingSize: number;
+    /** Logits in a row. */
+    readonly vocabulary: number;
+    readonly #context: LlamaContext;
+    readonly #handle: Handle;
+    #sequence: LlamaContextSequence;
+    #last: Promise<unknown> = Promise.resolve();
+
+    /** @internal Use {@link createRecorder}. */
+    constructor(context: LlamaContext) {
+        nativeContextOf(context);
+        if (context.sequencesLeft === 0) {
+            throw new RtdError(
+                "ERR_RTD_INVALID_ARGUMENT",
+                "all sequences of this context are in use; create it with one more for the recorder",
+            );
+        }
+        this.#context = context;
+        const { recorder, embeddingSize, vocabulary } = tap().llamaOpenRecorder(() => context.currentThreads);
+        this.#handle = new Handle(recorder);
+        this.embeddingSize = embeddingSize;
+        this.vocabulary = vocabulary;
+        this.#sequence = context.getSequence();
+    }
+
+    /**
+     * Evaluates tokens from an empty sequence and returns their hidden states. Calls wait for each other.
+     * @throws RtdError `ERR_RTD_INVALID_ARGUMENT` (no tokens, or more than the context holds), `ERR_RTD_UNSUPPORTED`, `ERR_RTD_CLOSED`
+     */
+    async record(tokens: readonly Token[], options: RecordOptions & { logits: true }): Promise<Required<Recorded>>;
+    async record(tokens: readonly Token[], options?: RecordOptions): Promise<Recorded>;
+    async record(tokens: readonly Token[], options: RecordOptions = {}): Promise<Recorded> {
+        const { from = 0, logits = false, signal } = options;
+        const most = this.#context.contextSize - 1;
+        if (tokens.length === 0 || tokens.length > most) {
+            throw new RtdError(
+                "ERR_RTD_INVALID_ARGUMENT",
+                `tokens: expected 1 to ${most} (this context's size less one), got ${tokens.length}`,
+            );
+        }
+        if (!Number.isInteger(from) || from < 0 || from >= tokens.length) {
+            throw new RtdError(
+                "ERR_RTD_INVALID_ARGUMENT",
+                `from: expected a position from 0 to ${tokens.length - 1}, got ${from}`,
+            );
+        }
+        const recorded = this.#last.then(() => this.#record(tokens, from, logits, signal));
+        this.#last = recorded.catch(() => undefined);
+        return recorded;
+    }
+
+    /** Gives the sequence back to the context, once recordings in progress have ended. More than once is fine. */
+    async dispose(): Promise<void> {
+        await this.#last;
+        this.#handle.release();
+        if (!this.#sequence.disposed) await this.#sequence.dispose();
+    }
+
+    async [asyncDispose](): Promise<void> {
+        await this.dispose();
+    }
+
+    async #record(tokens: readonly Token[], from: number, logits: boolean, signal: AbortSignal | undefined): Promise<Recorded> {
+        signal?.throwIfAborted();
+        if (this.#context.disposed) throw new RtdError("ERR_RTD_CLOSED", "the recorder's context is disposed");
+        await this.#sequence.clearHistory();
+        tap().llamaBeginRecording(this.#handle.number, sequenceNumber(this.#sequence), from, tokens.length - from, logits);
+        try {
+            for (const [start, end] of this.#batches(tokens.length, from)) {
+                signal?.throwIfAborted();
+                await this.#sequence.evaluateWithoutGeneratingNewTokens(tokens.slice(start, end));
+            }
+        } catch (cause) {
+            const failure = this.#end().failure;
+            await this.#renewSequence();
+            throw failure === undefined ? cause : new RtdError(failure.code, failure.message, { cause });
+        }
+        const { failure, complete, ...result } = this.#end();
+        if (failure !== undefined) throw failure;
+        if (!complete)
+            throw new RtdError("ERR_RTD_INTERNAL", "llama.cpp evaluated the tokens, but not all hidden states were seen");
+        return result;
+    }
+
+    #end() {
+        const recorded = tap().llamaEndRecording(this.#handle.number);
+        if (recorded === undefined) throw new RtdError("ERR_RTD_CLOSED", "the recorder was disposed");
+        return recorded;
+    }
+
+    /** Parts of the text so short that llama.cpp's room for their logits stays within bounds, and as equal as can be: short batches are slow. */
+    *#batches(length: number, from: number): Iterable<[number, number]> {
+        const most = Math.max(1, Math.floor(maxLogitBytes / (4 * this.vocabulary)));
+        const count = Math.ceil((length - from) / most);
+        for (let part = 0; part < count; part++) {
+            const cut = (i: number) => from + Math.round((i * (length - from)) / count);
+            yield [part === 0 ? 0 : cut(part), cut(part + 1)];
+        }
+    }
+
+    /** After a failure a sequence may hold tokens that node-llama-cpp does not know of. */
+    async #renewSequence(): Promise<void> {
+        if (this.#context.disposed) return;
+        await this.#sequence.dispose();
+        this.#sequence = this.#context.getSequence();
+    }
+}
+
+/** Makes a recorder; see {@link Recorder}. @throws RtdError as `attach`, `ERR_RTD_EXISTS` for a second recorder on one context */
+export async function createRecorder(context: LlamaContext): Promise<Recorder> {
+    await Promise.resolve(); // as `attach`: errors are rejections
+    return new Recorder(context);
+}
+
+/** Records one text on a context and leaves it as it was: hidden states [tokens - from, embeddingSize]. */
+export async function recordHiddenStates(
+    context: LlamaContext,
+    tokens: readonly Token[],
+    options?: Omit<RecordOptions, "logits">,
+): Promise<Float32Array> {
+    const recorder = await createRecorder(context);
+    try {
+        return (await recorder.record(tokens, { ...options, logits: false })).hidden;
+    } finally {
+        await recorder.dispose();
+    }
+}
