@@ -104,7 +104,13 @@ std::unique_ptr<Store> Store::create(FileSystem& files, const std::string& path,
     requireEmpty();
     store->recover();
     NewFiles none(*store->directory_);
-    store->commit(std::move(manifest), none);
+    try {
+        store->commit(std::move(manifest), none);
+    } catch (...) {
+        // Where only the last sync failed the manifest is there, and would stand in the way of a second try.
+        discard(*store->directory_, kManifestName);
+        throw;
+    }
     return store;
 }
 
