@@ -90,7 +90,7 @@ typedef enum rtd_dtype { RTD_F32 = 0, RTD_F16 = 1, RTD_BF16 = 2 } rtd_dtype;
 typedef enum rtd_metric {
     RTD_L2 = 0,   /* Euclidean distance */
     RTD_L2SQ = 1, /* its square */
-    RTD_DOT = 2   /* the negative dot product */
+    RTD_DOT = 2   /* the negative dot product; +infinity where products overflow in opposite directions */
 } rtd_metric;
 
 /* rows x columns numbers; row r begins row_stride * r elements after data. row_stride 0 means columns. 2-byte types need 2-byte alignment. */
@@ -112,16 +112,17 @@ typedef struct rtd_mutable_matrix {
 } rtd_mutable_matrix;
 
 /* Room for hits, row by row: capacity entries for each of the B * heads rows (row b * heads + h). Any pointer may be NULL (not wanted).
- * Rows come nearest first; those with fewer than capacity hits are padded with RTD_NO_ID, RTD_NO_TOKEN and +infinity. */
+ * Rows come nearest first; those with fewer than capacity hits are padded with RTD_NO_ID, RTD_NO_TOKEN and +infinity. A distance that
+ * overflowed is a hit, but does not vote. */
 typedef struct rtd_hits {
     uint32_t* ids;     /* [B * heads, capacity] */
     float* distances;  /* [B * heads, capacity], the metric's distances */
     int32_t* tokens;   /* [B * heads, capacity] */
     uint32_t* counts;  /* [B * heads] hits before the padding */
-    uint32_t capacity; /* at least the largest k of the call */
+    uint32_t capacity; /* at least the largest k of the call, unless only counts are wanted */
 } rtd_hits;
 
-/* What a row (a query and its logits) wants. One struct serves all rows, or one each. */
+/* What a row (a query and its logits) wants. One struct serves all rows, or one each, struct_size bytes apart. */
 typedef struct rtd_row_options {
     uint32_t struct_size;
     uint32_t k;                  /* 1..RTD_MAX_K hits, for each head */
@@ -130,7 +131,7 @@ typedef struct rtd_row_options {
     float max_distance;          /* hits beyond it are not returned and do not vote; only read with RTD_ROW_MAX_DISTANCE */
     uint32_t flags;              /* RTD_ROW_... */
     const uint32_t* namespaces;  /* [namespace_count] accepted; NULL accepts all */
-    uint32_t namespace_count;    /* 0..RTD_MAX_NAMESPACES */
+    uint32_t namespace_count;    /* 0..RTD_MAX_NAMESPACES; 0 with namespaces not NULL accepts no entry */
 } rtd_row_options;
 
 #define RTD_ROW_MAX_DISTANCE 1u /* max_distance counts */
@@ -140,14 +141,14 @@ typedef struct rtd_row_options {
 /* What became of a row of logits. */
 typedef enum rtd_row_status {
     RTD_ROW_MERGED = 0,
-    RTD_ROW_UNCHANGED = 1,  /* weight 0, no (finite) hit, or skipped */
-    RTD_ROW_UNMERGEABLE = 2 /* NaN, +infinity or nothing but -infinity among the logits: left as it was, whatever a is */
+    RTD_ROW_UNCHANGED = 1,  /* weight 0 or skipped: the logits were not even read. Or, in a row that can be merged, no hit with a finite distance */
+    RTD_ROW_UNMERGEABLE = 2 /* NaN, +infinity or nothing but -infinity among the logits: left as it was, for every weight above 0 */
 } rtd_row_status;
 
 typedef struct rtd_call_options {
     uint32_t struct_size;
     uint32_t threads;                   /* 0: as the index was created */
-    int (*should_stop)(void* context);  /* asked between tiles, from any thread of the call; NULL: never */
+    int (*should_stop)(void* context);  /* asked between tiles, from any thread of the call; must not call this library; NULL: never */
     void* context;
 } rtd_call_options;
 
@@ -224,20 +225,20 @@ RTD_API rtd_status rtd_index_keys(const rtd_index* index, const uint32_t* ids, s
 /* ---- search and fusion --------------------------------------------------------------------------------------------------------- */
 
 /* Finds the k nearest live entries of each of the B queries [B, dim] (f32 or f16). rows has row_count options: 1 for all, or B.
- * Any B, also 0. Cost: reads live keys once per 64 queries. */
+ * Any B, also 0. Cost: reads the keys once per 64 queries (per 8192 / heads, if that is less). */
 RTD_API rtd_status rtd_search(const rtd_index* index, const rtd_matrix* queries, const rtd_row_options* rows, size_t row_count,
                               const rtd_call_options* call, const rtd_hits* hits);
 
-/* Searches and rewrites logits [B, V] (f32 or f16) in place. hits may be NULL, or any of its pointers; statuses [B] may be NULL.
+/* Searches and rewrites logits [B, V] (f32 or f16) in place. hits may be NULL, or any of its pointers; statuses [B] may be NULL. With heads,
+ * r is the mean of their votes; one without a vote counts as 0. p' is within rounding of the formula above; core/fusion.h has every bit of it.
  * RTD_TOKEN_RANGE if the index's largest token is not below V. Rows of weight 0 are searched only if hits are asked for. */
 RTD_API rtd_status rtd_search_and_fuse(const rtd_index* index, const rtd_matrix* queries, const rtd_mutable_matrix* logits,
                                        const rtd_row_options* rows, size_t row_count, const rtd_call_options* call, const rtd_hits* hits,
                                        rtd_row_status* statuses);
 
 /* Rewrites logits [B, V] with hits that came from elsewhere: distances, tokens and counts are read ([B * heads, capacity]), ids are not.
- * Hits count in the order given, the first counts[i] of row i; distances must be ascending for the vote to be well scaled (the first is
- * subtracted), else the result is still finite. k, max_distance and namespaces of rows are ignored; temperature must be given.
- * Errors: RTD_NOT_FINITE (a NaN distance), RTD_TOKEN_RANGE. */
+ * Hits count in the order given, the first counts[i] of row i; infinite distances do not vote. k, max_distance and namespaces of rows are
+ * ignored; temperature must be given. Errors: RTD_NOT_FINITE (a NaN distance), RTD_TOKEN_RANGE, RTD_NO_TEMPERATURE. */
 RTD_API rtd_status rtd_fuse(const rtd_hits* hits, uint32_t heads, const rtd_mutable_matrix* logits, const rtd_row_options* rows,
                             size_t row_count, rtd_row_status* statuses);
 

@@ -3,9 +3,12 @@
 #include <cmath>
 
 #include "core/arguments.h"
+#include "core/memory.h"
 
 namespace rtd {
 namespace {
+
+constexpr size_t kMaxRows = size_t{1} << 31;  // rows are counted in 32 bits
 
 SearchRow readSearch(const rtd_row_options& given, size_t at) {
     SearchRow row;
@@ -51,11 +54,15 @@ RowOptions readRow(const rtd_row_options* element, size_t at, OptionUse use) {
 
 std::vector<RowOptions> readRowOptions(const rtd_row_options* rows, size_t rowCount, size_t batch, OptionUse use) {
     if (rowCount != 1 && rowCount != batch) fail(RTD_INVALID_ARGUMENT, "%zu row options for %zu rows; give 1 for all, or one each", rowCount, batch);
+    if (batch > kMaxRows) fail(RTD_INVALID_ARGUMENT, "%zu rows; give at most %zu", batch, kMaxRows);
     if (batch == 0) return {};
     needPointer(rows, "rows");
-    if (rowCount == 1) return std::vector<RowOptions>(batch, readRow(rows, 0, use));
     std::vector<RowOptions> read;
-    read.reserve(batch);
+    reserve(read, batch, "row options");
+    if (rowCount == 1) {
+        read.resize(batch, readRow(rows, 0, use));
+        return read;
+    }
     const auto* element = reinterpret_cast<const std::byte*>(rows);
     const uint32_t size = rows->struct_size;  // the distance between elements, as the caller's compiler laid them out
     for (size_t b = 0; b < batch; ++b) {

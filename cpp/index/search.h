@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "core/memory.h"
 #include "index/index.h"
 
 namespace rtd {
@@ -21,7 +22,7 @@ struct SearchRow {
 // The hits of B x H rows (row b * H + h), each in the total order of core/canonical.h.
 class HitLists {
   public:
-    explicit HitLists(size_t rows = 0) : lists_(rows) {}
+    explicit HitLists(size_t rows) : lists_(allocate<List>(rows, "lists of hits")) {}
     std::span<const uint64_t> row(size_t r) const { return {lists_[r].keys.get(), lists_[r].count}; }  // order keys
     void set(size_t r, const uint64_t* keys, uint32_t count);
 
@@ -30,7 +31,7 @@ class HitLists {
         std::unique_ptr<uint64_t[]> keys;
         uint32_t count = 0;
     };
-    std::vector<List> lists_;
+    std::unique_ptr<List[]> lists_;
 };
 
 // The nearest live entries of each query. queries: [rows.size(), dim] float32, finite, row after row.

@@ -116,6 +116,7 @@ void runSearchCall(const Index& index, const rtd_matrix* queries, const rtd_muta
 
     const std::unique_ptr<float[]> queryRows = readQueries(queryView, options);
     std::vector<SearchRow> searches;
+    reserve(searches, options.size(), "rows");
     for (const RowOptions& row : options) searches.push_back(row.search);
     const HitLists lists = search(index, snapshot, queryRows.get(), std::move(searches), call);
     const size_t hitRows = options.size() * config.heads;
