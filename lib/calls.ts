@@ -35,7 +35,11 @@ export function plain(array: FloatArray | KeyArray): Plain {
     try {
         return new Uint16Array(array.buffer, array.byteOffset, array.length);
     } catch (cause) {
-        throw new RtdError("ERR_RTD_INVALID_ARGUMENT", "the buffer of a Float16Array was detached (transferred or posted to another thread)", { cause });
+        throw new RtdError(
+            "ERR_RTD_INVALID_ARGUMENT",
+            "the buffer of a Float16Array was detached (transferred or posted to another thread)",
+            { cause },
+        );
     }
 }
 

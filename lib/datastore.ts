@@ -27,6 +27,8 @@ export interface StoreManifest {
     segments: StoreFile[];
     /** The file of removed ids, once there is one. */
     removed: StoreFile | null;
+    /** Of all that stands before it. */
+    checksum: string;
 }
 
 export interface StoreFile {
@@ -91,7 +93,10 @@ export class Datastore implements AsyncDisposable {
      */
     static async create(path: string, options: CreateStoreOptions): Promise<Datastore> {
         const { model = {}, metadata = {} } = options ?? {};
-        return new Datastore(path, await native().storeCreate(path, options, toJson(model, "model"), toJson(metadata, "metadata")));
+        return new Datastore(
+            path,
+            await native().storeCreate(path, options, toJson(model, "model"), toJson(metadata, "metadata")),
+        );
     }
 
     /**
@@ -102,7 +107,8 @@ export class Datastore implements AsyncDisposable {
     static async open(path: string, options: OpenStoreOptions = {}): Promise<Datastore> {
         const store = new Datastore(path, await native().storeOpen(path, options));
         try {
-            if (options.model !== undefined) expectModel(path, store.manifest.model, options.model, options.allowModelMismatch ?? []);
+            if (options.model !== undefined)
+                expectModel(path, store.manifest.model, options.model, options.allowModelMismatch ?? []);
             return store;
         } catch (error) {
             await store.close();
@@ -193,7 +199,8 @@ export class Datastore implements AsyncDisposable {
     }
 
     #expectOpen(): void {
-        if (this.#closing !== undefined) throw new RtdError("ERR_RTD_CLOSED", `${this.path}: the store was closed; it cannot be used any more`);
+        if (this.#closing !== undefined)
+            throw new RtdError("ERR_RTD_CLOSED", `${this.path}: the store was closed; it cannot be used any more`);
     }
 }
 

@@ -41,11 +41,19 @@ const fields: readonly MismatchField[] = [
 ];
 
 /** Throws unless a store's keys come from this model, or differ only where that is allowed by name. */
-export function expectModel(path: string, recorded: Partial<ModelFingerprint>, model: ModelFingerprint, allowed: readonly string[]): void {
+export function expectModel(
+    path: string,
+    recorded: Partial<ModelFingerprint>,
+    model: ModelFingerprint,
+    allowed: readonly string[],
+): void {
     const unknown = allowed.filter((name) => !(fields as readonly string[]).includes(name));
     if (unknown.length > 0) {
         const list = fields.map((name) => `"${name}"`).join(", ");
-        throw new RtdError("ERR_RTD_INVALID_ARGUMENT", `allowModelMismatch: expected some of ${list}, got "${unknown.join('", "')}"`);
+        throw new RtdError(
+            "ERR_RTD_INVALID_ARGUMENT",
+            `allowModelMismatch: expected some of ${list}, got "${unknown.join('", "')}"`,
+        );
     }
     const differing = differences(recorded, model).filter(({ name }) => !allowed.includes(name));
     if (differing.length === 0) return;

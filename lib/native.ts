@@ -37,7 +37,13 @@ export interface Native {
 
     createIndex(options: IndexOptions): HandleNumber;
     indexInfo(index: HandleNumber): IndexInfo;
-    addEntries(index: HandleNumber, keys: Plain, tokens: Int32Array, options: object | undefined, bits: "f16" | undefined): number;
+    addEntries(
+        index: HandleNumber,
+        keys: Plain,
+        tokens: Int32Array,
+        options: object | undefined,
+        bits: "f16" | undefined,
+    ): number;
     removeEntries(index: HandleNumber, ids: Uint32Array | readonly number[]): void;
     seal(index: HandleNumber, options: object | undefined, task: Task): Promise<void>;
     sealSync(index: HandleNumber, options: object | undefined): void;
@@ -46,7 +52,13 @@ export interface Native {
 
     search(index: HandleNumber, queries: Plain, options: object | undefined, task: Task): Promise<Hits>;
     searchSync(index: HandleNumber, queries: Plain, options: object | undefined): Hits;
-    searchAndFuse(index: HandleNumber, queries: Plain, logits: Plain, options: object | undefined, task: Task): Promise<FuseResult>;
+    searchAndFuse(
+        index: HandleNumber,
+        queries: Plain,
+        logits: Plain,
+        options: object | undefined,
+        task: Task,
+    ): Promise<FuseResult>;
     searchAndFuseSync(index: HandleNumber, queries: Plain, logits: Plain, options: object | undefined): FuseResult;
     fuse(hits: object, logits: Plain, options: object | undefined): Promise<FuseResult>;
     fuseSync(hits: object, logits: Plain, options: object | undefined): FuseResult;
@@ -54,7 +66,13 @@ export interface Native {
 
     storeCreate(path: string, options: object, model: string, metadata: string): Promise<OpenedStore>;
     storeOpen(path: string, options: object): Promise<OpenedStore>;
-    storeAppend(store: HandleNumber, keys: Plain, tokens: Int32Array, options: object | undefined, bits: "f16" | undefined): number;
+    storeAppend(
+        store: HandleNumber,
+        keys: Plain,
+        tokens: Int32Array,
+        options: object | undefined,
+        bits: "f16" | undefined,
+    ): number;
     storeSeal(store: HandleNumber, task: Task): Promise<string>;
     storeRemove(store: HandleNumber, ids: Uint32Array | readonly number[]): Promise<string>;
     storeSetMetadata(store: HandleNumber, metadata: string): Promise<string>;
@@ -111,7 +129,10 @@ function load(): Native {
             failures.push(`  ${what}: ${firstLine(error)}`);
         }
     }
-    throw new RtdError("ERR_RTD_ADDON", `The addon of node-rtd cannot be loaded on ${platform}.\n${failures.join("\n")}\n${advice(failures)}`);
+    throw new RtdError(
+        "ERR_RTD_ADDON",
+        `The addon of node-rtd cannot be loaded on ${platform}.\n${failures.join("\n")}\n${advice(failures)}`,
+    );
 }
 
 function firstLine(error: unknown): string {
@@ -124,12 +145,17 @@ function firstLine(error: unknown): string {
 function advice(failures: readonly string[]): string {
     const steps: string[] = [];
     const all = failures.join("\n");
-    if (process.env["RTD_ADDON"]) steps.push("RTD_ADDON names the file to load and nothing else is tried: unset it, or correct it.");
-    if (/GLIBC|libstdc\+\+|CXXABI/.test(all)) steps.push("The shipped binary is for a newer C library than this machine has: build it here.");
+    if (process.env["RTD_ADDON"])
+        steps.push("RTD_ADDON names the file to load and nothing else is tried: unset it, or correct it.");
+    if (/GLIBC|libstdc\+\+|CXXABI/.test(all))
+        steps.push("The shipped binary is for a newer C library than this machine has: build it here.");
     if (/wrong ELF class|invalid ELF header|incompatible architecture/.test(all)) {
         steps.push("The binary is for another processor: node_modules was probably copied from another machine.");
     }
-    const needs = process.platform === "linux" ? " (needs cmake and a C++20 compiler: on Debian, apt-get install cmake g++)" : " (needs cmake and a C++20 compiler)";
+    const needs =
+        process.platform === "linux"
+            ? " (needs cmake and a C++20 compiler: on Debian, apt-get install cmake g++)"
+            : " (needs cmake and a C++20 compiler)";
     steps.push(`Build it from source: in your application, npx rtd-build; in a clone of node-rtd, npm run build${needs}.`);
     return steps.map((step) => `- ${step}`).join("\n");
 }

@@ -47,7 +47,14 @@ export class ReferenceIndex implements Disposable {
     /** @internal Use {@link createIndex}. */
     constructor(number: HandleNumber) {
         this.#handle = new Handle(number);
-        ({ dim: this.dim, metric: this.metric, dtype: this.dtype, heads: this.heads, backend: this.backend, threads: this.threads } = this.info());
+        ({
+            dim: this.dim,
+            metric: this.metric,
+            dtype: this.dtype,
+            heads: this.heads,
+            backend: this.backend,
+            threads: this.threads,
+        } = this.info());
     }
 
     /** Live entries. */
@@ -116,7 +123,9 @@ export class ReferenceIndex implements Disposable {
      * `ERR_RTD_NO_TEMPERATURE`; the logits are then as they were
      */
     async searchAndFuse(queries: FloatArray, logits: FloatArray, options?: SearchAndFuseOptions): Promise<FuseResult> {
-        return cancellable(options?.signal, (task) => native().searchAndFuse(this.#handle.number, plain(queries), plain(logits), options, task));
+        return cancellable(options?.signal, (task) =>
+            native().searchAndFuse(this.#handle.number, plain(queries), plain(logits), options, task),
+        );
     }
 
     /** {@link searchAndFuse}, blocking. */

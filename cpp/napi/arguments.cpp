@@ -35,7 +35,7 @@ bool inspect(napi_env env, napi_value array, ArrayInfo& info) {
     return napi_get_typedarray_info(env, array, &info.type, &info.length, &info.data, &info.buffer, &offset) == napi_ok;
 }
 
-std::string quantity(const char* what, size_t count) { return std::string("a") + (std::strchr("AEIOU", what[0]) ? "n " : " ") + what + " of " + std::to_string(count); }
+std::string quantity(const char* what, size_t count) { return std::string("a") + (std::strchr("AEIOUaeiou", what[0]) ? "n " : " ") + what + " of " + std::to_string(count); }
 
 std::string listOf(std::initializer_list<napi_typedarray_type> types) {
     std::string list;

@@ -45,9 +45,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
     registerIndex(env, exports);
     registerSearch(env, exports);
     registerStore(env, exports);
-#ifdef RTD_LLAMA
     registerLlama(env, exports);
-#endif
     return exports;
 }
 

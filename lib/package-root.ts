@@ -1,0 +1,11 @@
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** The package's directory: sources and what is built of them lie at different depths in it. */
+export const packageRoot = findRoot(dirname(fileURLToPath(import.meta.url)));
+
+function findRoot(directory: string): string {
+    const parent = dirname(directory);
+    return existsSync(join(directory, "package.json")) || parent === directory ? directory : findRoot(parent);
+}
