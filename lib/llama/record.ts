@@ -32,7 +32,8 @@ export class Recorder implements AsyncDisposable {
     readonly embeddingSize: number;
     /** Logits in a row. */
     readonly vocabulary: number;
-    readonly #context: LlamaContext;
+    /** The context it records on. */
+    readonly context: LlamaContext;
     readonly #handle: Handle;
     #sequence: LlamaContextSequence;
     #last: Promise<unknown> = Promise.resolve();
@@ -46,7 +47,7 @@ export class Recorder implements AsyncDisposable {
                 "all sequences of this context are in use; create it with one more for the recorder",
             );
         }
-        this.#context = context;
+        this.context = context;
         const { recorder, embeddingSize, vocabulary } = tap().llamaOpenRecorder(() => context.currentThreads);
         this.#handle = new Handle(recorder);
         this.embeddingSize = embeddingSize;
@@ -62,7 +63,7 @@ export class Recorder implements AsyncDisposable {
     async record(tokens: readonly Token[], options?: RecordOptions): Promise<Recorded>;
     async record(tokens: readonly Token[], options: RecordOptions = {}): Promise<Recorded> {
         const { from = 0, logits = false, signal } = options;
-        const most = this.#context.contextSize - 1;
+        const most = this.context.contextSize - 1;
         if (tokens.length === 0 || tokens.length > most) {
             throw new RtdError(
                 "ERR_RTD_INVALID_ARGUMENT",
@@ -93,7 +94,8 @@ export class Recorder implements AsyncDisposable {
 
     async #record(tokens: readonly Token[], from: number, logits: boolean, signal: AbortSignal | undefined): Promise<Recorded> {
         signal?.throwIfAborted();
-        if (this.#context.disposed) throw new RtdError("ERR_RTD_CLOSED", "the recorder's context is disposed");
+        if (this.context.disposed) throw new RtdError("ERR_RTD_CLOSED", "the recorder's context is disposed");
+        if (this.#handle.number === 0) throw new RtdError("ERR_RTD_CLOSED", "the recorder was disposed");
         await this.#sequence.clearHistory();
         tap().llamaBeginRecording(this.#handle.number, sequenceNumber(this.#sequence), from, tokens.length - from, logits);
         try {
@@ -131,9 +133,9 @@ export class Recorder implements AsyncDisposable {
 
     /** After a failure a sequence may hold tokens that node-llama-cpp does not know of. */
     async #renewSequence(): Promise<void> {
-        if (this.#context.disposed) return;
+        if (this.context.disposed) return;
         await this.#sequence.dispose();
-        this.#sequence = this.#context.getSequence();
+        this.#sequence = this.context.getSequence();
     }
 }
 

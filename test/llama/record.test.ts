@@ -1,0 +1,128 @@
+/** Recording: the states that a decode sees, without its logits; other sequences and attachments are left alone. */
+import type { Token } from "node-llama-cpp";
+import { describe, expect, it, vi } from "vitest";
+
+import { attach, createRecorder, recordHiddenStates, type Step } from "../../lib/index.js";
+import { tap } from "../../lib/llama/tap.js";
+import type { Architecture } from "./gguf.js";
+import { constantIndex, contextOf, generate, noiseModel } from "./models.js";
+
+const tokens = Array.from({ length: 60 }, (_, i) => (40 + ((i * 37) % 300)) as Token);
+
+/** Hidden states and logits of every token, from a decode of the same batches that wants them all. */
+async function decoded(model: Awaited<ReturnType<typeof noiseModel>>, batchSize: number) {
+    const context = await contextOf(model, { batchSize });
+    const steps: Step[] = [];
+    const attachment = await attach(context, constantIndex(model, 1), {
+        referenceWeight: 0,
+        k: 1,
+        onStep: (step) => void steps.push(step),
+    });
+    await context.getSequence().controlledEvaluate(tokens.map((token) => [token, { generateNext: { token: true } }]));
+    await vi.waitFor(() => expect(steps).toHaveLength(tokens.length));
+    attachment.detach();
+    steps.sort((a, b) => a.position - b.position);
+    return { hidden: steps.map((step) => step.hidden), logits: steps.map((step) => step.logits) };
+}
+
+const joined = (rows: Float32Array[]): Float32Array => Float32Array.from(rows.flatMap((row) => [...row]));
+
+describe.each<[Architecture, number]>([
+    ["llama", 64],
+    ["llama", 16],
+    ["gemma2", 16],
+    ["granite", 64],
+    ["plamo3", 64],
+    ["mamba", 16],
+])("%s, batches of %i tokens", (architecture, batchSize) => {
+    it("gives the bits that a decode sees, with logits and without", async () => {
+        const model = await noiseModel({ architecture });
+        const expected = await decoded(model, batchSize);
+        const recorder = await createRecorder(await contextOf(model, { batchSize }));
+        expect((await recorder.record(tokens)).hidden).toEqual(joined(expected.hidden));
+        const both = await recorder.record(tokens, { logits: true });
+        expect(both.hidden).toEqual(joined(expected.hidden));
+        expect(both.logits).toEqual(joined(expected.logits));
+        await recorder.dispose();
+    });
+});
+
+it("takes only the positions asked for, and records text after text", async () => {
+    const model = await noiseModel();
+    const recorder = await createRecorder(await contextOf(model));
+    const whole = (await recorder.record(tokens)).hidden;
+    const d = recorder.embeddingSize;
+    // Tokens before the first position are only context: their last layer is left out, so the batch has another shape and other roundings.
+    const part = (await recorder.record(tokens, { from: 50 })).hidden;
+    expect(part).toHaveLength(10 * d);
+    part.forEach((value, i) => expect(value).toBeCloseTo(whole[50 * d + i]!, 4));
+    const [a, b] = await Promise.all([recorder.record(tokens.slice(0, 10)), recorder.record(tokens)]);
+    expect(a.hidden).toHaveLength(10 * d);
+    expect(b.hidden).toEqual(whole);
+});
+
+it("cuts a text for a large vocabulary, since llama.cpp makes room for the logits of every row", async () => {
+    const model = await noiseModel({ vocabulary: 150_000, embeddingSize: 16, layers: 1, contextSize: 1024 });
+    const text = Array.from({ length: 300 }, (_, i) => (40 + ((i * 37) % 300)) as Token);
+    const context = await contextOf(model, { contextSize: 512, batchSize: 512 });
+    const counting = await attach(context, constantIndex(model, 1), { enabled: false });
+    const recorder = await createRecorder(context);
+    const { hidden } = await recorder.record(text);
+    expect(counting.stats.decodes).toBe(2); // 128 MiB are room for 223 rows
+    expect(hidden).toHaveLength(300 * 16);
+    for (let row = 0; row < 300; row++) expect(hidden.subarray(row * 16, row * 16 + 16).some((value) => value !== 0)).toBe(true);
+});
+
+it("leaves other sequences of the same batches and an attachment to themselves", async () => {
+    const model = await noiseModel();
+    const context = await contextOf(model, { sequences: 2 });
+    const sequence = context.getSequence();
+    const alone = await generate(sequence, tokens.slice(0, 9), 20);
+    const recorder = await createRecorder(context);
+    const expected = (await recorder.record(tokens)).hidden;
+    const both = await Promise.all([generate(sequence, tokens.slice(0, 9), 20), recorder.record(tokens)]);
+    expect(both[0]).toEqual(alone);
+    both[1].hidden.forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 4));
+
+    const attachment = await attach(context, constantIndex(model, 99), { referenceWeight: 1 });
+    const merged = await Promise.all([generate(sequence, tokens.slice(0, 9), 20), recorder.record(tokens, { logits: true })]);
+    expect(merged[0]).toEqual(Array(20).fill(99));
+    expect(merged[1].logits).not.toContain(-Infinity);
+    expect(attachment.stats).toMatchObject({ merged: 20, rows: 20 });
+});
+
+it("gives the context back: its sequence is free and decodes as before", async () => {
+    const model = await noiseModel();
+    const context = await contextOf(model);
+    const sequence = context.getSequence();
+    const before = await generate(sequence, tokens.slice(0, 9), 10);
+    await sequence.dispose();
+    expect(await recordHiddenStates(context, tokens)).toHaveLength(60 * 64);
+    expect(context.sequencesLeft).toBe(1);
+    expect(tap().llamaUsers()).toBe(0);
+    expect(await generate(context.getSequence(), tokens.slice(0, 9), 10)).toEqual(before);
+});
+
+it("refuses what it cannot do and goes on afterwards", async () => {
+    const model = await noiseModel();
+    const context = await contextOf(model);
+    const code = (code: string): unknown => expect.objectContaining({ name: "RtdError", code });
+    const recorder = await createRecorder(context);
+    await expect(createRecorder(context)).rejects.toThrow(code("ERR_RTD_INVALID_ARGUMENT")); // no sequence left
+    await expect(createRecorder(await contextOf(model, { sequences: 2 })).then((first) => recorderAgain(first))).rejects.toThrow(
+        code("ERR_RTD_EXISTS"),
+    );
+    await expect(recorder.record([])).rejects.toThrow(code("ERR_RTD_INVALID_ARGUMENT"));
+    await expect(recorder.record(Array<Token>(256).fill(50 as Token))).rejects.toThrow(code("ERR_RTD_INVALID_ARGUMENT"));
+    await expect(recorder.record(tokens, { from: 60 })).rejects.toThrow(code("ERR_RTD_INVALID_ARGUMENT"));
+    await expect(recorder.record(tokens, { signal: AbortSignal.abort("enough") })).rejects.toBe("enough");
+    await expect(recorder.record([...tokens, 100_000 as Token])).rejects.toThrow(); // llama.cpp's own refusal: no such token
+    expect((await recorder.record(tokens)).hidden).toHaveLength(60 * 64);
+    await recorder.dispose();
+    await recorder.dispose();
+    await expect(recorder.record(tokens)).rejects.toThrow(code("ERR_RTD_CLOSED"));
+
+    async function recorderAgain(first: Awaited<ReturnType<typeof createRecorder>>): Promise<void> {
+        await createRecorder(first.context);
+    }
+});
