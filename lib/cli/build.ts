@@ -1,0 +1,98 @@
+/** rtd build */
+import { Command, Option } from "commander";
+
+import type { Dtype, Metric } from "../types.js";
+import { buildDatastore, type BuildReport } from "../recipes/build.js";
+import type { Cut } from "../recipes/cut.js";
+import type { Task } from "../recipes/data.js";
+import { interruptible } from "./interrupt.js";
+import {
+    cutOptions,
+    dataOption,
+    gpuOption,
+    jsonOption,
+    modelOption,
+    taskOption,
+    threadsOption,
+    unescape,
+    wholeNumber,
+} from "./options.js";
+import { print, printJson } from "./output.js";
+import { count, duration, progressLine } from "./progress.js";
+import { withModel, type ModelFlags } from "./with-model.js";
+
+interface BuildFlags extends ModelFlags, Cut {
+    data: string[];
+    task: Task;
+    prompt?: string;
+    rotate?: true;
+    metric?: Metric;
+    dtype?: Dtype;
+    heads?: number;
+}
+
+const examples = `
+Data:
+  label  {"text": "an orange-flavored drink", "label": "food"}
+         {"question": "Capital of France?", "options": ["Rome", "Paris"], "answer": 1}
+  text   {"text": "..."}, or a .txt file
+  chat   {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}
+         {"prompt": "Q: Capital of France?\\nA:", "completion": " Paris"}
+
+Examples:
+  $ rtd build animals.rtd --model model.gguf --task label --data train.jsonl
+  $ rtd build animals.rtd --model model.gguf --task label --data all.jsonl --seed 1 --limit 2048 \\
+        --prompt 'Categories: {labels}.\\nDefinition: {text}\\nCategory:'
+  $ rtd build quiz.rtd --model model.gguf --task label --data questions.jsonl --rotate
+  $ rtd build novel.rtd --model hf:user/repo:Q4_K_M --task text --data novel.txt
+
+Ctrl-C stops at a good place; the same command goes on from there. Other data, given later, is appended.
+`;
+
+export function buildCommand(): Command {
+    const command = new Command("build")
+        .summary("build a datastore from data, or add to it")
+        .description("Runs every example through the model once and keeps its hidden states as keys.")
+        .argument("<store>", "directory of the datastore")
+        .addOption(modelOption())
+        .addOption(dataOption())
+        .addOption(taskOption().makeOptionMandatory())
+        .option("--prompt <template>", "task label: {labels} and {text}, or {question} and {options}, are filled in")
+        .option("--rotate", "task label with options: store each question once per rotation of its options")
+        .addOption(new Option("--metric <metric>", "distance of keys (default: l2)").choices(["l2", "l2sq", "dot"]))
+        .addOption(new Option("--dtype <dtype>", "how keys are kept (default: f32)").choices(["f32", "f16", "bf16"]))
+        .addOption(new Option("--heads <n>", "slices of a key that search on their own (default: 1)").argParser(wholeNumber(1)))
+        .addHelpText("after", examples);
+    for (const option of [...cutOptions(), threadsOption(), gpuOption(), jsonOption()]) command.addOption(option);
+    return command.action(run);
+}
+
+async function run(path: string, { model: name, gpu, prompt, ...flags }: BuildFlags): Promise<void> {
+    const report = await interruptible(
+        (signal) =>
+            withModel({ model: name, ...flags, ...(gpu !== undefined && { gpu }) }, signal, async (model) => {
+                const line = progressLine(`building ${path}`, { silent: flags.json });
+                try {
+                    return await buildDatastore({
+                        path,
+                        model,
+                        ...flags,
+                        signal,
+                        prompt: prompt === undefined ? undefined : unescape(prompt),
+                        onProgress: (progress) => line.update(progress),
+                    });
+                } finally {
+                    line.stop();
+                }
+            }),
+        "interrupted; the same command goes on from here",
+    );
+    if (flags.json) printJson(report);
+    else print(sentence(report));
+}
+
+function sentence({ path, added, entries, examples, temperature, seconds }: BuildReport): string {
+    const what =
+        added > 0 ? `${count(added)} entries added in ${duration(seconds)}` : "nothing to add, the data is there already";
+    return `${path}: ${what}; ${count(entries)} entries of ${count(examples)} examples, temperature ${temperature?.toPrecision(3) ?? "not known"}`;
+}

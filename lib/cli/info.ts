@@ -1,0 +1,84 @@
+/** rtd info */
+import { Command } from "commander";
+
+import { Datastore } from "../datastore.js";
+import type { RecipeMetadata } from "../recipes/metadata.js";
+import { jsonOption } from "./options.js";
+import { print, printJson, properties } from "./output.js";
+import { count } from "./progress.js";
+
+const examples = `
+Examples:
+  $ rtd info animals.rtd
+  $ rtd info animals.rtd --json
+`;
+
+export function infoCommand(): Command {
+    return new Command("info")
+        .summary("say what is in a datastore")
+        .argument("<store>", "directory of the datastore")
+        .addOption(jsonOption())
+        .addHelpText("after", examples)
+        .action(run);
+}
+
+async function run(path: string, { json }: { json?: boolean }): Promise<void> {
+    const store = await Datastore.open(path, { verify: false });
+    try {
+        const { dim, metric, dtype, heads, entries, size, temperature } = store.index;
+        const metadata = { ...(store.metadata as Partial<RecipeMetadata>) };
+        delete metadata.labelLogits; // long, and of no use to a reader
+        const model = store.manifest.model;
+        const info = { path, dim, metric, dtype, heads, entries, live: size, temperature, model, ...metadata };
+        if (json) printJson(info);
+        else print(describe(info));
+    } finally {
+        await store.close();
+    }
+}
+
+type Info = {
+    path: string;
+    dim: number;
+    metric: string;
+    dtype: string;
+    heads: number;
+    entries: number;
+    live: number;
+    temperature: number | undefined;
+    model: object;
+} & Partial<RecipeMetadata>;
+
+function describe(info: Info): string {
+    const { recipe, prompt, labels, defaults, sources = [] } = info;
+    const lines = properties({
+        store: info.path,
+        entries:
+            info.live === info.entries ? count(info.entries) : `${count(info.live)} (${count(info.entries - info.live)} removed)`,
+        keys: `${info.dim} x ${info.dtype}, ${info.metric}, ${info.heads} head${info.heads === 1 ? "" : "s"}`,
+        temperature: info.temperature?.toPrecision(4),
+        ...Object.fromEntries(Object.entries(info.model).map(([name, value]) => [`model ${name}`, short(value)])),
+        recipe,
+        prompt: prompt && JSON.stringify(prompt),
+        labels: labels?.map(({ name }) => name).join(", "),
+        defaults:
+            defaults && `k ${defaults.k}, weight ${defaults.referenceWeight}, temperature scale ${defaults.temperatureScale}`,
+    });
+    const sourceLines = sources.map(({ files, examples, complete, seed, offset, limit }) => {
+        const cut = [
+            seed !== undefined && `seed ${seed}`,
+            offset > 0 && `offset ${offset}`,
+            limit !== undefined && `limit ${limit}`,
+        ]
+            .filter(Boolean)
+            .join(", ");
+        return `source   ${files.map((file) => file.path).join(", ")}${cut && ` (${cut})`}: ${count(examples)} examples${complete ? "" : ", not finished"}`;
+    });
+    return [lines, ...sourceLines].join("\n");
+}
+
+function short(value: unknown): string {
+    const text = typeof value === "string" ? value : JSON.stringify(value);
+    const [line = ""] = text.split("\n");
+    return line.length < text.length || line.length > 80 ? `${line.slice(0, 77)}...` : line;
+}

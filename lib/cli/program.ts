@@ -1,0 +1,55 @@
+/** The command `rtd`. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Command } from "commander";
+
+import { packageRoot } from "../package-root.js";
+import { buildCommand } from "./build.js";
+import { demoCommand } from "./demo.js";
+import { evalCommand } from "./eval.js";
+import { report } from "./exit.js";
+import { generateCommand } from "./generate.js";
+import { infoCommand } from "./info.js";
+import { verifyCommand } from "./verify.js";
+
+const afterHelp = `
+Exit codes:
+  0    done
+  1    failed; the reason is on stderr
+  2    the command line is wrong
+  130  interrupted by Ctrl-C; a build goes on when the same command is given again
+
+Examples:
+  $ rtd demo
+  $ rtd build animals.rtd --model model.gguf --task label --data train.jsonl
+  $ rtd eval animals.rtd --model model.gguf --task label --data test.jsonl
+  $ rtd generate facts.rtd --model model.gguf --prompt "Question: ..." --references
+  $ rtd help build
+`;
+
+export function createProgram(): Command {
+    const program = new Command("rtd")
+        .description("Reference Trustable Decoding: adapts a language model to your data without training it.")
+        .version(version())
+        .option("--debug", "print stack traces of errors")
+        .addHelpText("after", afterHelp);
+    const commands = [buildCommand(), evalCommand(), generateCommand(), infoCommand(), verifyCommand(), demoCommand()];
+    for (const command of [program, ...commands]) command.exitOverride().showHelpAfterError("(--help says more)");
+    for (const command of commands) program.addCommand(command);
+    return program;
+}
+
+/** Runs a command line (without node and the script's name) and gives its exit code. */
+export async function runProgram(args: readonly string[]): Promise<number> {
+    const program = createProgram();
+    try {
+        await program.parseAsync([...args], { from: "user" });
+        return 0;
+    } catch (error) {
+        return report(error, program.opts<{ debug?: boolean }>().debug ?? false);
+    }
+}
+
+function version(): string {
+    return (JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8")) as { version: string }).version;
+}

@@ -1,0 +1,53 @@
+/** Progress on stderr: how far, how fast, how long still. Silent without a terminal and with --json. */
+import ora from "ora";
+
+import type { Progress } from "../recipes/build.js";
+
+export interface ProgressLine {
+    /** How far the work called `what` is; another name begins another work. */
+    update(progress: Progress, what?: string): void;
+    /** What is being done while nothing can be counted. */
+    note(text: string): void;
+    stop(): void;
+}
+
+export function progressLine(name: string, { silent = false }: { silent?: boolean | undefined } = {}): ProgressLine {
+    const spinner = ora({
+        text: name,
+        stream: process.stderr,
+        isSilent: silent || !process.stderr.isTTY,
+        discardStdin: false,
+    }).start();
+    let first: { what: string; done: number; at: number } | undefined;
+    return {
+        update(progress, what = name) {
+            const now = performance.now();
+            if (first?.what !== what) first = { what, done: progress.done, at: now };
+            spinner.text = `${what}: ${progressText(progress, progress.done - first.done, (now - first.at) / 1000)}`;
+        },
+        note(text) {
+            spinner.text = `${name}: ${text}`;
+        },
+        stop() {
+            spinner.stop();
+        },
+    };
+}
+
+/** `fresh` of what is done took `seconds`; the rest was there before. */
+export function progressText({ done, total, unit }: Progress, fresh: number, seconds: number): string {
+    const counted = `${count(done)} of ${count(total)} ${unit}`;
+    if (fresh <= 0 || seconds <= 0) return counted;
+    const rate = fresh / seconds;
+    return `${counted}, ${rate < 10 ? rate.toFixed(1) : count(Math.round(rate))} ${unit}/s, ${duration((total - done) / rate)} left`;
+}
+
+/** "1 h 05 min", "3 min 20 s", "12 s". */
+export function duration(seconds: number): string {
+    const whole = Math.round(seconds);
+    const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+    if (hours > 0) return `${hours} h ${String(minutes).padStart(2, "0")} min`;
+    return minutes > 0 ? `${minutes} min ${String(rest).padStart(2, "0")} s` : `${rest} s`;
+}
+
+export const count = (value: number): string => value.toLocaleString("en-US");

@@ -1,0 +1,39 @@
+import type { LlamaModel } from "node-llama-cpp";
+
+import { defined } from "../defined.js";
+import { loadModel } from "../recipes/model.js";
+import { progressLine } from "./progress.js";
+
+export interface ModelFlags {
+    model: string;
+    gpu?: boolean;
+    threads?: number;
+    json?: boolean;
+}
+
+/** Loads the model that a command names, and frees it afterwards. */
+export async function withModel<T>(
+    { model: name, gpu = true, threads, json }: ModelFlags,
+    signal: AbortSignal,
+    work: (model: LlamaModel) => Promise<T>,
+): Promise<T> {
+    const line = progressLine("loading the model", { silent: json });
+    let model: LlamaModel;
+    try {
+        model = await loadModel(name, {
+            gpu: gpu ? "auto" : false,
+            signal,
+            onProgress: (share) => line.note(`${Math.floor(100 * share)}%`),
+            ...defined({ threads }),
+        });
+    } finally {
+        line.stop();
+    }
+    try {
+        return await work(model);
+    } finally {
+        const { llama } = model;
+        await model.dispose();
+        await llama.dispose();
+    }
+}

@@ -1,0 +1,135 @@
+/** Generation with a reference, and for each token the entries of the store that voted for it. */
+import type { LlamaModel, Token } from "node-llama-cpp";
+
+import type { Datastore } from "../datastore.js";
+import { attach, type Step } from "../llama/attach.js";
+import { References, type ReferenceText } from "../recipes/references.js";
+import type { Fusion } from "./options.js";
+
+export interface GenerateOptions {
+    model: LlamaModel;
+    store: Datastore;
+    fusion: Fusion;
+    prompt: Token[];
+    maxTokens: number;
+    /** Of the model's sampler; 0, the default, takes the most probable token. */
+    samplingTemperature?: number | undefined;
+    /** Look up the references of each token. */
+    references?: boolean | undefined;
+    threads?: number | undefined;
+    signal?: AbortSignal | undefined;
+    onText?: ((text: string) => void) | undefined;
+}
+
+export interface TokenReference extends ReferenceText {
+    distance: number;
+    /** Of the reference's vote, 0 to 1. */
+    share: number;
+}
+
+export interface GeneratedToken {
+    token: Token;
+    text: string;
+    /** The token's part of the reference's vote: r_v. */
+    vote: number;
+    /** The hits that voted for it, nearest first. Empty if none did, or if they were not asked for. */
+    references: TokenReference[];
+}
+
+export async function generate(options: GenerateOptions): Promise<GeneratedToken[]> {
+    const {
+        model,
+        store,
+        fusion,
+        prompt,
+        maxTokens,
+        samplingTemperature = 0,
+        references = false,
+        threads,
+        signal,
+        onText,
+    } = options;
+    const steps = new StepsByPosition();
+    const context = await model.createContext({ contextSize: prompt.length + maxTokens + 1, ...(threads && { threads }) });
+    try {
+        const attachment = await attach(context, store, { ...fusion, ...(references && { onStep: (step) => steps.add(step) }) });
+        const tokens: Token[] = [];
+        for await (const token of context.getSequence().evaluate(prompt, { temperature: samplingTemperature })) {
+            signal?.throwIfAborted();
+            if (model.isEogToken(token)) break;
+            onText?.(model.detokenize([token], false, [...prompt, ...tokens].slice(-8)));
+            tokens.push(token);
+            if (tokens.length === maxTokens) break;
+        }
+        const texts = tokens.map((token, i) => ({
+            token,
+            text: model.detokenize([token], false, [...prompt, ...tokens.slice(0, i)].slice(-8)),
+        }));
+        if (!references) return texts.map((token) => ({ ...token, vote: 0, references: [] }));
+        const lookup = new References(store, model);
+        const generated: GeneratedToken[] = [];
+        for (const [i, { token, text }] of texts.entries()) {
+            const votes = votesFor(token, await steps.at(prompt.length - 1 + i), fusion.temperature);
+            const described = await lookup.describe(votes.map(({ id }) => id));
+            generated.push({
+                token,
+                text,
+                vote: votes.reduce((sum, { share }) => sum + share, 0),
+                references: votes.map(({ distance, share }, j) => ({ ...(described[j] as ReferenceText), distance, share })),
+            });
+        }
+        attachment.detach();
+        return generated;
+    } finally {
+        await context.dispose();
+    }
+}
+
+interface Vote {
+    id: number;
+    distance: number;
+    share: number;
+}
+
+/** The hits of a step that have the token as their value, with their shares of the whole vote (the mean of the heads' votes). */
+export function votesFor(token: number, step: Pick<Step, "hits"> | undefined, temperature: number): Vote[] {
+    if (step === undefined) return [];
+    const { ids, distances, tokens, counts, k } = step.hits;
+    const votes: Vote[] = [];
+    for (const [head, count] of counts.entries()) {
+        const first = head * k;
+        const weights = Array.from({ length: count }, (_, i) =>
+            Math.exp(((distances[first] as number) - (distances[first + i] as number)) / temperature),
+        );
+        const sum = weights.reduce((total, weight) => total + weight, 0) * counts.length;
+        for (const [i, weight] of weights.entries())
+            if (tokens[first + i] === token)
+                votes.push({ id: ids[first + i] as number, distance: distances[first + i] as number, share: weight / sum });
+    }
+    return votes.sort((a, b) => b.share - a.share);
+}
+
+/** Steps arrive in their own time, some after the token they led to. */
+class StepsByPosition {
+    private readonly steps = new Map<number, Step>();
+    private wake: (() => void) | undefined;
+
+    add(step: Step): void {
+        this.steps.set(step.position, step);
+        this.wake?.();
+    }
+
+    /** The step of a position; undefined if it has not come within a second. */
+    async at(position: number): Promise<Step | undefined> {
+        const deadline = performance.now() + 1000;
+        while (!this.steps.has(position) && performance.now() < deadline)
+            await new Promise<void>((resolve) => {
+                const timer = setTimeout(resolve, 50);
+                this.wake = () => {
+                    clearTimeout(timer);
+                    resolve();
+                };
+            });
+        return this.steps.get(position);
+    }
+}

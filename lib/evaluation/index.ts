@@ -1,0 +1,38 @@
+/** Evaluation of a datastore on data: the model alone beside the model with the reference. */
+import { recipeOf } from "../recipes/metadata.js";
+import { passagesOf } from "../recipes/build.js";
+import { readRows, type Task } from "../recipes/data.js";
+import { evaluateChat, type ChatFigures } from "./chat.js";
+import { evaluateLabel, type LabelFigures } from "./label.js";
+import { fusionOf, type EvaluateOptions, type Fusion } from "./options.js";
+import { evaluateText, type TextFigures } from "./text.js";
+
+export type Evaluation = Fusion & { seconds: number } & (
+        ({ task: "label" } & LabelFigures) | ({ task: "text" } & TextFigures) | ({ task: "chat" } & ChatFigures)
+    );
+
+export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
+    const started = performance.now();
+    const metadata = recipeOf(options.store, options.task);
+    const fusion = fusionOf(options.store, metadata, options);
+    const rows = await readRows(options.data, metadata.recipe);
+    // Questions are asked as they stand, whether or not the store holds every rotation of its own.
+    const passages = await passagesOf(options.model, { ...metadata, rotate: false }, rows, options);
+    const figures = await figuresOf(metadata.recipe);
+    return { ...figures, ...fusion, seconds: (performance.now() - started) / 1000 };
+
+    async function figuresOf(task: Task) {
+        switch (task) {
+            case "label":
+                return { task, ...(await evaluateLabel(options, metadata, passages, fusion)) };
+            case "text":
+                return { task, ...(await evaluateText(options, passages, fusion)) };
+            case "chat":
+                return { task, ...(await evaluateChat(options, passages, fusion)) };
+        }
+    }
+}
+
+export { matchedBias } from "./matched-bias.js";
+export { exactMatch, perplexity } from "./metrics.js";
+export { type EvaluateOptions, type Fusion, type FusionSettings } from "./options.js";

@@ -1,0 +1,51 @@
+import type { LlamaModel } from "node-llama-cpp";
+
+import type { Datastore } from "../datastore.js";
+import { RtdError } from "../errors.js";
+import type { Progress } from "../recipes/build.js";
+import type { Cut } from "../recipes/cut.js";
+import type { Task } from "../recipes/data.js";
+import type { RecipeMetadata } from "../recipes/metadata.js";
+
+/** How the reference is merged; what is left out comes from the store's defaults. */
+export interface FusionSettings {
+    k?: number | undefined;
+    /** Absolute; without it the store's temperature, scaled by `temperatureScale`. */
+    temperature?: number | undefined;
+    /** Temperature as a multiple of median(d_64 - d_1) over the store's keys. */
+    temperatureScale?: number | undefined;
+    referenceWeight?: number | undefined;
+}
+
+export interface EvaluateOptions extends Cut, FusionSettings {
+    store: Datastore;
+    model: LlamaModel;
+    /** Data files, of the rows that the store's task takes. */
+    data: readonly string[];
+    /** Must be the store's, if given. */
+    task?: Task | undefined;
+    threads?: number | undefined;
+    signal?: AbortSignal | undefined;
+    onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+export interface Fusion {
+    k: number;
+    temperature: number;
+    referenceWeight: number;
+}
+
+/** The manifest's temperature is this multiple of median(d_64 - d_1). */
+const manifestScale = 0.4;
+
+/** Settings with the store's defaults filled in. */
+export function fusionOf(store: Datastore, { defaults }: RecipeMetadata, settings: FusionSettings): Fusion {
+    const { k = defaults.k, referenceWeight = defaults.referenceWeight, temperatureScale = defaults.temperatureScale } = settings;
+    const unit = store.index.temperature;
+    if (settings.temperature === undefined && unit === undefined)
+        throw new RtdError(
+            "ERR_RTD_NO_TEMPERATURE",
+            `${store.path} is empty or was never sealed: build it, or give a temperature`,
+        );
+    return { k, referenceWeight, temperature: settings.temperature ?? ((unit as number) * temperatureScale) / manifestScale };
+}

@@ -1,0 +1,229 @@
+/**
+ * Building a datastore from data files. Work is sealed every so many entries; the origin of the last sealed entry says where to go on, so
+ * an interrupted build continues when it is started again, and data that a store already has is not added twice.
+ */
+import type { LlamaModel } from "node-llama-cpp";
+
+import { Datastore } from "../datastore.js";
+import { RtdError } from "../errors.js";
+import type { ModelFingerprint } from "../fingerprint.js";
+import { fingerprintModel } from "../llama/fingerprint.js";
+import type { Recorder } from "../llama/record.js";
+import { defined } from "../defined.js";
+import type { BackendName, Dtype, Metric } from "../types.js";
+import { chatPassages } from "./chat.js";
+import { cutRows, type Cut } from "./cut.js";
+import { readRows, type ChatRow, type LabelRow, type Row, type Task, type TextRow } from "./data.js";
+import { labelPassages, newLabelRecipe } from "./label.js";
+import { LabelLogits, labelLogitsOf } from "./label-logits.js";
+import { fusionDefaults, labelRecipeOf, recipeOf, type RecipeMetadata, type Source } from "./metadata.js";
+import { longestPassage, type Passage } from "./passage.js";
+import { withRecorder } from "./recording.js";
+import { sourceFor } from "./source.js";
+import { textPassages } from "./text.js";
+
+/** Of the store's index; metric, dtype and heads are fixed when the store is made. */
+export interface IndexSettings {
+    metric?: Metric | undefined;
+    dtype?: Dtype | undefined;
+    heads?: number | undefined;
+    backend?: BackendName | undefined;
+    threads?: number | undefined;
+}
+
+export interface BuildOptions extends Cut, IndexSettings {
+    path: string;
+    model: LlamaModel;
+    task: Task;
+    /** Data files. */
+    data: readonly string[];
+    /** Label stores: the prompt's template; see label.ts for the placeholders. */
+    prompt?: string | undefined;
+    /** Label stores of questions with options: store each once per rotation of its options. */
+    rotate?: boolean | undefined;
+    /** Entries after which the store is sealed. */
+    sealEvery?: number;
+    /** Stops after the passage at hand, seals and rejects with the signal's reason. */
+    signal?: AbortSignal | undefined;
+    onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+export interface Progress {
+    done: number;
+    total: number;
+    unit: "tokens" | "examples" | "answers";
+}
+
+export interface BuildReport {
+    path: string;
+    recipe: Task;
+    /** Entries that this run added, and all of the store. */
+    added: number;
+    entries: number;
+    examples: number;
+    temperature: number | undefined;
+    seconds: number;
+}
+
+const sealAfterSeconds = 60;
+
+export async function buildDatastore(options: BuildOptions): Promise<BuildReport> {
+    const { path, model, task } = options;
+    const started = performance.now();
+    const rows = await readRows(options.data, task);
+    const fingerprint = await fingerprintModel(model);
+    let store = await openExisting(options, fingerprint);
+    try {
+        const metadata = store === undefined ? newMetadata(options, rows) : continued(store, options);
+        const passages = await passagesOf(model, metadata, rows, options);
+        const source = await sourceFor(metadata, passages, options.data, options);
+        longestPassage(model, passages); // fails before anything is written
+        store ??= await Datastore.create(path, {
+            dim: model.embeddingVectorSize,
+            model: fingerprint,
+            metadata: { ...metadata },
+            ...defined({
+                metric: options.metric,
+                dtype: options.dtype,
+                heads: options.heads,
+                backend: options.backend,
+                threads: options.threads,
+            }),
+        });
+        const before = store.index.entries;
+        if (!source.complete) await new Building(store, metadata, source, options).run(passages);
+        const { entries, temperature } = store.index;
+        const examples = metadata.sources.reduce((sum, { examples }) => sum + examples, 0);
+        const seconds = (performance.now() - started) / 1000;
+        return { path, recipe: task, added: entries - before, entries, examples, temperature, seconds };
+    } finally {
+        await store?.close();
+    }
+}
+
+/** One source on its way into a store. */
+class Building {
+    private readonly labelTokens: number[];
+    private readonly labelLogits: LabelLogits | undefined;
+
+    constructor(
+        private readonly store: Datastore,
+        private readonly metadata: RecipeMetadata,
+        private readonly source: Source,
+        private readonly options: BuildOptions,
+    ) {
+        this.labelTokens = (metadata.labels ?? []).map(({ token }) => token);
+        if (metadata.recipe === "label") this.labelLogits = new LabelLogits(this.labelTokens.length, metadata.labelLogits);
+    }
+
+    async run(passages: readonly Passage[]): Promise<void> {
+        const { model, sealEvery = 4096, signal, onProgress, threads } = this.options;
+        await this.store.setMetadata({ ...this.metadata });
+        const pending = passages.slice(this.passagesDone(passages));
+        const total = countTokens(passages);
+        let done = total - countTokens(pending);
+        await withRecorder(model, passages, threads, async (recorder) => {
+            let sealedAt = performance.now();
+            let unsealed = 0;
+            for (const passage of pending) {
+                onProgress?.({ done, total, unit: "tokens" });
+                if (signal?.aborted) break;
+                await this.add(recorder, passage);
+                done += passage.tokens.length;
+                unsealed += passage.values.length;
+                if (unsealed >= sealEvery || performance.now() - sealedAt > sealAfterSeconds * 1000) {
+                    await this.seal();
+                    unsealed = 0;
+                    sealedAt = performance.now();
+                }
+            }
+        });
+        this.source.complete = !signal?.aborted;
+        await this.seal();
+        onProgress?.({ done, total, unit: "tokens" });
+        signal?.throwIfAborted();
+    }
+
+    private async add(recorder: Recorder, passage: Passage): Promise<void> {
+        const { tokens, from, values, example, position } = passage;
+        const { hidden, logits } = await recorder.record(tokens, { from, logits: this.labelLogits !== undefined });
+        this.store.append(hidden, Int32Array.from(values), {
+            examples: this.source.firstExample + example,
+            positions: Uint32Array.from(values, (_, i) => position + i),
+        });
+        if (logits !== undefined) this.labelLogits?.add(labelLogitsOf(logits, this.labelTokens, passage.openLabels));
+    }
+
+    private async seal(): Promise<void> {
+        await this.store.seal();
+        if (this.labelLogits !== undefined) this.metadata.labelLogits = this.labelLogits.encode();
+        if (this.labelLogits !== undefined || this.source.complete) await this.store.setMetadata({ ...this.metadata });
+    }
+
+    /** How many passages the store holds already: those up to the last entry's origin. */
+    private passagesDone(passages: readonly Passage[]): number {
+        const { entries } = this.store.index;
+        if (entries === 0) return 0;
+        const { examples, positions } = this.store.origins([entries - 1]);
+        const example = (examples[0] as number) - this.source.firstExample;
+        const position = positions[0] as number;
+        const pending = passages.findIndex(
+            (passage) => passage.example > example || (passage.example === example && passage.position > position),
+        );
+        return pending < 0 ? passages.length : pending;
+    }
+}
+
+async function openExisting({ path, backend, threads }: BuildOptions, model: ModelFingerprint): Promise<Datastore | undefined> {
+    try {
+        return await Datastore.open(path, { writable: true, model, ...defined({ backend, threads }) });
+    } catch (error) {
+        if (error instanceof RtdError && error.code === "ERR_RTD_NOT_FOUND") return undefined;
+        throw error;
+    }
+}
+
+function newMetadata({ model, task, prompt, rotate }: BuildOptions, rows: readonly Row[]): RecipeMetadata {
+    if (task !== "label" && (prompt !== undefined || rotate))
+        throw new RtdError("ERR_RTD_INVALID_ARGUMENT", `prompt and rotate are for task label, not ${task}`);
+    const recipe = task === "label" ? newLabelRecipe(model, rows as LabelRow[], prompt, rotate) : {};
+    return { recipe: task, ...recipe, defaults: fusionDefaults[task], sources: [] };
+}
+
+/** The metadata of a store that is there already; what it was built with cannot change. */
+function continued(store: Datastore, { task, prompt, rotate, metric, dtype, heads }: BuildOptions): RecipeMetadata {
+    const metadata = recipeOf(store, task);
+    const settings: [string, unknown, unknown][] = [
+        ["prompt", prompt, metadata.prompt],
+        ["rotate", rotate, metadata.rotate ?? false],
+        ["metric", metric, store.index.metric],
+        ["dtype", dtype, store.index.dtype],
+        ["heads", heads, store.index.heads],
+    ];
+    for (const [name, given, kept] of settings)
+        if (given !== undefined && given !== kept)
+            throw new RtdError(
+                "ERR_RTD_INVALID_ARGUMENT",
+                `${store.path} was built with ${name} ${JSON.stringify(kept)}, not ${JSON.stringify(given)}; leave it out or build another store`,
+            );
+    return metadata;
+}
+
+/** Passages of the cut of the rows that the options name. */
+export async function passagesOf(
+    model: LlamaModel,
+    metadata: RecipeMetadata,
+    rows: readonly Row[],
+    cut: Cut,
+): Promise<Passage[]> {
+    switch (metadata.recipe) {
+        case "label":
+            return labelPassages(model, cutRows(rows as LabelRow[], cut), labelRecipeOf(metadata));
+        case "text":
+            return textPassages(model, rows as TextRow[], cut);
+        case "chat":
+            return chatPassages(model, cutRows(rows as ChatRow[], cut));
+    }
+}
+
+const countTokens = (passages: readonly Passage[]): number => passages.reduce((sum, { tokens }) => sum + tokens.length, 0);

@@ -1,0 +1,112 @@
+/**
+ * The label recipe: classification or multiple choice. One key per example, the hidden state at the prompt's end; its value is the label's
+ * first token. For questions with options the labels are the options' letters, and with `rotate` each is stored once per rotation of them.
+ */
+import type { LlamaModel, Token } from "node-llama-cpp";
+
+import { RtdError } from "../errors.js";
+import type { ChoiceContent, LabelRow } from "./data.js";
+import { tokenizeAfter, withBos, type Passage } from "./passage.js";
+import { checkTemplate, fillTemplate } from "./template.js";
+
+export interface Label {
+    name: string;
+    /** The first of the label's tokens. */
+    token: Token;
+}
+
+export interface LabelRecipe {
+    prompt: string;
+    labels: Label[];
+    rotate: boolean;
+}
+
+const labelledPrompt = "Categories: {labels}.\nText: {text}\nCategory:";
+const choicePrompt = "Question: {question}\n{options}\nAnswer:";
+
+/** The recipe for rows that no store has a recipe for yet: labels are all names that occur, in alphabetical order. */
+export function newLabelRecipe(model: LlamaModel, rows: readonly LabelRow[], prompt?: string, rotate = false): LabelRecipe {
+    const kind = kindOf(rows);
+    if (kind === "labelled" && rotate)
+        throw new RtdError("ERR_RTD_INVALID_ARGUMENT", "rotating is for questions with options; these rows have labels");
+    const template = prompt ?? (kind === "labelled" ? labelledPrompt : choicePrompt);
+    if (kind === "labelled") checkTemplate(template, ["text"], ["labels"]);
+    else checkTemplate(template, ["question", "options"], []);
+    return { prompt: template, rotate, labels: labelTokens(model, template, labelNames(rows)) };
+}
+
+/** Passages of rows; rows whose label the recipe does not have are an error. */
+export function labelPassages(model: LlamaModel, rows: readonly LabelRow[], recipe: LabelRecipe): Passage[] {
+    kindOf(rows);
+    const names = recipe.labels.map((label) => label.name).join(", ");
+    const passage = (row: LabelRow, example: number, position: number, name: string, values: Record<string, string>): Passage => {
+        const origin = `${row.file}:${row.line}`;
+        const label = recipe.labels.find((candidate) => candidate.name === name);
+        if (label === undefined)
+            throw new RtdError(
+                "ERR_RTD_BAD_FORMAT",
+                `${origin}: the label ${JSON.stringify(name)} is not one of the store's: ${names}`,
+            );
+        const tokens = withBos(model, model.tokenize(fillTemplate(recipe.prompt, values)));
+        const openLabels = row.kind === "choice" ? row.options.length : recipe.labels.length;
+        return { tokens, from: tokens.length - 1, values: [label.token], example, position, origin, openLabels };
+    };
+    return rows.flatMap((row, example) => {
+        if (row.kind === "labelled") return [passage(row, example, 0, row.label, { text: row.text, labels: names })];
+        return rotations(row, recipe.rotate).map(({ options, answer }, rotation) =>
+            passage(row, example, rotation, letter(answer), {
+                question: row.question,
+                options: options.map(optionLine).join("\n"),
+            }),
+        );
+    });
+}
+
+/** A question with its options moved on by 0, 1, ... places, or only as it is. */
+export function rotations({ options, answer }: ChoiceContent, all: boolean): { options: string[]; answer: number }[] {
+    const count = options.length;
+    return Array.from({ length: all ? count : 1 }, (_, by) => ({
+        options: options.map((_, i) => options[(i + by) % count] as string),
+        answer: (answer - by + count) % count,
+    }));
+}
+
+function kindOf(rows: readonly LabelRow[]): LabelRow["kind"] {
+    const [first] = rows;
+    const other = rows.find((row) => row.kind !== first?.kind);
+    if (other !== undefined)
+        throw new RtdError(
+            "ERR_RTD_BAD_FORMAT",
+            `${other.file}:${other.line}: rows with "label" and rows with "options" cannot share a datastore; give one kind`,
+        );
+    return first?.kind ?? "labelled";
+}
+
+function labelNames(rows: readonly LabelRow[]): string[] {
+    const names = new Set<string>();
+    for (const row of rows) {
+        if (row.kind === "labelled") names.add(row.label);
+        else row.options.forEach((_, i) => names.add(letter(i)));
+    }
+    return [...names].sort();
+}
+
+function labelTokens(model: LlamaModel, template: string, names: readonly string[]): Label[] {
+    const ending = template.slice(template.lastIndexOf("}") + 1) || "\n";
+    const byToken = new Map<Token, string>();
+    return names.map((name) => {
+        const token = tokenizeAfter(model, ending, /\s$/.test(ending) ? name : ` ${name}`)[0] as Token;
+        const rival = byToken.get(token);
+        if (rival !== undefined)
+            throw new RtdError(
+                "ERR_RTD_INVALID_ARGUMENT",
+                `the labels ${JSON.stringify(rival)} and ${JSON.stringify(name)} begin with the same token ` +
+                    `${JSON.stringify(model.detokenize([token]))} and could not be told apart; rename one`,
+            );
+        byToken.set(token, name);
+        return { name, token };
+    });
+}
+
+const letter = (index: number): string => String.fromCharCode(65 + index);
+const optionLine = (option: string, index: number): string => `${letter(index)}. ${option}`;

@@ -1,0 +1,80 @@
+/** What a store made by a recipe says about itself in its metadata, and how that is read back. */
+import type { Datastore } from "../datastore.js";
+import { RtdError } from "../errors.js";
+import { tasks, type Task } from "./data.js";
+import type { Label, LabelRecipe } from "./label.js";
+
+export interface FusionDefaults {
+    k: number;
+    referenceWeight: number;
+    /** Temperature as a multiple of median(d_64 - d_1), which the store measures; see the manifest's temperature (0.4 times it). */
+    temperatureScale: number;
+}
+
+/** Chosen on data that none of the examples evaluates. */
+export const fusionDefaults: Readonly<Record<Task, FusionDefaults>> = {
+    label: { k: 16, referenceWeight: 0.8, temperatureScale: 0.4 },
+    text: { k: 1024, referenceWeight: 0.1, temperatureScale: 0.4 },
+    chat: { k: 4, referenceWeight: 0.7, temperatureScale: 0.1 },
+};
+
+/** Data that went into a store, or is on its way there. Its examples are numbered from `firstExample` on. */
+export interface Source {
+    files: { path: string; sha256: string }[];
+    seed?: number;
+    offset: number;
+    limit?: number;
+    firstExample: number;
+    examples: number;
+    complete: boolean;
+}
+
+export interface RecipeMetadata extends Partial<LabelRecipe> {
+    recipe: Task;
+    defaults: FusionDefaults;
+    sources: Source[];
+    /** Of label stores: the model's own logits of the labels at the first references' prompts, for the matched bias. See label-logits.ts. */
+    labelLogits?: string;
+}
+
+/** The metadata of a store, which must have been made by a recipe (that of `task`, if one is named). */
+export function recipeOf(store: Datastore, task?: Task): RecipeMetadata {
+    const metadata = store.metadata as Partial<RecipeMetadata>;
+    const broken = (what: string): never => {
+        throw new RtdError("ERR_RTD_BAD_FORMAT", `${store.path}: ${what}; only stores made by "rtd build" can be used here`);
+    };
+    const { recipe, sources, labels, prompt } = metadata;
+    if (recipe === undefined || !tasks.includes(recipe)) return broken("the store's metadata names no recipe");
+    if (!Array.isArray(sources) || !sources.every(isSource)) return broken("the metadata's sources are damaged");
+    if (recipe === "label" && (typeof prompt !== "string" || !Array.isArray(labels) || !labels.every(isLabel)))
+        return broken("the metadata's prompt or labels are damaged");
+    if (task !== undefined && task !== recipe)
+        throw new RtdError("ERR_RTD_INVALID_ARGUMENT", `${store.path} was built for task ${recipe}, not ${task}`);
+    return metadata as RecipeMetadata;
+}
+
+/** The label part of a label store's metadata. */
+export function labelRecipeOf({ prompt = "", labels = [], rotate = false }: RecipeMetadata): LabelRecipe {
+    return { prompt, labels, rotate };
+}
+
+/** The source in which an example lies. */
+export function sourceOf(metadata: RecipeMetadata, example: number): Source | undefined {
+    return metadata.sources.find(({ firstExample, examples }) => example >= firstExample && example < firstExample + examples);
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+function isSource(value: unknown): value is Source {
+    const { files, offset, firstExample, examples } = (value ?? {}) as Partial<Source>;
+    return (
+        Array.isArray(files) &&
+        files.every((file: unknown) => typeof (file as Source["files"][0] | null)?.sha256 === "string") &&
+        [offset, firstExample, examples].every(isCount)
+    );
+}
+
+function isLabel(value: unknown): value is Label {
+    const { name, token } = (value ?? {}) as Partial<Label>;
+    return typeof name === "string" && isCount(token);
+}

@@ -1,0 +1,55 @@
+/** Loading a model by node-llama-cpp, which is an optional peer dependency and therefore imported only when needed. */
+import { existsSync } from "node:fs";
+import type * as NodeLlamaCpp from "node-llama-cpp";
+
+import { RtdError } from "../errors.js";
+
+export interface LoadModelOptions {
+    /** "auto" takes whatever GPU node-llama-cpp finds; false the CPU. */
+    gpu?: "auto" | false;
+    threads?: number;
+    signal?: AbortSignal;
+    onProgress?: (share: number) => void;
+}
+
+/** `nameOrPath`: a file, or a URI or name that node-llama-cpp's resolveModelFile takes (it downloads what is not there). */
+export async function loadModel(
+    nameOrPath: string,
+    { gpu = "auto", threads, signal, onProgress }: LoadModelOptions = {},
+): Promise<NodeLlamaCpp.LlamaModel> {
+    const { getLlama, resolveModelFile, LlamaLogLevel } = await importNodeLlamaCpp();
+    const modelPath = existsSync(nameOrPath) ? nameOrPath : await resolve(resolveModelFile, nameOrPath);
+    const llama = await getLlama({
+        gpu,
+        build: "never",
+        progressLogs: false,
+        logLevel: LlamaLogLevel.error,
+        ...(threads !== undefined && { maxThreads: threads }),
+    });
+    return await llama.loadModel({
+        modelPath,
+        ...(signal && { loadSignal: signal }),
+        ...(onProgress && { onLoadProgress: onProgress }),
+    });
+}
+
+async function importNodeLlamaCpp(): Promise<typeof NodeLlamaCpp> {
+    try {
+        return await import("node-llama-cpp");
+    } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND") throw error;
+        throw new RtdError("ERR_RTD_UNSUPPORTED", "running a model needs the package node-llama-cpp: npm install node-llama-cpp");
+    }
+}
+
+async function resolve(resolveModelFile: typeof NodeLlamaCpp.resolveModelFile, name: string): Promise<string> {
+    try {
+        return await resolveModelFile(name, { cli: false });
+    } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        throw new RtdError(
+            "ERR_RTD_NOT_FOUND",
+            `no model ${JSON.stringify(name)}: neither a file nor resolved by node-llama-cpp (${reason})`,
+        );
+    }
+}

@@ -1,0 +1,25 @@
+import type { LlamaModel } from "node-llama-cpp";
+
+import { createRecorder, type Recorder } from "../llama/record.js";
+
+import { longestPassage, type Passage } from "./passage.js";
+
+/** Runs `work` with a recorder on a context of its own that is large enough for the passages. */
+export async function withRecorder<T>(
+    model: LlamaModel,
+    passages: readonly Passage[],
+    threads: number | undefined,
+    work: (recorder: Recorder) => Promise<T>,
+): Promise<T> {
+    const contextSize = longestPassage(model, passages) + 1;
+    const context = await model.createContext({
+        contextSize,
+        batchSize: Math.min(contextSize, 512),
+        ...(threads && { threads }),
+    });
+    try {
+        return await work(await createRecorder(context));
+    } finally {
+        await context.dispose();
+    }
+}

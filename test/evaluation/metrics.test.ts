@@ -1,0 +1,99 @@
+import { describe, expect, it } from "vitest";
+
+import { votesFor } from "../../lib/evaluation/generate.js";
+import { matchedBias } from "../../lib/evaluation/matched-bias.js";
+import { argmax, exactMatch, perplexity } from "../../lib/evaluation/metrics.js";
+
+describe("perplexity", () => {
+    it("is the inverse of the geometric mean of the probabilities", () => {
+        expect(perplexity([Math.log(0.5), Math.log(0.125)])).toBeCloseTo(4, 12);
+        expect(perplexity(Float64Array.of(0))).toBe(1);
+    });
+});
+
+describe("argmax", () => {
+    it("takes the first of equals and never NaN", () => {
+        expect(argmax([1, 3, 3])).toBe(1);
+        expect(argmax([NaN, 2, 1])).toBe(1);
+        expect(argmax([-Infinity, -5])).toBe(1);
+        expect(argmax([2])).toBe(0);
+    });
+});
+
+describe("exact match", () => {
+    it("looks past white space around the answer, and at everything else", () => {
+        expect(exactMatch(" IDB", "IDB\n")).toBe(true);
+        expect(exactMatch("idb", "IDB")).toBe(false);
+        expect(exactMatch("IDB and more", "IDB")).toBe(false);
+    });
+});
+
+describe("matched bias", () => {
+    const softmax = (row: number[]) => {
+        const weights = row.map(Math.exp);
+        const sum = weights.reduce((a, b) => a + b, 0);
+        return weights.map((weight) => weight / sum);
+    };
+    const meanPrediction = (rows: number[][], bias: number[]) =>
+        bias.map(
+            (_, i) => rows.reduce((sum, row) => sum + softmax(row.map((logit, j) => logit + bias[j]!))[i]!, 0) / rows.length,
+        );
+
+    it("of one row is what makes it uniform", () => {
+        const [a, b] = matchedBias([[2, 0]]);
+        expect(b! - a!).toBeCloseTo(2, 6);
+    });
+
+    it("makes the mean prediction uniform", () => {
+        const rows = Array.from({ length: 50 }, (_, i) => [Math.sin(i) + 2, Math.cos(3 * i), Math.sin(7 * i) - 1]);
+        for (const mean of meanPrediction(rows, matchedBias(rows))) expect(mean).toBeCloseTo(1 / 3, 8);
+    });
+
+    it("changes nothing that is uniform already", () => {
+        expect(matchedBias([[1, 0], [0, 1]])).toEqual([0, 0]); // prettier-ignore
+    });
+
+    it("expects of each row only the labels open to it", () => {
+        const rows = [[1, 0, -Infinity], [0, 2, 1]]; // prettier-ignore
+        const mean = meanPrediction(rows, matchedBias(rows));
+        expect(mean[0]).toBeCloseTo((1 / 2 + 1 / 3) / 2, 6);
+        expect(mean[2]).toBeCloseTo(1 / 3 / 2, 6);
+    });
+
+    it("turns a toy model with a wrong prior right", () => {
+        // The model sees which of two labels it is, but says the first far too often.
+        const rows = Array.from({ length: 100 }, (_, i) => (i % 2 ? [3, 2] : [5, 0]));
+        const right = (bias: number[]) =>
+            rows.filter((row, i) => argmax(row.map((logit, j) => logit + bias[j]!)) === i % 2).length;
+        expect(right([0, 0])).toBe(50);
+        expect(right(matchedBias(rows))).toBe(100);
+    });
+});
+
+describe("votes", () => {
+    const hits = (heads: number, tokens: number[], distances: number[], counts: number[]) => ({
+        hits: {
+            heads,
+            k: tokens.length / heads,
+            ids: Uint32Array.from(tokens, (_, i) => 100 + i),
+            tokens: Int32Array.from(tokens),
+            distances: Float32Array.from(distances),
+            counts: Uint32Array.from(counts),
+        },
+    });
+
+    it("are the softmax of the distances, for one token", () => {
+        const votes = votesFor(7, hits(1, [7, 8, 7], [1, 1, 1 + Math.log(2)], [3]), 1);
+        expect(votes.map(({ id }) => id)).toEqual([100, 102]);
+        expect(votes.map(({ share }) => share)).toEqual([expect.closeTo(0.4, 6), expect.closeTo(0.2, 6)]);
+    });
+
+    it("are the mean over heads, and padding has none", () => {
+        const votes = votesFor(7, hits(2, [7, -1, 7, 8], [1, Infinity, 2, 2], [1, 2]), 1);
+        expect(votes.map(({ id, share }) => [id, share])).toEqual([
+            [100, 0.5],
+            [102, 0.25],
+        ]);
+        expect(votesFor(7, undefined, 1)).toEqual([]);
+    });
+});
