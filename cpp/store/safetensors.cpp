@@ -112,7 +112,7 @@ std::string writeSafetensorsHeader(const std::vector<TensorSpec>& tensors) {
 }
 
 std::vector<uint64_t> readSafetensorsHeader(InputFile& file, const std::vector<TensorSpec>& tensors) {
-    if (file.size() < kLengthBytes) fail(RTD_TRUNCATED, "%llu bytes, too short for a header", Text{file.size()});
+    if (file.size() < kLengthBytes) fail(RTD_BAD_FORMAT, "%llu bytes, too short for a header", Text{file.size()});
     uint64_t headerBytes;
     file.read(0, &headerBytes, kLengthBytes);
     if (headerBytes > kMaxHeaderBytes || headerBytes > file.size() - kLengthBytes) {

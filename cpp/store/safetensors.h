@@ -26,8 +26,7 @@ struct TensorSpec {
 std::string writeSafetensorsHeader(const std::vector<TensorSpec>& tensors);
 
 // Reads and checks the header of a file that must hold exactly these tensors, in any order: names, types, shapes, no gap, no overlap, nothing
-// behind them, every tensor aligned to its elements. Returns the offset in the file of each. RTD_BAD_FORMAT or RTD_TRUNCATED, without the
-// file's name.
+// behind them, every tensor aligned to its elements. Returns the offset in the file of each. RTD_BAD_FORMAT, without the file's name.
 std::vector<uint64_t> readSafetensorsHeader(InputFile& file, const std::vector<TensorSpec>& tensors);
 
 }  // namespace rtd::store

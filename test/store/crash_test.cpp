@@ -28,13 +28,13 @@ const std::vector<Step>& history() {
     static const std::vector<Step> steps = {
         {"append", [](Store& s) { append(s, 1, 5); }},
         {"first seal", [](Store& s) { s.seal({}); }},
-        {"append", [](Store& s) { append(s, 2, 70); }},
+        {"append", [](Store& s) { append(s, 2, 12); }},
         {"remove pending", [](Store& s) { remove(s, {7, 8}); }},
         {"remove sealed", [](Store& s) { remove(s, {2}); }},
         {"seal with removed", [](Store& s) { s.seal({}); }},
         {"metadata", [](Store& s) { s.setMetadata("{\"a\":1}"); }},
         {"append", [](Store& s) { append(s, 3, 3); }},
-        {"remove both", [](Store& s) { remove(s, {0, 75}); }},
+        {"remove both", [](Store& s) { remove(s, {0, 17}); }},
         {"last seal", [](Store& s) { s.seal({}); }},
     };
     return steps;
@@ -201,24 +201,23 @@ TEST("crash: a second crash, during the recovery from the first") {
     int recoveries = 0;
     atEveryOperation([&](size_t step, size_t n, const std::string&) {
         if (step == 0) return;
+        // The process dies, the machine goes on: the next writer sees all, synced or not, and tidies up. Then the power fails.
+        FakeFileSystem died;
+        auto store = runUpTo(died, step);
+        died.setFault({n, Fault::crash, RTD_IO});
+        runStep(died, store, step);
+        store.reset();
+        died.kill();
         for (const CrashLuck& luck : lucks()) {
-            // The process dies, the machine goes on: the next writer sees all, synced or not, and tidies up. Then the power fails.
-            for (uint64_t m = 1;; ++m) {
-                FakeFileSystem files;
-                auto store = runUpTo(files, step);
-                files.setFault({n, Fault::crash, RTD_IO});
-                runStep(files, store, step);
-                store.reset();
-                files.kill();
+            for (uint64_t m = 1;; ++m, ++recoveries) {
+                FakeFileSystem files(died);
                 files.setFault({m, Fault::crash, RTD_IO});
                 const rtd_status opened = statusOf([&] { Store::open(files, kPath, {.writable = true, .threads = 1}); });
-                const bool whole = files.operations().size() < m;
+                const bool finished = files.operations().size() < m;
                 files.restart(luck);
                 const std::string found = contentOf(files, kPath);
                 if (found != run.durable[step - 1]) CHECK_EQUAL(found, run.durable[step]);
-                checkTakeOver(files, found);
-                ++recoveries;
-                if (whole) {
+                if (finished) {
                     CHECK_EQUAL(opened, RTD_OK);
                     break;
                 }

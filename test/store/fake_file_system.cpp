@@ -203,6 +203,20 @@ class FakeDirectory : public Directory {
 FakeFileSystem::FakeFileSystem() : disk_(std::make_shared<Disk>()) {}
 FakeFileSystem::~FakeFileSystem() = default;
 
+FakeFileSystem::FakeFileSystem(const FakeFileSystem& other) : FakeFileSystem() {
+    std::map<const Inode*, std::shared_ptr<Inode>> copies;  // a file with two names stays one file
+    for (const auto& [path, folder] : other.disk_->folders) {
+        Folder& copy = disk_->folders[path];
+        for (const auto& [from, to] : {std::pair(&folder.current, &copy.current), std::pair(&folder.durable, &copy.durable)}) {
+            for (const auto& [name, inode] : *from) {
+                auto& file = copies[inode.get()];
+                if (!file) file = std::make_shared<Inode>(*inode);
+                to->emplace(name, file);
+            }
+        }
+    }
+}
+
 std::unique_ptr<Directory> FakeFileSystem::openDirectory(const std::string& path) {
     const std::lock_guard lock(disk_->mutex);
     disk_->enter(disk_->life, "open directory");

@@ -37,6 +37,8 @@ struct CrashLuck {
 class FakeFileSystem : public FileSystem {
   public:
     FakeFileSystem();
+    FakeFileSystem(const FakeFileSystem& other);  // a disk of its own with the same content
+    FakeFileSystem& operator=(const FakeFileSystem&) = delete;
     ~FakeFileSystem() override;
 
     std::unique_ptr<Directory> openDirectory(const std::string& path) override;

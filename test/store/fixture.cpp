@@ -11,7 +11,7 @@
 #include <random>
 
 #include "index/handle.h"
-#include "store/checksum.h"
+#include "store/fake_file_system.h"
 
 namespace rtd::store {
 
@@ -88,6 +88,19 @@ std::string contentOf(FileSystem& files, const std::string& path, bool skipCheck
         if (error.status != RTD_NOT_FOUND) throw;
         return "none";
     }
+}
+
+void forgeFile(FakeFileSystem& files, const std::string& path, const std::string& name, const std::string& content) {
+    Manifest manifest = readManifest(files.content(path, kManifestName));
+    const auto forge = [&](FileFacts& facts) {
+        if (facts.name != name) return;
+        facts.bytes = content.size();
+        facts.checksum = checksumOf(content);
+    };
+    for (auto& segment : manifest.segments) forge(segment);
+    if (manifest.removed) forge(*manifest.removed);
+    files.setContent(path, name, content);
+    files.setContent(path, kManifestName, writeManifest(manifest));
 }
 
 rtd_status statusOf(const std::function<void()>& body, std::string* message) {

@@ -1,12 +1,16 @@
 // What the tests of the store share: entries made from a number, and a store's whole content as one comparable line of text.
 #pragma once
+#include <array>
+#include <cstring>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "core/status.h"
 #include "harness.h"
+#include "store/checksum.h"
 #include "store/store.h"
 
 namespace rtd::store {
@@ -30,6 +34,10 @@ IndexConfig smallConfig(uint32_t dim = 6, Dtype dtype = Dtype::f16);
 std::string contentOf(const Store& store);
 // The same of the store at a path as a reader finds it; "none" if there is no store.
 std::string contentOf(FileSystem& files, const std::string& path, bool skipChecksums = false);
+
+class FakeFileSystem;
+// Puts `content` in place of a segment or removed file, and makes the manifest's length and checksums right again.
+void forgeFile(FakeFileSystem& files, const std::string& path, const std::string& name, const std::string& content);
 
 // The status of the Error that `body` throws, RTD_OK if it throws none. The message goes to `message`.
 rtd_status statusOf(const std::function<void()>& body, std::string* message = nullptr);
