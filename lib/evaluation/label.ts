@@ -39,7 +39,7 @@ export async function evaluateLabel(
         for (const [done, { tokens: prompt, from, values, openLabels }] of passages.entries()) {
             signal?.throwIfAborted();
             onProgress?.({ done, total: passages.length, unit: "examples" });
-            const { hidden, logits } = await recorder.record(prompt, { from, logits: true });
+            const { hidden, logits } = await recorder.record(prompt, { from, logits: true, reuseBeginning: true });
             const answer = tokens.indexOf(values[0] as Token);
             const own = labelLogitsOf(logits, tokens, openLabels);
             if (argmax(own) === answer) right.model++;

@@ -9,6 +9,11 @@ export interface RecordOptions {
     from?: number | undefined;
     /** Whether the logits are wanted too. Then the LM head runs; without, only the hidden states are computed. Default false. */
     logits?: boolean | undefined;
+    /**
+     * Whether a beginning that this text has in common with the one before is kept instead of evaluated again: faster for prompts that begin alike. What
+     * it gives may differ from an evaluation of the whole by rounding. Default false.
+     */
+    reuseBeginning?: boolean | undefined;
     /** Ends the recording between two batches; it then rejects with the signal's reason. */
     signal?: AbortSignal | undefined;
 }
@@ -56,13 +61,13 @@ export class Recorder implements AsyncDisposable {
     }
 
     /**
-     * Evaluates tokens from an empty sequence and returns their hidden states. Calls wait for each other.
+     * Evaluates tokens from an empty sequence, or after what is reused of it, and returns their hidden states. Calls wait for each other.
      * @throws RtdError `ERR_RTD_INVALID_ARGUMENT` (no tokens, or more than the context holds), `ERR_RTD_UNSUPPORTED`, `ERR_RTD_CLOSED`
      */
     async record(tokens: readonly Token[], options: RecordOptions & { logits: true }): Promise<Required<Recorded>>;
     async record(tokens: readonly Token[], options?: RecordOptions): Promise<Recorded>;
     async record(tokens: readonly Token[], options: RecordOptions = {}): Promise<Recorded> {
-        const { from = 0, logits = false, signal } = options;
+        const { from = 0 } = options;
         const most = this.context.contextSize - 1;
         if (tokens.length === 0 || tokens.length > most) {
             throw new RtdError(
@@ -76,7 +81,7 @@ export class Recorder implements AsyncDisposable {
                 `from: expected a position from 0 to ${tokens.length - 1}, got ${from}`,
             );
         }
-        const recorded = this.#last.then(() => this.#record(tokens, from, logits, signal));
+        const recorded = this.#last.then(() => this.#record(tokens, from, options));
         this.#last = recorded.catch(() => undefined);
         return recorded;
     }
@@ -92,14 +97,17 @@ export class Recorder implements AsyncDisposable {
         await this.dispose();
     }
 
-    async #record(tokens: readonly Token[], from: number, logits: boolean, signal: AbortSignal | undefined): Promise<Recorded> {
+    async #record(tokens: readonly Token[], from: number, options: RecordOptions): Promise<Recorded> {
+        const { logits = false, reuseBeginning = false, signal } = options;
         signal?.throwIfAborted();
         if (this.context.disposed) throw new RtdError("ERR_RTD_CLOSED", "the recorder's context is disposed");
         if (this.#handle.number === 0) throw new RtdError("ERR_RTD_CLOSED", "the recorder was disposed");
-        await this.#sequence.clearHistory();
+        if (reuseBeginning) await this.#sequence.adaptStateToTokens(tokens.slice(0, from), false);
+        else await this.#sequence.clearHistory();
+        const begin = this.#sequence.nextTokenIndex;
         tap().llamaBeginRecording(this.#handle.number, sequenceNumber(this.#sequence), from, tokens.length - from, logits);
         try {
-            for (const [start, end] of this.#batches(tokens.length, from)) {
+            for (const [start, end] of this.#batches(begin, from, tokens.length)) {
                 signal?.throwIfAborted();
                 await this.#sequence.evaluateWithoutGeneratingNewTokens(tokens.slice(start, end));
             }
@@ -122,12 +130,12 @@ export class Recorder implements AsyncDisposable {
     }
 
     /** Parts of the text so short that llama.cpp's room for their logits stays within bounds, and as equal as can be: short batches are slow. */
-    *#batches(length: number, from: number): Iterable<[number, number]> {
+    *#batches(begin: number, from: number, length: number): Iterable<[number, number]> {
         const most = Math.max(1, Math.floor(maxLogitBytes / (4 * this.vocabulary)));
         const count = Math.ceil((length - from) / most);
         for (let part = 0; part < count; part++) {
             const cut = (i: number) => from + Math.round((i * (length - from)) / count);
-            yield [part === 0 ? 0 : cut(part), cut(part + 1)];
+            yield [part === 0 ? begin : cut(part), cut(part + 1)];
         }
     }
 

@@ -146,7 +146,11 @@ class Building {
 
     private async add(recorder: Recorder, passage: Passage): Promise<void> {
         const { tokens, from, values, example, position } = passage;
-        const { hidden, logits } = await recorder.record(tokens, { from, logits: this.labelLogits !== undefined });
+        const { hidden, logits } = await recorder.record(tokens, {
+            from,
+            logits: this.labelLogits !== undefined,
+            reuseBeginning: true,
+        });
         this.store.append(hidden, Int32Array.from(values), {
             examples: this.source.firstExample + example,
             positions: Uint32Array.from(values, (_, i) => position + i),

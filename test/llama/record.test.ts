@@ -126,3 +126,19 @@ it("refuses what it cannot do and goes on afterwards", async () => {
         await createRecorder(first.context);
     }
 });
+
+it.each<Architecture>(["llama", "gemma2", "mamba"])(
+    "%s: evaluates a beginning that two texts share only once if asked to",
+    async (architecture) => {
+        const model = await noiseModel({ architecture });
+        const recorder = await createRecorder(await contextOf(model));
+        const other = [...tokens.slice(0, 40), ...tokens.slice(0, 20)];
+        const fresh = (await recorder.record(other, { from: 50, logits: true })).logits;
+        await recorder.record(tokens, { from: 59 });
+        for (const text of [other, other, other.slice(0, 55), other]) {
+            const { logits } = await recorder.record(text, { from: 50, logits: true, reuseBeginning: true });
+            logits.forEach((value, i) => expect(value).toBeCloseTo(fresh[i]!, 3));
+        }
+        await recorder.dispose();
+    },
+);
