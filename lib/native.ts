@@ -85,27 +85,27 @@ const require = createRequire(import.meta.url);
 const platform = `${process.platform}-${process.arch}`;
 
 /** Literal paths, so that bundlers and tracers see which files belong to the package. They are relative to dist/lib. */
-const prebuilds: Record<string, (() => unknown) | undefined> = {
-    "linux-x64": () => require("../../prebuilds/linux-x64/node_rtd.node"),
-    "linux-arm64": () => require("../../prebuilds/linux-arm64/node_rtd.node"),
-    "darwin-x64": () => require("../../prebuilds/darwin-x64/node_rtd.node"),
-    "darwin-arm64": () => require("../../prebuilds/darwin-arm64/node_rtd.node"),
-    "win32-x64": () => require("../../prebuilds/win32-x64/node_rtd.node"),
+const prebuilds: Record<string, (() => Native) | undefined> = {
+    "linux-x64": () => require("../../prebuilds/linux-x64/node_rtd.node") as Native,
+    "linux-arm64": () => require("../../prebuilds/linux-arm64/node_rtd.node") as Native,
+    "darwin-x64": () => require("../../prebuilds/darwin-x64/node_rtd.node") as Native,
+    "darwin-arm64": () => require("../../prebuilds/darwin-arm64/node_rtd.node") as Native,
+    "win32-x64": () => require("../../prebuilds/win32-x64/node_rtd.node") as Native,
 };
 
 interface Candidate {
     what: string;
-    load: () => unknown;
+    load: () => Native;
 }
 
 /** In the order they are tried: what was asked for, what was built here, what came with the package. */
 function candidates(): Candidate[] {
     const asked = process.env["RTD_ADDON"];
-    if (asked) return [{ what: `RTD_ADDON=${asked}`, load: () => require(asked) }];
+    if (asked) return [{ what: `RTD_ADDON=${asked}`, load: () => require(asked) as Native }];
     const runsFromSource = import.meta.url.endsWith(".ts"); // tests and tools run lib/ as it is
     const built: Candidate = runsFromSource
-        ? { what: "build/Release", load: () => require("../build/Release/node_rtd.node") }
-        : { what: "build/Release", load: () => require("../../build/Release/node_rtd.node") };
+        ? { what: "build/Release", load: () => require("../build/Release/node_rtd.node") as Native }
+        : { what: "build/Release", load: () => require("../../build/Release/node_rtd.node") as Native };
     const prebuilt = runsFromSource ? undefined : prebuilds[platform];
     return prebuilt ? [built, { what: `prebuilds/${platform}`, load: prebuilt }] : [built];
 }
@@ -122,7 +122,7 @@ function load(): Native {
     const failures: string[] = [];
     for (const { what, load } of candidates()) {
         try {
-            const addon = load() as Native;
+            const addon = load();
             addon.setErrorClass(RtdError);
             return addon;
         } catch (error) {

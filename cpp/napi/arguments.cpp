@@ -35,11 +35,13 @@ bool inspect(napi_env env, napi_value array, ArrayInfo& info) {
     return napi_get_typedarray_info(env, array, &info.type, &info.length, &info.data, &info.buffer, &offset) == napi_ok;
 }
 
-std::string quantity(const char* what, size_t count) { return std::string("a") + (std::strchr("AEIOUaeiou", what[0]) ? "n " : " ") + what + " of " + std::to_string(count); }
+std::string withArticle(const char* what) { return (std::strchr("AEIOaeio", what[0]) ? "an " : "a ") + std::string(what); }
+
+std::string quantity(const char* what, size_t count) { return withArticle(what) + " of " + std::to_string(count); }
 
 std::string listOf(std::initializer_list<napi_typedarray_type> types) {
     std::string list;
-    for (const auto type : types) list += (list.empty() ? "a " : " or ") + std::string(kindOf(type)->name);
+    for (const auto type : types) list += (list.empty() ? "" : " or ") + withArticle(kindOf(type)->name);
     return list;
 }
 

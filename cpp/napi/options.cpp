@@ -64,6 +64,7 @@ Rows::Rows(const Options& options) {
     row.k = kDefaultK;
     row.reference_weight = kDefaultWeight;
     row = read(options, row);
+    k_ = row.k;
     const Napi::Value list = options.get("rows");
     each_ = !list.IsUndefined();
     if (!each_) {
@@ -115,7 +116,7 @@ void Rows::expect(size_t queries) const {
 }
 
 uint32_t Rows::largestK() const {
-    uint32_t largest = 1;
+    uint32_t largest = rows_.empty() ? k_ : 1;
     for (const auto& row : rows_) largest = std::max(largest, row.k);
     return largest;
 }

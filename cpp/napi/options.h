@@ -51,7 +51,7 @@ class Rows {
     void expect(size_t queries) const;  // that there is one for each query, if they were given one by one
     const rtd_row_options* data() const { return rows_.data(); }
     size_t count() const { return rows_.size(); }
-    uint32_t largestK() const;
+    uint32_t largestK() const;  // without a row, the one around them
 
   private:
     rtd_row_options read(const Options& options, rtd_row_options row);
@@ -59,6 +59,7 @@ class Rows {
     std::vector<rtd_row_options> rows_;
     std::vector<std::vector<uint32_t>> namespaces_;  // growing it moves the lists, not what they hold
     bool each_ = false;
+    uint32_t k_ = kDefaultK;  // of the options around the rows
 };
 
 }  // namespace rtd::napi

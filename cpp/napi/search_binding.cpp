@@ -65,10 +65,10 @@ struct Logits {
   private:
     Logits(const Napi::Value& value, const View& view, size_t rows, Access access) : array(value, view, "logits", access) {
         if (rows == 0 ? view.length != 0 : view.length % rows != 0 || view.length == 0) {
-            invalid("logits: expected a row of the vocabulary's size for each of the " + std::to_string(rows) + " queries, got " +
-                    std::to_string(view.length) + " numbers");
+            invalid("logits: expected " + std::to_string(rows) + " rows of the vocabulary's size, got " + std::to_string(view.length) + " numbers");
         }
-        matrix = {array.data(), rows, rows ? view.length / rows : 0, 0, view.halfOrFloat()};
+        // Without rows nothing tells the vocabulary's size: one that holds every token.
+        matrix = {array.data(), rows, rows ? view.length / rows : size_t{1} << 31, 0, view.halfOrFloat()};
     }
 };
 
@@ -188,16 +188,22 @@ struct FuseJob : Job {
     }
 
   private:
+    static size_t queriesOf(size_t hitRows, uint32_t heads) {
+        if (hitRows % heads != 0) {
+            invalid("hits.counts: expected a multiple of heads = " + std::to_string(heads) + " elements, got " + std::to_string(hitRows));
+        }
+        return hitRows / heads;
+    }
+
     FuseJob(const Napi::CallbackInfo& info, Rows given, const ForeignHits& foreign, Access access)
         : rows(std::move(given)),
           heads(foreign.heads),
           distances(viewArray(foreign.distancesValue, "hits.distances", {napi_float32_array}), access),
           tokens(viewArray(foreign.tokensValue, "hits.tokens", {napi_int32_array}), access),
           counts(viewArray(foreign.countsValue, "hits.counts", {napi_uint32_array}), access),
-          logits(info[1], counts.length() / heads, access),
-          statuses(counts.length() / heads) {
+          logits(info[1], queriesOf(counts.length(), heads), access),
+          statuses(queriesOf(counts.length(), heads)) {
         const size_t hitRows = counts.length();
-        if (hitRows % heads != 0) invalid("hits.counts: expected a multiple of heads = " + std::to_string(heads) + ", got " + std::to_string(hitRows));
         expectLength(distances.length(), hitRows * foreign.k, "hits.distances", "k for each of hits.counts");
         expectLength(tokens.length(), hitRows * foreign.k, "hits.tokens", "k for each of hits.counts");
         rows.expect(statuses.size());

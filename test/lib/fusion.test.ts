@@ -1,0 +1,153 @@
+import { describe, expect, test } from "vitest";
+import { createIndex, fuse, fuseSync, logProbabilities, type FuseOptions, type FuseResult, type Hits } from "../../lib/index.js";
+import { bits16, fused, kept, logSumExp, type Hit } from "./support/oracle.js";
+import { bytesOf, tokens, vectors } from "./support/data.js";
+
+const V = 100;
+const index = createIndex({ dim: 8 });
+index.add(vectors(60, 8), tokens(60, 20));
+index.sealSync();
+const queries = vectors(3, 8, 5);
+const logits = (): Float32Array => vectors(3, V, 7).map((value) => value * 8);
+
+/** Hits of one row, for the oracle. */
+const hitsOf = ({ ids, distances, tokens, counts, k }: Hits, row: number): Hit[] =>
+    Array.from({ length: counts[row]! }, (_, i) => ({
+        id: ids[row * k + i]!,
+        distance: distances[row * k + i]!,
+        token: tokens[row * k + i]!,
+    }));
+
+/** All forms of fusing must write the same bits and return the same statuses. */
+async function everyWay(
+    options: FuseOptions & { k?: number },
+    given = logits(),
+): Promise<{ result: FuseResult; rows: Float32Array }> {
+    const rows = given.slice();
+    const result = index.searchAndFuseSync(queries, rows, options);
+    const later = given.slice();
+    expect(await index.searchAndFuse(queries, later, options)).toEqual(result);
+    const hits = index.searchSync(queries, { k: options.k });
+    const [foreignNow, foreignLater] = [given.slice(), given.slice()];
+    const own = { temperature: index.temperature, ...options };
+    expect(fuseSync(hits, foreignNow, own)).toEqual({ statuses: result.statuses });
+    expect(await fuse(hits, foreignLater, own)).toEqual({ statuses: result.statuses });
+    for (const other of [later, foreignNow, foreignLater]) expect(bytesOf(other)).toEqual(bytesOf(rows));
+    return { result, rows };
+}
+
+describe("fusing", () => {
+    test.each([
+        { referenceWeight: 0.5 },
+        { referenceWeight: 0.999, temperature: 0.01 },
+        { referenceWeight: 1e-6, temperature: 3 },
+        { referenceWeight: 1 },
+        { k: 1, referenceWeight: 0.3 },
+    ])("follows the formula with %o", async (options) => {
+        const { result, rows } = await everyWay(options);
+        expect(result.statuses).toEqual(["merged", "merged", "merged"]);
+        for (let row = 0; row < 3; ++row) {
+            const before = logits().subarray(row * V, (row + 1) * V);
+            const expected = fused(
+                before,
+                [hitsOf(result.hits!, row)],
+                options.referenceWeight,
+                options.temperature ?? index.temperature!,
+                false,
+            )!;
+            const lse = Math.abs(logSumExp(before));
+            for (const [token, value] of expected.entries()) {
+                const got = rows[row * V + token]!;
+                const ulp = 2 ** (Math.floor(Math.log2(Math.max(Math.abs(value), lse, 1))) - 23);
+                if (Number.isFinite(value)) expect(Math.abs(got - value)).toBeLessThanOrEqual(1.01 * ulp);
+                else expect(got).toBe(value);
+            }
+        }
+    });
+
+    test("takes 0.5 and the index's temperature by default", async () => {
+        const { rows } = await everyWay({});
+        expect(rows).toEqual((await everyWay({ referenceWeight: 0.5, temperature: index.temperature })).rows);
+        expect(rows).not.toEqual(logits());
+    });
+
+    test("leaves a row alone at weight 0, skipped, and without hits", async () => {
+        const rows = logits();
+        const options = { rows: [{ referenceWeight: 0 }, { skip: true }, { maxDistance: 0 }] };
+        const { statuses, hits } = await index.searchAndFuse(queries, rows, options);
+        expect(statuses).toEqual(["unchanged", "unchanged", "unchanged"]);
+        expect([...hits!.counts]).toEqual([16, 0, 0]);
+        expect(rows).toEqual(logits());
+    });
+
+    test("leaves a row alone that cannot be merged, and merges the others", async () => {
+        for (const value of [NaN, Infinity]) {
+            const given = logits();
+            given[V + 50] = value;
+            const { result, rows } = await everyWay({}, given);
+            expect(result.statuses).toEqual(["merged", "unmergeable", "merged"]);
+            expect(rows.subarray(V, 2 * V)).toEqual(given.subarray(V, 2 * V));
+        }
+        const masked = logits();
+        masked.fill(-Infinity, 0, V);
+        expect((await everyWay({ referenceWeight: 1 }, masked)).result.statuses[0]).toBe("unmergeable");
+    });
+
+    test("keeps masked tokens masked, unless told otherwise", async () => {
+        const masked = logits();
+        for (let i = 0; i < masked.length; ++i) if (i % V < 20 && i % 2 === 0) masked[i] = -Infinity;
+        const kept = (await everyWay({}, masked)).rows;
+        expect([...kept].map((l) => l === -Infinity)).toEqual([...masked].map((l) => l === -Infinity));
+        const unmasked = (await everyWay({ unmask: true }, masked)).rows;
+        expect([...unmasked].filter((l) => l === -Infinity).length).toBeLessThan(
+            [...masked].filter((l) => l === -Infinity).length,
+        );
+        const perRow = (await everyWay({ unmask: true, rows: [{ unmask: false }, {}, {}] }, masked)).rows;
+        expect(perRow.subarray(0, V)).toEqual(kept.subarray(0, V));
+        expect(perRow.subarray(V)).toEqual(unmasked.subarray(V));
+    });
+
+    test("returns no hits where none are wanted", async () => {
+        expect(index.searchAndFuseSync(queries, logits(), { hits: false })).toEqual({ statuses: ["merged", "merged", "merged"] });
+        expect(await index.searchAndFuse(queries, logits(), { hits: false })).not.toHaveProperty("hits");
+    });
+
+    test("rounds float16 logits once", async () => {
+        const halves = logits().map((value) => kept(value, "f16"));
+        const wide = halves.slice();
+        const bits = Uint16Array.from(halves, (value) => bits16(value, "f16"));
+        index.searchAndFuseSync(queries, wide, { referenceWeight: 0.7 });
+        const later = bits.slice();
+        index.searchAndFuseSync(queries, bits, { referenceWeight: 0.7 });
+        await index.searchAndFuse(queries, later, { referenceWeight: 0.7 });
+        expect(bits).toEqual(Uint16Array.from(wide, (value) => bits16(kept(value, "f16"), "f16")));
+        expect(later).toEqual(bits);
+    });
+
+    test("averages the votes of foreign hits over heads", () => {
+        const hits = {
+            distances: new Float32Array(2),
+            tokens: Int32Array.of(3, 5),
+            counts: Uint32Array.of(1, 1),
+            k: 1,
+            heads: 2,
+        };
+        const row = new Float32Array(8);
+        expect(fuseSync(hits, row, { referenceWeight: 1, temperature: 1 }).statuses).toEqual(["merged"]);
+        expect([...row].map(Math.exp).map((p) => Math.round(p * 1000) / 1000)).toEqual([0, 0, 0, 0.5, 0, 0.5, 0, 0]);
+    });
+});
+
+test("log-probabilities are those of a softmax", () => {
+    const rows = logits();
+    const wanted = Int32Array.of(0, 99, 5, 5, 50, 1);
+    const found = logProbabilities(rows, V, wanted, 2);
+    expect(found).toBeInstanceOf(Float64Array);
+    for (const [i, value] of found.entries()) {
+        const row = rows.subarray((i >> 1) * V, ((i >> 1) + 1) * V);
+        expect(value).toBeCloseTo(row[wanted[i]!]! - logSumExp(row), 6);
+    }
+    expect(logProbabilities(rows, V, Int32Array.of(0, 5, 50))).toEqual(Float64Array.of(found[0]!, found[2]!, found[4]!));
+    rows[3] = NaN;
+    expect([...logProbabilities(rows, V, Int32Array.of(0, 5, 50))].map(Number.isNaN)).toEqual([true, false, false]);
+});
