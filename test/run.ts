@@ -1,6 +1,6 @@
 // npm test: every test this machine can run, each suite counted, and by name what could not run for want of a tool.
 //
-//     node dist/test/run.js [--require-all] [SUITE ...]     suites: native asan tsan aarch64 addon addon-asan
+//     node dist/test/run.js [--require-all] [SUITE ...]     suites: native asan tsan aarch64 python addon addon-asan
 //
 // --require-all (CI) makes a missing tool a failure. Output ends in a line `N passed, N failed`.
 import { spawn, spawnSync } from "node:child_process";
@@ -38,7 +38,7 @@ function show(command: string, args: string[], env: NodeJS.ProcessEnv = {}): Pro
 }
 
 /** Configures, builds and runs the C and C++ tests of one CMake preset. A program that dies before its closing line counts as one failure. */
-async function native(preset: string): Promise<Count> {
+async function native(preset: string, ctestArgs: string[] = []): Promise<Count> {
     const jobs = String(availableParallelism());
     for (const args of [
         ["--preset", preset],
@@ -47,7 +47,7 @@ async function native(preset: string): Promise<Count> {
         const { status } = await show("cmake", args);
         if (status !== 0) return { passed: 0, failed: 1 };
     }
-    const { status, stdout } = await show("ctest", ["--preset", preset]);
+    const { status, stdout } = await show("ctest", ["--preset", preset, ...ctestArgs]);
     const count = { passed: 0, failed: 0 };
     for (const [, passed, failed] of stdout.matchAll(/^\d+: (\d+) passed, (\d+) failed$/gm)) {
         count.passed += Number(passed);
@@ -91,6 +91,19 @@ const suites: Suite[] = [
             { tool: "qemu-aarch64", install: "qemu-user" },
         ],
         run: () => native("aarch64"),
+    },
+    {
+        name: "python",
+        what: "Python's safetensors on the files of a datastore",
+        needs: [
+            cmake,
+            {
+                tool: "build/python/bin/python",
+                args: ["-c", "import safetensors, numpy"],
+                install: "by python3 -m venv build/python && build/python/bin/pip install safetensors numpy",
+            },
+        ],
+        run: () => native("native", ["-C", "python", "-R", "python"]),
     },
     { name: "addon", what: "the package in TypeScript", needs: [], run: () => vitest("addon") },
 ];

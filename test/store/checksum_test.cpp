@@ -60,7 +60,8 @@ TEST("checksum: hexadecimal text and back") {
     CHECK_EQUAL(toHex(0x0123456789ABCDEF), "0123456789abcdef");
     CHECK(fromHex("0123456789abcdef", &digest));
     CHECK_EQUAL(digest, 0x0123456789ABCDEFu);
-    for (const char* bad : {"", "0123456789abcde", "0123456789abcdef0", "0123456789ABCDEF", "0123456789abcdeg", " 123456789abcdef"}) CHECK(!fromHex(bad, &digest));
+    for (const char* bad : {"", "0123456789abcde", "0123456789abcdef0", "0123456789ABCDEF", "0123456789abcdeg", " 123456789abcdef"})
+        CHECK(!fromHex(bad, &digest));
 }
 
 }  // namespace

@@ -29,12 +29,18 @@ const std::vector<Step>& history() {
         {"append", [](Store& s) { append(s, 1, 5); }},
         {"first seal", [](Store& s) { s.seal({}); }},
         {"append", [](Store& s) { append(s, 2, 12); }},
-        {"remove pending", [](Store& s) { remove(s, {7, 8}); }},
+        {"remove pending",
+         [](Store& s) {
+             remove(s, {7, 8});
+         }},
         {"remove sealed", [](Store& s) { remove(s, {2}); }},
         {"seal with removed", [](Store& s) { s.seal({}); }},
         {"metadata", [](Store& s) { s.setMetadata("{\"a\":1}"); }},
         {"append", [](Store& s) { append(s, 3, 3); }},
-        {"remove both", [](Store& s) { remove(s, {0, 17}); }},
+        {"remove both",
+         [](Store& s) {
+             remove(s, {0, 17});
+         }},
         {"last seal", [](Store& s) { s.seal({}); }},
     };
     return steps;
@@ -127,18 +133,18 @@ void checkTakeOver(FakeFileSystem& files, const std::string& content) {
     CHECK_EQUAL(contentOf(files, kPath), contentOf(*store));
 }
 
-template <typename Body> void named(const std::string& where, const Body& body) {
+template <typename Body>
+void named(const std::string& where, const Body& body) {
     try {
         body();
-    } catch (const test::Failure& failure) {
-        throw test::Failure(where + ": " + failure.text);
-    } catch (const Error& error) {
+    } catch (const test::Failure& failure) { throw test::Failure(where + ": " + failure.text); } catch (const Error& error) {
         throw test::Failure(where + ": threw " + error.message);
     }
 }
 
 // Calls body(step, n, where) for every operation n of every step.
-template <typename Body> int atEveryOperation(const Body& body) {
+template <typename Body>
+int atEveryOperation(const Body& body) {
     int visited = 0;
     for (size_t step = 0; step <= history().size(); ++step) {
         const auto& operations = undisturbed().operations[step];
@@ -154,9 +160,10 @@ TEST("crash: the history has all the operations that format.md names") {
     std::map<std::string, int> seen;
     for (const auto& operations : undisturbed().operations)
         for (const auto& operation : operations) ++seen[operation];
-    for (const char* name : {"make directory", "lock lock", "create manifest.json.tmp", "write manifest.json.tmp", "sync manifest.json.tmp", "rename to manifest.json",
-                             "sync directory", "create segment-000001.safetensors.tmp", "sync segment-000002.safetensors.tmp", "rename to segment-000003.safetensors",
-                             "rename to removed-000001.safetensors", "remove removed-000001.safetensors"})
+    for (const char* name :
+         {"make directory", "lock lock", "create manifest.json.tmp", "write manifest.json.tmp", "sync manifest.json.tmp", "rename to manifest.json",
+          "sync directory", "create segment-000001.safetensors.tmp", "sync segment-000002.safetensors.tmp", "rename to segment-000003.safetensors",
+          "rename to removed-000001.safetensors", "remove removed-000001.safetensors"})
         if (!seen[name]) test::fail(__FILE__, __LINE__, std::string("never happens: ") + name);
 }
 

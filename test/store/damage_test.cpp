@@ -32,7 +32,8 @@ rtd_status openStatus(FileSystem& files, std::string* message, bool skipChecksum
 }
 
 void checkNames(const std::string& message, const std::string& file) {
-    if (message.find(std::string(kPath) + "/" + file + ": ") == std::string::npos) test::fail(__FILE__, __LINE__, "does not name " + file + ": " + message);
+    if (message.find(std::string(kPath) + "/" + file + ": ") == std::string::npos)
+        test::fail(__FILE__, __LINE__, "does not name " + file + ": " + message);
 }
 
 // verify reports every file once, and nothing but `bad` as bad.
@@ -158,21 +159,30 @@ TEST("damage: thousands of random mutations") {
     std::mt19937_64 random(3);
     const std::string manifestText = files.content(kPath, kManifestName);
     const auto mutate = [&](std::string& text) {
-        static const std::vector<std::string> spice = {"[",  "]",     "{",      "}",    "0",    "9", "-",  "\"", ",",     ":",    "e9", "18446744073709551615",
-                                                       "..", "null", "\\u0000", "4294967296", "F32", "U32", " ",  "keys", "\xFF", "1e-9"};
+        static const std::vector<std::string> spice = {
+            "[",  "]",    "{",       "}",          "0",   "9",   "-", "\"",   ",",    ":",   "e9", "18446744073709551615",
+            "..", "null", "\\u0000", "4294967296", "F32", "U32", " ", "keys", "\xFF", "1e-9"};
         for (size_t n = 1 + random() % 3; n-- > 0 && !text.empty();) {
             const size_t at = random() % (text.size() + 1);
             switch (random() % 6) {
-                case 0: text.insert(at, spice[random() % spice.size()]); break;
-                case 1: text.erase(at, random() % 9); break;
-                case 2: text.replace(at, random() % 4, spice[random() % spice.size()]); break;
+                case 0:
+                    text.insert(at, spice[random() % spice.size()]);
+                    break;
+                case 1:
+                    text.erase(at, random() % 9);
+                    break;
+                case 2:
+                    text.replace(at, random() % 4, spice[random() % spice.size()]);
+                    break;
                 case 3:
                     if (at < text.size()) text[at] = static_cast<char>(random());
                     break;
                 case 4:
                     if (at < text.size()) text[at] = static_cast<char>(text[at] ^ 1 << random() % 8);
                     break;
-                case 5: text.insert(at, text.substr(random() % text.size(), random() % 20)); break;
+                case 5:
+                    text.insert(at, text.substr(random() % text.size(), random() % 20));
+                    break;
             }
         }
     };
@@ -201,7 +211,8 @@ TEST("damage: thousands of random mutations") {
         ++seen[writable];
     }
     for (rtd_status status : {RTD_OK, RTD_BAD_FORMAT, RTD_TRUNCATED, RTD_CHECKSUM}) CHECK(seen[status] > 100);
-    for (const auto& [status, count] : seen) CHECK(status == RTD_OK || status == RTD_NOT_FOUND || (status >= RTD_BAD_FORMAT && status <= RTD_CHECKSUM));
+    for (const auto& [status, count] : seen)
+        CHECK(status == RTD_OK || status == RTD_NOT_FOUND || (status >= RTD_BAD_FORMAT && status <= RTD_CHECKSUM));
 }
 
 }  // namespace

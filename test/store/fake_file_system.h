@@ -18,9 +18,9 @@ namespace rtd::store {
 // What goes wrong at the operation number `at`, counted from 1 since the fault was set. 0: nothing.
 struct Fault {
     enum Kind {
-        once,    // that operation fails with `status`
-        full,    // from then on everything that takes room fails with `status`
-        crash,   // neither it nor anything after it happens, until restart()
+        once,   // that operation fails with `status`
+        full,   // from then on everything that takes room fails with `status`
+        crash,  // neither it nor anything after it happens, until restart()
     };
     uint64_t at = 0;
     Kind kind = once;

@@ -78,7 +78,8 @@ std::string contentOf(const Store& store) {
 
     const Manifest manifest = readManifest(store.manifestText());
     return std::to_string(n) + " entries, " + std::to_string(snapshot.live) + " live, " + std::to_string(snapshot.sealed) + " sealed, T " +
-           std::to_string(snapshot.temperature) + ", model " + manifest.model + ", metadata " + manifest.metadata + ", digest " + toHex(digest.digest());
+           std::to_string(snapshot.temperature) + ", model " + manifest.model + ", metadata " + manifest.metadata + ", digest " +
+           toHex(digest.digest());
 }
 
 std::string contentOf(FileSystem& files, const std::string& path, bool skipChecksums) {
@@ -144,9 +145,7 @@ int inChild(const std::function<int()>& body) {
         int status = 99;
         try {
             status = body();
-        } catch (const std::exception& error) {
-            std::fprintf(stderr, "child: %s\n", error.what());
-        }
+        } catch (const std::exception& error) { std::fprintf(stderr, "child: %s\n", error.what()); }
         ::_exit(status);
     }
     int status = 0;

@@ -64,12 +64,13 @@ int inChild(const std::function<int()>& body);
 
 }  // namespace rtd::store
 
-#define CHECK_STATUS(body, expected)                                                                                                          \
-    do {                                                                                                                                      \
-        std::string checkedMessage;                                                                                                           \
-        const rtd_status checkedStatus = rtd::store::statusOf([&] { body; }, &checkedMessage);                                                \
-        if (checkedStatus != (expected)) {                                                                                                    \
-            test::fail(__FILE__, __LINE__, std::string(#body) + " gives " + rtd::statusName(checkedStatus) + " (" + checkedMessage + "), expected " + \
-                                               rtd::statusName(expected));                                                                    \
-        }                                                                                                                                     \
+#define CHECK_STATUS(body, expected)                                                                                              \
+    do {                                                                                                                          \
+        std::string checkedMessage;                                                                                               \
+        const rtd_status checkedStatus = rtd::store::statusOf([&] { body; }, &checkedMessage);                                    \
+        if (checkedStatus != (expected)) {                                                                                        \
+            test::fail(__FILE__, __LINE__,                                                                                        \
+                       std::string(#body) + " gives " + rtd::statusName(checkedStatus) + " (" + checkedMessage + "), expected " + \
+                           rtd::statusName(expected));                                                                            \
+        }                                                                                                                         \
     } while (false)

@@ -37,7 +37,8 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 }
 
 // Opening the store with this file in place of the real one fails, with and without checksums, and says why.
-void checkRefused(const std::string& name, const std::string& file, const std::string& why, Dtype dtype = Dtype::f16, bool onlyWithChecksums = false) {
+void checkRefused(const std::string& name, const std::string& file, const std::string& why, Dtype dtype = Dtype::f16,
+                  bool onlyWithChecksums = false) {
     FakeFileSystem files;
     makeStore(files, dtype);
     forgeFile(files, kPath, name, file);
@@ -62,7 +63,8 @@ std::string originalSegment(Dtype dtype = Dtype::f16) {
 
 TEST("forged: a header that asks for the moon") {
     const std::string file = originalSegment(), header = headerOf(file), data = dataOf(file);
-    for (const uint64_t length : {UINT64_MAX, UINT64_MAX - 7, uint64_t{1} << 63, uint64_t{1} << 32, uint64_t{file.size()}, uint64_t{file.size() - 7}, uint64_t{65537}})
+    for (const uint64_t length :
+         {UINT64_MAX, UINT64_MAX - 7, uint64_t{1} << 63, uint64_t{1} << 32, uint64_t{file.size()}, uint64_t{file.size() - 7}, uint64_t{65537}})
         checkRefused(kSegment, container(header, data, length), "asks for a header");
     checkRefused(kSegment, container(header, data, 0), "header");
     checkRefused(kSegment, container(header, data, 100), "header");
@@ -130,21 +132,26 @@ TEST("forged: what other programs write is read: any order, metadata") {
     // keys first, as a program that sorts by name might.
     std::string header =
         "{\"__metadata__\":{\"format\":\"np\"},\"keys\":{\"shape\":[5,6],\"dtype\":\"F16\",\"data_offsets\":[0,60]},"
-        "\"tokens\":{\"dtype\":\"I32\",\"shape\":[5],\"data_offsets\":[60,80]},\"namespace\":{\"dtype\":\"U32\",\"shape\":[5],\"data_offsets\":[80,100]},"
-        "\"example\":{\"dtype\":\"U32\",\"shape\":[5],\"data_offsets\":[100,120]},\"position\":{\"dtype\":\"U32\",\"shape\":[5],\"data_offsets\":[120,140]}}";
+        "\"tokens\":{\"dtype\":\"I32\",\"shape\":[5],\"data_offsets\":[60,80]},\"namespace\":{\"dtype\":\"U32\",\"shape\":[5],\"data_offsets\":[80,"
+        "100]},"
+        "\"example\":{\"dtype\":\"U32\",\"shape\":[5],\"data_offsets\":[100,120]},\"position\":{\"dtype\":\"U32\",\"shape\":[5],\"data_offsets\":["
+        "120,140]}}";
     while (header.size() % 8) header += ' ';
     forgeFile(files, kPath, kSegment, container(header, data.substr(80) + data.substr(0, 80)));
     CHECK_EQUAL(contentOf(files, kPath), content);
 }
 
 TEST("forged: values of segments") {
-    const auto withWord = [](std::string data, size_t offset, auto word) { return data.replace(offset, sizeof word, reinterpret_cast<const char*>(&word), sizeof word); };
+    const auto withWord = [](std::string data, size_t offset, auto word) {
+        return data.replace(offset, sizeof word, reinterpret_cast<const char*>(&word), sizeof word);
+    };
     {
         const std::string file = originalSegment(), header = headerOf(file), data = dataOf(file);
         checkRefused(kSegment, container(header, withWord(data, 12, int32_t{-1})), "entry 3 of the segment has the token -1");
         checkRefused(kSegment, container(header, withWord(data, 0, std::numeric_limits<int32_t>::min())), "entry 0");
         for (const uint16_t bad : {uint16_t{0x7C00}, uint16_t{0xFC00}, uint16_t{0x7E00}, uint16_t{0x7C01}})
-            checkRefused(kSegment, container(header, withWord(data, 80 + 2 * 13, bad)), "the key of entry 2 of the segment is not finite", Dtype::f16, true);
+            checkRefused(kSegment, container(header, withWord(data, 80 + 2 * 13, bad)), "the key of entry 2 of the segment is not finite", Dtype::f16,
+                         true);
     }
     {
         const std::string file = originalSegment(Dtype::bf16);
@@ -152,7 +159,8 @@ TEST("forged: values of segments") {
     }
     {
         const std::string file = originalSegment(Dtype::f32);
-        for (const float bad : {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()})
+        for (const float bad :
+             {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()})
             checkRefused(kSegment, container(headerOf(file), withWord(dataOf(file), 80, bad)), "entry 0", Dtype::f32, true);
     }
 }
@@ -237,7 +245,9 @@ TEST("forged: manifests") {
     for (const auto& [from, to, why] : cases) checkManifestRefused(from, to, why);
     // More entries than ids, in segments of which each would do.
     std::string segments = "\"segments\":[";
-    for (int i = 1; i <= 3; ++i) segments += "{\"file\":\"" + segmentName(static_cast<uint64_t>(i)) + "\",\"entries\":2147483648,\"bytes\":1,\"checksum\":\"0000000000000000\"},";
+    for (int i = 1; i <= 3; ++i)
+        segments +=
+            "{\"file\":\"" + segmentName(static_cast<uint64_t>(i)) + "\",\"entries\":2147483648,\"bytes\":1,\"checksum\":\"0000000000000000\"},";
     checkManifestRefused("\"segments\":[", segments, "do not ascend");
     checkManifestRefused("\"segments\":[\n{\"file\":\"segment-000001", segments + "{\"file\":\"segment-000004", "more than there are ids");
     checkManifestRefused("\"segments\":[", "\"segments\":[" + std::string(100, '['), "expected an object");

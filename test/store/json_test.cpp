@@ -21,9 +21,7 @@ bool refuses(const std::string& text) {
     try {
         raw(text);
         return false;
-    } catch (const SyntaxError& error) {
-        return error.offset <= text.size() && error.message.starts_with("byte ");
-    }
+    } catch (const SyntaxError& error) { return error.offset <= text.size() && error.message.starts_with("byte "); }
 }
 
 std::string stringOf(const std::string& text) { return Reader(text).string(); }
@@ -37,10 +35,11 @@ TEST("json: values as they stand") {
 
 TEST("json: what is not JSON is refused") {
     for (const std::string text :
-         {"",       " ",        "01",       "-",     "+1",      ".5",       "1.",        "1e",      "1e+",         "0x1",      "NaN",    "Infinity", "tru",   "nul",
-          "True",   "\"",       "\"a",      "'a'",   "\"\\\"",  "\"\\x41\"", "\"\\u12\"", "\"\\u123", "\"\\u12g4\"", "\"\\",     "\"\n\"", "\"\t\"",   "\"\x01\"", "[",
-          "]",      "[1",       "[1,",      "[1,]",  "[,1]",    "[1 2]",    "{",         "}",       "{\"a\"",      "{\"a\":", "{\"a\":1", "{\"a\":1,", "{\"a\":1,}", "{a:1}",
-          "{1:2}",  "{\"a\" 1}", "{\"a\":}", "1 2",   "[] []",   "/**/1",    "[1]//",     "\"a\" \"b\""})
+         {"",           " ",        "01",          "-",         "+1",       ".5",     "1.",       "1e",      "1e+",      "0x1",
+          "NaN",        "Infinity", "tru",         "nul",       "True",     "\"",     "\"a",      "'a'",     "\"\\\"",   "\"\\x41\"",
+          "\"\\u12\"",  "\"\\u123", "\"\\u12g4\"", "\"\\",      "\"\n\"",   "\"\t\"", "\"\x01\"", "[",       "]",        "[1",
+          "[1,",        "[1,]",     "[,1]",        "[1 2]",     "{",        "}",      "{\"a\"",   "{\"a\":", "{\"a\":1", "{\"a\":1,",
+          "{\"a\":1,}", "{a:1}",    "{1:2}",       "{\"a\" 1}", "{\"a\":}", "1 2",    "[] []",    "/**/1",   "[1]//",    "\"a\" \"b\""})
         if (!refuses(text)) test::fail(__FILE__, __LINE__, "taken: " + text);
     CHECK(refuses(std::string("1\0", 2)));
     CHECK(refuses("\xEF\xBB\xBF{}"));  // a byte order mark is not white space
@@ -73,12 +72,14 @@ TEST("json: strings decode to UTF-8") {
     CHECK_EQUAL(stringOf("\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\""), "a\"\\/\b\f\n\r\t");
     CHECK_EQUAL(stringOf("\"\\u0041\\u00e4\\u20AC\\ud83d\\uDE00\""), "A\u00e4\u20ac\U0001F600");
     CHECK_EQUAL(stringOf("\"\u00e4\u20ac\U0001F600\U0010FFFF\""), "\u00e4\u20ac\U0001F600\U0010FFFF");
-    for (const std::string bad : {"\\ud800", "\\udc00", "\\ud800x", "\\ud800\\n", "\\ud800\\u0041", "\\udbff\\udbff"}) CHECK(refuses("\"" + bad + "\""));
+    for (const std::string bad : {"\\ud800", "\\udc00", "\\ud800x", "\\ud800\\n", "\\ud800\\u0041", "\\udbff\\udbff"})
+        CHECK(refuses("\"" + bad + "\""));
 }
 
 TEST("json: broken UTF-8 is refused") {
-    for (const std::string bad : {"\x80", "\xBF", "\xC0\x80", "\xC1\xBF", "\xC3", "\xC3(", "\xE0\x80\x80", "\xE0\x9F\xBF", "\xE2\x82", "\xED\xA0\x80", "\xED\xBF\xBF",
-                                  "\xF0\x80\x80\x80", "\xF0\x8F\xBF\xBF", "\xF0\x9F\x98", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF", "\xFE"}) {
+    for (const std::string bad :
+         {"\x80", "\xBF", "\xC0\x80", "\xC1\xBF", "\xC3", "\xC3(", "\xE0\x80\x80", "\xE0\x9F\xBF", "\xE2\x82", "\xED\xA0\x80", "\xED\xBF\xBF",
+          "\xF0\x80\x80\x80", "\xF0\x8F\xBF\xBF", "\xF0\x9F\x98", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF", "\xFE"}) {
         CHECK(refuses("\"" + bad + "\""));
         CHECK(refuses("\"" + bad));
         CHECK(refuses("{\"" + bad + "\":1}"));
@@ -92,18 +93,14 @@ TEST("json: numbers as the caller wants them") {
         bool refused = false;
         try {
             Reader(bad).integer();
-        } catch (const SyntaxError&) {
-            refused = true;
-        }
+        } catch (const SyntaxError&) { refused = true; }
         if (!refused) test::fail(__FILE__, __LINE__, std::string("taken as an integer: ") + bad);
     }
     CHECK_EQUAL(Reader("-1.5e-3").number(), -1.5e-3);
     bool refused = false;
     try {
         Reader("1e999").number();
-    } catch (const SyntaxError&) {
-        refused = true;
-    }
+    } catch (const SyntaxError&) { refused = true; }
     CHECK(refused);
 }
 
@@ -116,7 +113,8 @@ TEST("json: quoted text reads back") {
 
 // Any text is either refused or handed back whole.
 TEST("json: random texts") {
-    const std::vector<std::string> pieces = {"{", "}", "[", "]", ",", ":", "\"", "\\", "a", "\"a\"", "\"b\"", "1", "-", "0", ".", "e", "true", "null", " ", "\\u0041", "\\ud83d", "\x80", "\xC3\xA4"};
+    const std::vector<std::string> pieces = {"{", "}", "[", "]", ",",    ":",    "\"", "\\",      "a",       "\"a\"", "\"b\"",   "1",
+                                             "-", "0", ".", "e", "true", "null", " ",  "\\u0041", "\\ud83d", "\x80",  "\xC3\xA4"};
     std::mt19937 random(2);
     int taken = 0;
     for (int round = 0; round < 50000; ++round) {

@@ -14,7 +14,9 @@ namespace {
 
 FileSystem& disk() { return posixFileSystem(); }
 
-std::unique_ptr<Store> reopen(const std::string& path, bool writable = false) { return Store::open(disk(), path, {.writable = writable, .threads = 1}); }
+std::unique_ptr<Store> reopen(const std::string& path, bool writable = false) {
+    return Store::open(disk(), path, {.writable = writable, .threads = 1});
+}
 
 TEST("store: entries come back with every bit, for each dtype, metric and number of heads") {
     for (Dtype dtype : {Dtype::f32, Dtype::f16, Dtype::bf16}) {

@@ -2,11 +2,20 @@ add_executable(test_store
     ${CMAKE_CURRENT_SOURCE_DIR}/store/main.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/store/fake_file_system.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/store/fixture.cpp
+    ${CMAKE_CURRENT_SOURCE_DIR}/store/abi_test.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/store/checksum_test.cpp
+    ${CMAKE_CURRENT_SOURCE_DIR}/store/concurrent_test.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/store/json_test.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/store/store_test.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/store/crash_test.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/store/damage_test.cpp
+    ${CMAKE_CURRENT_SOURCE_DIR}/store/disk_test.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/store/forged_test.cpp)
 target_link_libraries(test_store PRIVATE rtd_harness)
 add_test(NAME store COMMAND test_store)
+
+# Python's safetensors on our files. Only by `ctest -C python`: not everybody who builds the library has the Python packages.
+add_executable(make_store ${CMAKE_CURRENT_SOURCE_DIR}/store/make_store.cpp)
+target_link_libraries(make_store PRIVATE rtd_harness)
+set(RTD_PYTHON "${CMAKE_SOURCE_DIR}/build/python/bin/python" CACHE FILEPATH "a Python with safetensors and numpy")
+add_test(NAME store_python CONFIGURATIONS python COMMAND ${RTD_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/store/segment_test.py $<TARGET_FILE:make_store>)

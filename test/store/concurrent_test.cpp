@@ -1,0 +1,202 @@
+// Several threads in a store, several processes on one.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <thread>
+
+#include "index/handle.h"
+#include "store/fixture.h"
+
+namespace rtd::store {
+namespace {
+
+FileSystem& disk() { return posixFileSystem(); }
+
+constexpr uint32_t kBatch = 4, kRounds = 60;
+
+// Round r of the one who writes: four entries whose examples are their ids, sealed; from the second round on the first entry of the round before
+// is removed. So a store of r rounds has 4r entries and, for r > 0, r - 1 or r - 2 of them removed (the removal comes after the seal).
+void writeRound(Store& store, uint32_t round) {
+    Batch batch(round, kBatch, 6);
+    for (uint32_t i = 0; i < kBatch; ++i) batch.examples[i] = round * kBatch + i;
+    batch.appendTo(store);
+    store.seal({});
+    const uint32_t id = round ? (round - 1) * kBatch : 0;
+    if (round) store.remove(&id, 1);
+}
+
+// What a reader finds is the store as it was after some call.
+uint32_t checkSnapshot(const Store& store) {
+    const Snapshot snapshot = store.index()->snapshot();
+    CHECK_EQUAL(snapshot.entries % kBatch, 0);
+    const uint32_t rounds = snapshot.entries / kBatch, removed = snapshot.entries - snapshot.live;
+    if (rounds > 0) CHECK(removed + 1 == rounds || removed + 2 == rounds);
+    for (uint32_t r = 0; r < rounds; ++r) CHECK(snapshot.isLive(r * kBatch) == (r >= removed));
+    for (uint32_t id = 0; id < snapshot.entries; ++id) {
+        uint32_t example;
+        int32_t token;
+        store.origins(&id, 1, &example, nullptr);
+        store.index()->entriesOf(&id, 1, &token, nullptr, nullptr);
+        CHECK_EQUAL(example, id);
+        CHECK_EQUAL(token, Batch(id / kBatch, kBatch, 6).tokens[id % kBatch]);
+    }
+    return rounds;
+}
+
+template <typename Body>
+pid_t startChild(const Body& body) {
+    std::fflush(stdout);
+    const pid_t child = ::fork();
+    if (child != 0) return child;
+    int status = 0;
+    try {
+        body();
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "child: %s\n", error.what());
+        status = 1;
+    }
+    ::_exit(status);
+}
+
+int statusOfChild(pid_t child) {
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return status;
+}
+
+TEST("processes: readers find whole states while a writer works") {
+    const TemporaryDirectory directory;
+    Store::create(disk(), directory / "s", smallConfig(), "{}", "{}");
+    const pid_t child = startChild([&] {
+        const auto store = Store::open(disk(), directory / "s", {.writable = true, .threads = 1});
+        for (uint32_t round = 0; round < kRounds; ++round) writeRound(*store, round);
+    });
+    uint32_t last = 0;
+    int opened = 0, different = 0;
+    while (last < kRounds) {
+        const auto reader = Store::open(disk(), directory / "s", {.threads = 1});
+        const uint32_t rounds = checkSnapshot(*reader);
+        CHECK(rounds >= last);
+        ++opened;
+        different += rounds != last;
+        last = rounds;
+        reader->verify([](auto&&...) {}, {});
+        // What is open keeps its snapshot, whatever was replaced since.
+        CHECK_EQUAL(checkSnapshot(*reader), rounds);
+        if (::waitpid(child, nullptr, WNOHANG) == child && last < kRounds) {
+            CHECK_EQUAL(checkSnapshot(*Store::open(disk(), directory / "s", {.threads = 1})), kRounds);
+            break;
+        }
+    }
+    CHECK(opened > 0 && different > 0);
+    ::waitpid(child, nullptr, 0);
+    CHECK_EQUAL(checkSnapshot(*Store::open(disk(), directory / "s", {.threads = 1})), kRounds);
+}
+
+TEST("processes: two writers take turns and lose nothing") {
+    const TemporaryDirectory directory;
+    Store::create(disk(), directory / "s", smallConfig(), "{}", "{}");
+    const auto work = [&] {
+        for (uint32_t done = 0; done < 20;) {
+            const rtd_status status = statusOf([&] {
+                const auto store = Store::open(disk(), directory / "s", {.writable = true, .threads = 1});
+                writeRound(*store, store->index()->snapshot().entries / kBatch);
+            });
+            if (status == RTD_OK) {
+                ++done;
+            } else {
+                CHECK_EQUAL(status, RTD_LOCKED);
+                ::usleep(200);
+            }
+        }
+    };
+    const pid_t first = startChild(work), second = startChild(work);
+    CHECK_EQUAL(statusOfChild(first), 0);
+    CHECK_EQUAL(statusOfChild(second), 0);
+    CHECK_EQUAL(checkSnapshot(*Store::open(disk(), directory / "s", {.threads = 1})), 40);
+}
+
+TEST("threads: searches, origins and verification go on while others write") {
+    const TemporaryDirectory directory;
+    const auto store = Store::create(disk(), directory / "s", smallConfig(), "{}", "{}");
+    std::atomic<bool> done = false;
+    std::atomic<int> searches = 0;
+    std::string failure;
+    std::mutex failureMutex;
+    const auto guarded = [&](const auto& body) {
+        return std::thread([&, body] {
+            try {
+                body();
+            } catch (const std::exception& error) {
+                const std::lock_guard lock(failureMutex);
+                failure = error.what();
+                done = true;
+            }
+        });
+    };
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 2; ++t) {
+        threads.push_back(guarded([&] {
+            rtd_index handle(store->index());
+            const Batch queries(5, 2, 6);
+            const auto matrix = queries.matrix();
+            rtd_row_options row{};
+            row.struct_size = sizeof row;
+            row.k = 16;
+            std::vector<uint32_t> ids(32), counts(2), examples(32);
+            std::vector<int32_t> tokens(32);
+            const rtd_hits hits{ids.data(), nullptr, tokens.data(), counts.data(), 16};
+            while (!done) {
+                CHECK_EQUAL(rtd_search(&handle, &matrix, &row, 1, nullptr, &hits), RTD_OK);
+                for (uint32_t q = 0; q < 2; ++q) {
+                    store->origins(ids.data() + 16 * q, counts[q], examples.data(), nullptr);
+                    for (uint32_t i = 0; i < counts[q]; ++i) CHECK_EQUAL(examples[i], ids[16 * q + i]);
+                }
+                ++searches;
+            }
+        }));
+    }
+    threads.push_back(guarded([&] {
+        while (!done) {
+            store->verify([](const std::string& file, rtd_status status,
+                             const std::string& message) { CHECK_EQUAL(file + message + statusName(status), file + "ok"); },
+                          {});
+            readManifest(store->manifestText());
+        }
+    }));
+    threads.push_back(guarded([&] {
+        for (int i = 0; !done; ++i) store->setMetadata("{\"i\":" + std::to_string(i) + "}");
+    }));
+    for (uint32_t round = 0; round < kRounds && !done; ++round) writeRound(*store, round);
+    while (!done && searches < 4) std::this_thread::yield();
+    done = true;
+    for (auto& thread : threads) thread.join();
+    CHECK_EQUAL(failure, "");
+    CHECK_EQUAL(checkSnapshot(*store), kRounds);
+    CHECK_EQUAL(contentOf(disk(), directory / "s"), contentOf(*store));
+}
+
+TEST("threads: closing while others call") {
+    const TemporaryDirectory directory;
+    const auto store = Store::create(disk(), directory / "s", smallConfig(), "{}", "{}");
+    writeRound(*store, 0);
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 3; ++t) {
+        threads.emplace_back([&, t] {
+            const uint32_t id = 0;
+            uint32_t example;
+            while (statusOf([&] {
+                       if (t == 0) store->origins(&id, 1, &example, nullptr);
+                       if (t == 1) Batch(1, 1, 6).appendTo(*store);
+                       if (t == 2) store->verify([](auto&&...) {}, {});
+                   }) != RTD_CLOSED) {}
+        });
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    store->close();
+    for (auto& thread : threads) thread.join();
+}
+
+}  // namespace
+}  // namespace rtd::store
