@@ -16,8 +16,8 @@
 namespace rtd::llama {
 
 struct Counters {
-    std::atomic<uint64_t> decodes{0};      // calls of llama_decode that came by
-    std::atomic<uint64_t> rows{0};         // rows of logits that were to be merged
+    std::atomic<uint64_t> decodes{0};  // calls of llama_decode that came by
+    std::atomic<uint64_t> rows{0};     // rows of logits that were to be merged
     std::atomic<uint64_t> merged{0};
     std::atomic<uint64_t> unchanged{0};    // no hit
     std::atomic<uint64_t> unmergeable{0};  // NaN, +infinity or nothing but -infinity in the logits or the hidden state

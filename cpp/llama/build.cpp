@@ -35,7 +35,8 @@ int32_t threadsHook(const LlamaContext* context) {
 // loaded: Node would unload an addon with the last worker thread that uses it, and with it the slots that are to be restored.
 void* hold(const Module& module) { return dlopen(module.path.c_str(), RTLD_LAZY | RTLD_NOLOAD); }
 
-template <typename Function> void find(void* handle, const char* name, Function& function) {
+template <typename Function>
+void find(void* handle, const char* name, Function& function) {
     void* address = dlsym(handle, name);
     if (address == nullptr) fail(RTD_UNSUPPORTED, "this build of llama.cpp has no function %s; supported is %s", name, supportedBuilds().c_str());
     function = reinterpret_cast<Function>(address);

@@ -33,17 +33,14 @@ DecodeRun::~DecodeRun() {
 }
 
 // Keeps the first failure; later hooks of this run then only pass through.
-template <typename Body> void DecodeRun::guarded(Body&& body) noexcept {
+template <typename Body>
+void DecodeRun::guarded(Body&& body) noexcept {
     if (failed()) return;
     try {
         body();
-    } catch (const Error& error) {
-        failure_ = error;
-    } catch (const std::bad_alloc&) {
+    } catch (const Error& error) { failure_ = error; } catch (const std::bad_alloc&) {
         failure_.emplace(RTD_OUT_OF_MEMORY, "");
-    } catch (const std::exception& error) {
-        failure_.emplace(RTD_INTERNAL, error.what());
-    }
+    } catch (const std::exception& error) { failure_.emplace(RTD_INTERNAL, error.what()); }
 }
 
 int32_t DecodeRun::decode() {
@@ -108,8 +105,9 @@ void DecodeRun::nameRowsOf(const MicroBatch& micro) {
     if (names_) return;
     if (attached_.recording) fail(RTD_UNSUPPORTED, "llama.cpp's micro-batch does not agree with its batch; hidden states cannot be told apart");
     if (!uniform_)
-        fail(RTD_UNSUPPORTED, "llama.cpp's micro-batch does not agree with its batch, so its sequences cannot be told apart: give all sequences the "
-                              "same options, or evaluate them one at a time");
+        fail(RTD_UNSUPPORTED,
+             "llama.cpp's micro-batch does not agree with its batch, so its sequences cannot be told apart: give all sequences the "
+             "same options, or evaluate them one at a time");
 }
 
 int32_t DecodeRun::compute(GgmlScheduler* scheduler, GgmlGraph* graph) {
@@ -194,7 +192,8 @@ void DecodeRun::recordRows(const float* hidden, const float* logits) {
         const RowName name = (*names_)[i];
         if (!attached_.recording->wants(name)) continue;
         std::memcpy(attached_.recording->hiddenRow(name), hidden + i * dim, dim * sizeof(float));
-        if (attached_.recording->wantsLogits()) std::memcpy(attached_.recording->logitsRow(name), logits + i * vocabulary, vocabulary * sizeof(float));
+        if (attached_.recording->wantsLogits())
+            std::memcpy(attached_.recording->logitsRow(name), logits + i * vocabulary, vocabulary * sizeof(float));
         attached_.recording->markTaken(name);
     }
 }

@@ -55,7 +55,8 @@ class DecodeRun {
     void useLogits(GgmlBackend* backend, float* logits, size_t size);
     void forgetBatch();
     bool failed() const { return failure_.has_value(); }
-    template <typename Body> void guarded(Body&& body) noexcept;
+    template <typename Body>
+    void guarded(Body&& body) noexcept;
 
     const Functions& functions_;
     LlamaContext* context_;
@@ -63,7 +64,7 @@ class DecodeRun {
     Attached attached_;
     std::shared_ptr<const OptionTable> options_;
     std::vector<const RowOptions*> batchOptions_;  // of the batch's output tokens
-    std::vector<int8_t> savedOutputs_;  // empty unless changed
+    std::vector<int8_t> savedOutputs_;             // empty unless changed
     bool merging_ = false;
     bool uniform_ = true;   // all output rows of the batch have the same options
     bool cutting_ = false;  // end graphs after the hidden states

@@ -39,12 +39,23 @@ struct DynamicView {
         const auto pointer = [&](ElfW(Addr) value) { return value < module.base ? module.base + value : value; };
         for (auto* entry = static_cast<const ElfW(Dyn)*>(module.dynamic); entry->d_tag != DT_NULL; ++entry) {
             switch (entry->d_tag) {
-                case DT_JMPREL: jumps = reinterpret_cast<const ElfW(Rela)*>(pointer(entry->d_un.d_ptr)); break;
-                case DT_PLTRELSZ: jumpBytes = entry->d_un.d_val; break;
-                case DT_SYMTAB: symbols = reinterpret_cast<const ElfW(Sym)*>(pointer(entry->d_un.d_ptr)); break;
-                case DT_STRTAB: strings = reinterpret_cast<const char*>(pointer(entry->d_un.d_ptr)); break;
-                case DT_SONAME: soname = entry->d_un.d_val; break;
-                default: break;
+                case DT_JMPREL:
+                    jumps = reinterpret_cast<const ElfW(Rela)*>(pointer(entry->d_un.d_ptr));
+                    break;
+                case DT_PLTRELSZ:
+                    jumpBytes = entry->d_un.d_val;
+                    break;
+                case DT_SYMTAB:
+                    symbols = reinterpret_cast<const ElfW(Sym)*>(pointer(entry->d_un.d_ptr));
+                    break;
+                case DT_STRTAB:
+                    strings = reinterpret_cast<const char*>(pointer(entry->d_un.d_ptr));
+                    break;
+                case DT_SONAME:
+                    soname = entry->d_un.d_val;
+                    break;
+                default:
+                    break;
             }
         }
     }

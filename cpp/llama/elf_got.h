@@ -14,7 +14,7 @@ namespace rtd::llama {
 // One loaded object, as the dynamic linker sees it.
 struct Module {
     std::string path;
-    uintptr_t base = 0;            // load bias
+    uintptr_t base = 0;             // load bias
     const void* dynamic = nullptr;  // its dynamic section
 
     std::string fileName() const { return path.substr(path.rfind('/') + 1); }

@@ -81,7 +81,7 @@ using EvalCallback = bool (*)(GgmlTensor* tensor, bool ask, void* state);
 
 // A release whose layouts are the ones above.
 struct Release {
-    const char* name;          // as it stands in the file name of the prebuilt libllama
+    const char* name;           // as it stands in the file name of the prebuilt libllama
     const char* processUbatch;  // llama_context::process_ubatch as the linker knows it
 };
 

@@ -115,8 +115,8 @@ void mergeRows(Attachment& attachment, const RowsToMerge& rows) {
         call.struct_size = sizeof call;
         call.threads = attachment.threads();
         const rtd_hits view = hits.view();
-        const rtd_status status = rtd_search_and_fuse(attachment.index(), &queries, &logits, options.data(), count, &call, listening ? &view : nullptr,
-                                                      statuses.data());
+        const rtd_status status =
+            rtd_search_and_fuse(attachment.index(), &queries, &logits, options.data(), count, &call, listening ? &view : nullptr, statuses.data());
         if (status != RTD_OK) throw Error(status, rtd_last_error());
     }
 
@@ -124,7 +124,7 @@ void mergeRows(Attachment& attachment, const RowsToMerge& rows) {
         if (rows.options[i] == nullptr || !rows.options[i]->enabled) continue;
         if (broken[i]) statuses[i] = RTD_ROW_UNMERGEABLE;
         ++attachment.counters.rows;
-        ++(statuses[i] == RTD_ROW_MERGED ? attachment.counters.merged
+        ++(statuses[i] == RTD_ROW_MERGED      ? attachment.counters.merged
            : statuses[i] == RTD_ROW_UNCHANGED ? attachment.counters.unchanged
                                               : attachment.counters.unmergeable);
     }

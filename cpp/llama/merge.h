@@ -7,10 +7,10 @@
 namespace rtd::llama {
 
 struct RowsToMerge {
-    std::span<const RowName> names;                // [rows]; -1, -1 where unknown
-    std::span<const RowOptions* const> options;    // [rows]; nullptr: not to be touched, nor shown to a listener
-    const float* hidden = nullptr;                 // [rows, dim]
-    float* logits = nullptr;                       // [rows, vocabulary], rewritten in place
+    std::span<const RowName> names;              // [rows]; -1, -1 where unknown
+    std::span<const RowOptions* const> options;  // [rows]; nullptr: not to be touched, nor shown to a listener
+    const float* hidden = nullptr;               // [rows, dim]
+    float* logits = nullptr;                     // [rows, vocabulary], rewritten in place
     size_t dim = 0;
     size_t vocabulary = 0;
 };

@@ -21,7 +21,11 @@ struct RowOptions {
     RowOptions() = default;
     // Copies a call's options, the list of namespaces included.
     RowOptions(const rtd_row_options& row, bool enabled_)
-        : enabled(enabled_), unmask((row.flags & RTD_ROW_UNMASK) != 0), k(row.k), referenceWeight(row.reference_weight), temperature(row.temperature) {
+        : enabled(enabled_),
+          unmask((row.flags & RTD_ROW_UNMASK) != 0),
+          k(row.k),
+          referenceWeight(row.reference_weight),
+          temperature(row.temperature) {
         if ((row.flags & RTD_ROW_MAX_DISTANCE) != 0) maxDistance = row.max_distance;
         if (row.namespaces != nullptr) namespaces.emplace(row.namespaces, row.namespaces + row.namespace_count);
     }

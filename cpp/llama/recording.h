@@ -29,7 +29,9 @@ class Recording {
     void markTaken(RowName name) { taken_[rowOf(name)] = true; }
 
     // Once all is evaluated.
-    bool complete() const { return std::all_of(taken_.begin(), taken_.end(), [](bool row) { return row; }); }
+    bool complete() const {
+        return std::all_of(taken_.begin(), taken_.end(), [](bool row) { return row; });
+    }
     const std::vector<float>& hidden() const { return hidden_; }
     const std::vector<float>& logits() const { return logits_; }
 

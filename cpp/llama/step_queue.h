@@ -17,7 +17,7 @@ struct Step {
     RowName name;  // -1, -1 where the row could not be named
     std::vector<float> hidden;
     std::vector<float> logits;  // merged
-    std::vector<uint32_t> ids;   // [heads, k], padded, as the other two
+    std::vector<uint32_t> ids;  // [heads, k], padded, as the other two
     std::vector<float> distances;
     std::vector<int32_t> tokens;
     std::vector<uint32_t> counts;  // [heads]
@@ -36,7 +36,8 @@ class StepQueue {
     bool listening() const { return listening_; }
 
     // Puts in what `make` returns, a Step of `bytes`, if there is room.
-    template <typename Make> void push(size_t bytes, Make&& make) {
+    template <typename Make>
+    void push(size_t bytes, Make&& make) {
         {
             const std::lock_guard lock(mutex_);
             if (!steps_.empty() && (steps_.size() >= kMaxSteps || bytes_ + bytes > kMaxBytes)) {

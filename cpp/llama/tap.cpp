@@ -130,8 +130,9 @@ size_t Tap::users() const {
 
 void Tap::checkBuild(const Build& build) const {
     if (build_.release != nullptr && !(build_ == build))
-        fail(RTD_UNSUPPORTED, "this context belongs to another build of node-llama-cpp (%s) than the one that was attached to first in this process "
-                              "(%s); one build a process",
+        fail(RTD_UNSUPPORTED,
+             "this context belongs to another build of node-llama-cpp (%s) than the one that was attached to first in this process "
+             "(%s); one build a process",
              build.addon.path.c_str(), build_.addon.path.c_str());
 }
 

@@ -30,12 +30,11 @@ struct Recorder : Resource {
 };
 
 // Errors of the library, as the addon throws them.
-template <typename Body> auto rethrown(Body&& body) {
+template <typename Body>
+auto rethrown(Body&& body) {
     try {
         return body();
-    } catch (const Error& error) {
-        throw Failure(error.status, error.message);
-    }
+    } catch (const Error& error) { throw Failure(error.status, error.message); }
 }
 
 llama::Attachment& attachmentOf(const Napi::CallbackInfo& info) { return *Environment::of(info.Env()).get<Attachment>(info[0]).attachment; }

@@ -10,8 +10,8 @@ export interface RecordOptions {
     /** Whether the logits are wanted too. Then the LM head runs; without, only the hidden states are computed. Default false. */
     logits?: boolean | undefined;
     /**
-     * Whether a beginning that this text has in common with the one before is kept instead of evaluated again: faster for prompts that begin alike. What
-     * it gives may differ from an evaluation of the whole by rounding. Default false.
+     * Whether what this text has in common with the one before, up to `from`, is kept and not evaluated again: faster for prompts that begin alike. Batches
+     * are then cut elsewhere, so the result may differ by rounding. Default false.
      */
     reuseBeginning?: boolean | undefined;
     /** Ends the recording between two batches; it then rejects with the signal's reason. */

@@ -1,9 +1,9 @@
 /** The tensors are found in graphs of different kinds, and rows are named whatever order they are computed in. */
 import { describe, expect, it } from "vitest";
 
-import { attach, createRecorder } from "../../lib/index.js";
+import { attach } from "../../lib/index.js";
 import type { Architecture } from "./gguf.js";
-import { constantIndex, contextOf, generate, indexOf, noiseModel } from "./models.js";
+import { contextOf, generate, indexOf, noiseModel } from "./models.js";
 
 const architectures: Architecture[] = ["llama", "gemma2", "granite", "plamo3", "mamba"];
 const text = "She sells sea shells by the sea shore; the shells she sells are sea shells.";

@@ -80,12 +80,12 @@ it("detaching under a function that somebody has put over ours leaves theirs", a
     const sequence = context.getSequence();
     const plain = await generate(sequence, prompt, 5);
     const attachment = await attach(context, constantIndex(model, 99), { referenceWeight: 1 });
-    const inner = (context as unknown as { _ctx: { decodeBatch(): Promise<void> } })._ctx;
+    const inner = (context as unknown as { _ctx: { decodeBatch: (this: void) => Promise<void> } })._ctx;
     const ours = inner.decodeBatch;
     let calls = 0;
     inner.decodeBatch = () => {
         calls++;
-        return ours.call(inner);
+        return ours();
     };
     attachment.detach();
     expect(await generate(sequence, prompt, 5)).toEqual(plain);
