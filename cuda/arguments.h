@@ -1,0 +1,143 @@
+// What the kernel is given, and the two layouts that host and device must agree on: of keys, and of the workspace. Plain C++.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace rtd::cuda {
+
+constexpr uint32_t kMaxBatch = 64;       // queries of one launch
+constexpr uint32_t kMaxHits = 2048;      // RTD_MAX_K
+constexpr uint32_t kMaxNamespaces = 64;  // RTD_MAX_NAMESPACES
+constexpr uint32_t kLayoutKeys = 32;     // keys that lie together
+constexpr uint32_t kPieceBytes = 512;    // of one key that lie together
+
+// ---- keys -----------------------------------------------------------------------------------------------------------------------------
+//
+// [tile of 32 keys][head][piece of 512 bytes][key]: what a block copies at a time is one stretch of memory, whatever the dimension. Each head's
+// slice is padded with zeros to 16 bytes, the copy's unit; the last piece of a slice is as narrow as that allows. The last tile is whole.
+
+struct KeyLayout {
+    uint32_t heads;
+    uint32_t headBytes;  // of one head's slice, padded
+
+    static KeyLayout of(uint32_t heads, uint32_t headDim, uint32_t elementBytes) { return {heads, (headDim * elementBytes + 15) / 16 * 16}; }
+    size_t tileBytes() const { return size_t{kLayoutKeys} * heads * headBytes; }
+    size_t bytes(uint32_t entries) const { return (size_t{entries} + kLayoutKeys - 1) / kLayoutKeys * tileBytes(); }
+    // Where byte `at` of a head's slice of a key is.
+    size_t offset(uint32_t id, uint32_t head, uint32_t at) const {
+        const uint32_t piece = at / kPieceBytes, rest = headBytes - piece * kPieceBytes, width = rest < kPieceBytes ? rest : kPieceBytes;
+        return id / kLayoutKeys * tileBytes() + size_t{kLayoutKeys} * (size_t{head} * headBytes + piece * kPieceBytes) +
+               size_t{id % kLayoutKeys} * width + at % kPieceBytes;
+    }
+};
+
+// ---- rows -----------------------------------------------------------------------------------------------------------------------------
+
+// One query's wishes. A row of hits is (query b, head h), number b * heads + h.
+struct RowOptions {
+    uint32_t k;           // 0: nothing is searched
+    float maxDistance;    // hits beyond it are left out; +infinity keeps all
+    float weight;         // 0: the logits are not read
+    float temperature;    // > 0 where weight > 0
+    uint32_t unmask;      // a retrieved token whose logit is -infinity may come back
+    uint32_t namespaces;  // accepted ones, at rowNamespaces[b * kMaxNamespaces], ascending; kAnyNamespace accepts all
+};
+constexpr uint32_t kAnyNamespace = 0xffffffffu;
+
+// As rtd_row_status.
+enum RowStatus : uint32_t { kMerged = 0, kUnchanged = 1, kUnmergeable = 2 };
+
+// ---- workspace --------------------------------------------------------------------------------------------------------------------------
+//
+// Control, RowStates, pools, pieces of log-sum-exps. The first two are all zero between launches: each launch leaves them as it found them. The
+// layout is made once, for the largest batch; one launch at a time.
+
+struct Control {
+    uint32_t ticket;   // the next piece of work
+    uint32_t started;  // blocks that have begun
+    uint32_t arrived;  // blocks whose finds are all in the pools
+    uint32_t merging;  // the next row to merge
+    uint32_t left;     // blocks that are done with the workspace
+    uint32_t unused[27];
+};
+
+struct RowState {
+    uint64_t invertedBound;  // ~(order key of the k-th best known), 0 while there is none; only ever grows
+    uint32_t reserved;       // entries of the pool given away; more than its capacity while it is closed
+    uint32_t committed;      // entries written
+    uint32_t shares;         // length of this head's list of votes
+    uint32_t headsDone;      // heads of this query that are merged; in the state of head 0
+    uint32_t unused[10];
+};
+
+struct Workspace {
+    Control* control;
+    RowState* rows;         // [rows]
+    uint64_t* pools;        // [rows, poolCapacity] order keys; once a row is merged, its list of votes
+    double* lseSums;        // [batch, pieces]
+    float* lseTops;         // [batch, pieces]
+    uint32_t poolCapacity;  // power of two, >= 8 k and >= 256
+};
+
+struct WorkspaceLayout {
+    uint32_t rows, batch, poolCapacity, lsePieces;
+
+    // For up to `batch` queries with k up to maxHits over logits of up to `vocabulary`.
+    static WorkspaceLayout of(uint32_t batch, uint32_t heads, uint32_t maxHits, uint32_t vocabulary, uint32_t smallestPool = 4096) {
+        uint32_t pool = smallestPool;
+        while (pool < 8 * maxHits) pool *= 2;
+        return {batch * heads, batch, pool, (vocabulary + 1023) / 1024};
+    }
+    size_t stateBytes() const { return sizeof(Control) + size_t{rows} * sizeof(RowState); }  // what must be zero
+    size_t bytes() const {
+        return stateBytes() + size_t{rows} * poolCapacity * sizeof(uint64_t) + size_t{batch} * lsePieces * (sizeof(double) + sizeof(float));
+    }
+    // In memory that is aligned to 128 bytes.
+    Workspace at(void* memory) const {
+        auto* control = static_cast<Control*>(memory);
+        auto* states = reinterpret_cast<RowState*>(control + 1);
+        auto* pools = reinterpret_cast<uint64_t*>(states + rows);
+        auto* sums = reinterpret_cast<double*>(pools + size_t{rows} * poolCapacity);
+        return {control, states, pools, sums, reinterpret_cast<float*>(sums + size_t{batch} * lsePieces), poolCapacity};
+    }
+};
+
+// ---- the call ---------------------------------------------------------------------------------------------------------------------------
+
+struct SearchFuseArgs {
+    // The datastore.
+    const void* keys;            // in KeyLayout, aligned to 16 bytes
+    const int32_t* tokens;       // [entries]
+    const uint32_t* namespaces;  // [entries]; null: all 0
+    const uint32_t* removed;     // one bit an entry; null: none
+    KeyLayout layout;
+    uint32_t entries, headDim;
+    uint32_t isRoot;  // l2: distances are roots of what is ordered
+
+    // The queries, [batch, heads * headDim].
+    const void* queries;
+    uint64_t queryStride;  // elements
+    uint32_t batch, queriesAreHalf;
+    uint32_t queriesAreAligned;  // float32 slices that all begin on 16 bytes and are multiples of 4 long
+    const RowOptions* rows;      // [batch]
+    const uint32_t* rowNamespaces;
+
+    // The logits, [batch, vocabulary]; null: search only.
+    void* logits;
+    uint64_t logitStride;  // elements
+    uint32_t vocabulary, logitsAreHalf;
+
+    // Results: rows of `capacity`, padded as rtd_hits says. Any may be null.
+    uint32_t* ids;
+    float* distances;
+    int32_t* hitTokens;
+    uint32_t* counts;  // [batch * heads]
+    uint32_t capacity;
+    uint32_t* statuses;  // [batch]
+
+    Workspace workspace;
+    uint32_t hitRoom;         // power of two >= every k and >= 32: hits that fit in shared memory
+    uint32_t tilesPerTicket;  // >= 1
+};
+
+}  // namespace rtd::cuda

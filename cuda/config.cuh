@@ -1,0 +1,62 @@
+// The shape of one instantiation: what a warp computes, what a block holds in shared memory.
+#pragma once
+#include "arguments.h"
+#include "primitives.cuh"
+
+namespace rtd::cuda {
+
+template <typename KeyType, bool kDot, int kQueries_, int kWarps_, int kStages_, int kBlocksPerSm_>
+struct Config {
+    using Key = KeyType;
+    static constexpr bool kIsDot = kDot;
+    static constexpr uint32_t kQueries = kQueries_;  // of one pass over a tile
+    static constexpr uint32_t kWarps = kWarps_, kThreads = 32 * kWarps, kStages = kStages_, kBlocksPerSm = kBlocksPerSm_;
+    // A warp's register tile is queries x keys x 4 partial sums a lane.
+    static constexpr uint32_t kWarpKeys = 4, kWarpQueries = kQueries < 8 ? kQueries : 8;
+    static constexpr uint32_t kQueryWarps = kQueries / kWarpQueries, kKeyWarps = kWarps / kQueryWarps;
+    static constexpr uint32_t kTileKeys = kKeyWarps * kWarpKeys;
+    static constexpr uint32_t kPiece = kPieceBytes / sizeof(Key);  // elements of a key in one stage
+    static_assert(kLayoutKeys % kTileKeys == 0 && kTileKeys % kWarps == 0 && kPiece % kPartials == 0);
+    static_assert(kQueries % kWarpQueries == 0 && kWarps % kQueryWarps == 0 && kStages >= 2 && kStages <= 7);
+};
+
+// One step of the copies: a piece of each key of a tile, and the same elements of the queries.
+template <class C>
+struct alignas(128) Stage {
+    typename C::Key keys[C::kTileKeys][C::kPiece];
+    float queries[C::kQueries][C::kPiece];
+};
+
+struct SelectScratch {
+    uint64_t lowest, highest;
+    uint32_t histogram[256];
+    uint32_t digit, below, inDigit, collected;
+};
+
+constexpr uint64_t kWorst = ~uint64_t{0};   // above every order key
+constexpr uint32_t kSettled = 0xffffffffu;  // no append waits
+constexpr uint32_t kNoTicket = 0xffffffffu;
+
+template <class C>
+struct alignas(128) Shared {
+    uint64_t bound[C::kQueries];                 // of this phase's rows, as last seen; 0 for rows that want nothing
+    uint64_t offers[C::kQueries][C::kTileKeys];  // what was found below it
+    uint32_t offerCount[C::kQueries], offered;
+    uint32_t reservation[C::kQueries];  // where an append that did not fit would have begun
+    uint32_t tickets[8];                // this block's tickets of tiles, by sequence number
+    uint32_t broadcast;
+    uint32_t isMergeable;
+    double lse, total;
+    SelectScratch select;
+};
+
+// After Shared come hits [hitRoom], then the ring of stages, which the merge uses for other things.
+template <class C>
+constexpr uint32_t kRingBytes = static_cast<uint32_t>(sizeof(Stage<C>)) * C::kStages;
+template <class C>
+constexpr size_t sharedBytes(uint32_t hitRoom) {
+    const size_t votes = 2 * sizeof(double) * size_t{hitRoom};
+    return sizeof(Shared<C>) + sizeof(uint64_t) * size_t{hitRoom} + (kRingBytes<C> > votes ? kRingBytes<C> : votes);
+}
+
+}  // namespace rtd::cuda

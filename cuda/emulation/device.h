@@ -1,0 +1,154 @@
+// A CUDA device in software: blocks, warps and lanes, all on one thread of the host, each lane a fiber.
+//
+// Really executed: blocks are resident together (up to `resident` of the grid; one starts when another ends) and their warps are interleaved by a
+// seeded scheduler; shuffles, votes and barriers wait until every participant has arrived; shared memory is a heap block of its own for each block,
+// filled with garbage; an asynchronous copy lands at any time between its issue and the wait for it; global memory is as in memory.h.
+// Reported: deadlock, livelock, lanes that meet in different collectives, misaligned copies. Counted: see Counters. Not modelled: divergence inside
+// a collective.
+//
+// A barrier can be left out, and an atomic robbed of its order, by its source line, to see that a test notices.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <source_location>
+#include <string>
+#include <vector>
+
+#include "emulation/memory.h"
+
+namespace rtd::emulation {
+
+using Where = std::source_location;
+
+struct Block;
+
+struct Copy {
+    void* to;
+    const void* from;  // null: zeros
+};
+
+struct Lane {
+    void* stackPointer = nullptr;
+    char* stack = nullptr;
+    Block* block = nullptr;
+    uint32_t thread = 0;
+    uint64_t seen = 0;                      // the time up to which other blocks' stores are visible
+    Stores pending;                         // own stores that nobody else need see
+    std::vector<Copy> copies;               // issued and not landed, oldest first
+    std::vector<uint32_t> groupEnds;        // of the committed groups in it
+    std::vector<uintptr_t> loads, fetches;  // addresses since the last rendezvous, while accesses are audited
+};
+
+struct Warp {
+    uint64_t slots[2][32];
+    uint32_t phase = 0, arrived = 0;
+    uint32_t ready = ~0u;  // lanes that can run, one bit each
+    Where place;           // where the first lane of this rendezvous stands
+    Stores ordered;        // stores that a barrier of the warp has handed to all its lanes
+};
+
+struct Block {
+    uint32_t index = 0, arrived = 0, done = 0;
+    Where place;
+    std::vector<Lane> lanes;
+    std::vector<Warp> warps;
+    Stores ordered;  // stores that a barrier has handed to the whole block
+    std::unique_ptr<char, void (*)(void*)> shared{nullptr, std::free};
+};
+
+struct Counters {
+    uint64_t launches = 0, switches = 0, barriers = 0, collectives = 0;
+    uint64_t firstTouches = 0, furtherTouches = 0;             // bytes of the watched memory copied for the first time in a launch, and again
+    uint64_t audited = 0, bankConflicts = 0, uncoalesced = 0;  // instructions of warps
+};
+
+struct Launch {
+    uint32_t grid = 1, threads = 32, resident = 1;
+    size_t sharedBytes = 0;
+    uint64_t seed = 1;
+    bool isAudited = false;         // count bank conflicts and uncoalesced copies
+    const void* watched = nullptr;  // memory whose touches are counted
+    size_t watchedBytes = 0;
+};
+
+class Device {
+  public:
+    // Runs the kernel; an empty string, or what went wrong.
+    std::string launch(const Launch& launch, std::function<void()> kernel);
+
+    Counters count;
+    std::string dropFile;  // with dropLine: the barrier or order that is left out
+    uint32_t dropLine = 0;
+
+    // ---- for primitives.h: the current lane's operations ----
+    Lane& lane() { return *current_; }
+    Warp& warp() { return warpOf(*current_); }
+    uint32_t gridSize() const { return launch_.grid; }
+    const uint64_t* rendezvous(uint64_t value, const Where& where, bool isBarrier);  // of the warp: every lane's value, once all have arrived
+    void syncBlock(const Where& where);
+    void release(const Where& where);
+    void acquire(const Where& where);
+    void settle(const void* place);  // own stores to a place, before an atomic operation on it
+    void store(void* to, uint64_t value, uint32_t bytes) { current_->pending.push_back({to, value, bytes, current_->block->index}); }
+    template <typename T>
+    T load(const T* from);
+    void copy16(void* to, const void* from, bool isValid);
+    void commit();
+    void wait(uint32_t leave);
+    void spin();
+    void endSpin() { idle_ = 0; }
+    void auditLoad(const void* address) {
+        if (launch_.isAudited) current_->loads.push_back(reinterpret_cast<uintptr_t>(address));
+    }
+
+  private:
+    static constexpr size_t kStackBytes = size_t{64} << 10;
+
+    static Warp& warpOf(Lane& lane) { return lane.block->warps[lane.thread / 32]; }
+    static void run();
+    bool isDropped(const Where& where) const {
+        return dropLine != 0 && where.line() == dropLine && std::string_view(where.file_name()).ends_with(dropFile);
+    }
+    void yield();
+    void fail(const char* what);
+    uint32_t nextLane(uint32_t among) const;
+    void step(std::vector<std::unique_ptr<Block>>& live, Stores& orphans, uint32_t& finished);
+    void runTurn(Block& block, size_t warp, Stores& orphans);
+    std::unique_ptr<Block> startBlock(uint32_t index);
+    void audit(Block& block, size_t warp);
+    char* takeStack();
+
+    Launch launch_;
+    Memory memory_;
+    Random random_;
+    std::function<void()> kernel_;
+    std::string failure_;
+    Lane* current_ = nullptr;
+    Lane* turn_ = nullptr;            // lanes of the warp whose turn it is
+    uint32_t order_ = 0, toRun_ = 0;  // where its turn begins, lanes still to run in it
+    void* schedulerStack_ = nullptr;
+    size_t at_ = 0, firstWarp_ = 0;
+    uint32_t stay_ = 0, skip_ = 0, arrive_ = 0,
+             landing_ = 0;       // temper: keep to one warp, leave lanes out, how rarely stores arrive, when copies land
+    uint64_t idle_ = 0;          // waits in spin loops since one last ended
+    std::vector<char*> stacks_;  // reused
+    std::vector<bool> touched_;  // chunks of 16 bytes
+};
+
+// The one device; launches must not overlap.
+extern Device device;
+
+template <typename T>
+T Device::load(const T* from) {  // own stores are seen at once
+    static_assert(sizeof(T) <= 8);
+    for (const Stores* stores : {&current_->pending, &warp().ordered, &current_->block->ordered})
+        if (const Store* store = newest(*stores, from)) {
+            T value;
+            std::memcpy(&value, &store->value, sizeof(T));
+            return value;
+        }
+    return memory_.read(from, current_->seen, current_->block->index, random_);
+}
+
+}  // namespace rtd::emulation

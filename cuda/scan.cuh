@@ -1,0 +1,208 @@
+// The scan: tiles of keys through a ring of asynchronous copies, canonical distances in registers, finds to the rows' pools.
+//
+// A block works on a tile in phases, one for each (head, group of queries), and on a phase in pieces of 512 bytes of each key. The producer side
+// (Ahead) runs kStages - 1 pieces before the consumer, across phases, tiles and tickets, so the pipeline never drains before the keys end.
+#pragma once
+#include "pool.cuh"
+#include "sums.cuh"
+
+namespace rtd::cuda {
+
+RTD_DEVICE uint32_t ceilDiv(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
+
+struct ScanShape {
+    uint32_t tiles, tickets, groups, pieces;
+    template <class C>
+    static RTD_DEVICE ScanShape of(const SearchFuseArgs& a) {
+        const uint32_t tiles = ceilDiv(a.entries, C::kTileKeys);
+        return {tiles, ceilDiv(tiles, a.tilesPerTicket), ceilDiv(a.batch, C::kQueries), ceilDiv(a.layout.headBytes, kPieceBytes)};
+    }
+};
+
+// ---- producer ---------------------------------------------------------------------------------------------------------------------------
+
+struct Ahead {
+    uint32_t sequence = 0;  // of the ticket, in this block
+    uint32_t ticket, tile;  // kNoTicket: to be read from Shared after the next barrier
+    uint32_t head = 0, group = 0, piece = 0, stage = 0;
+};
+
+template <class C>
+RTD_DEVICE void copyKeys(const SearchFuseArgs& a, Stage<C>& stage, const Ahead& at) {
+    const uint32_t warp = threadIndex() / 32, lane = threadIndex() & 31;
+    const uint32_t begin = at.piece * kPieceBytes, rest = a.layout.headBytes - begin, width = rest < kPieceBytes ? rest : kPieceBytes;
+    const uint32_t first = at.tile * C::kTileKeys;
+    const char* keys = static_cast<const char*>(a.keys);
+    const char* from = keys + static_cast<size_t>(first / kLayoutKeys) * kLayoutKeys * a.layout.heads * a.layout.headBytes +
+                       static_cast<size_t>(kLayoutKeys) * (static_cast<size_t>(at.head) * a.layout.headBytes + begin) + first % kLayoutKeys * width;
+#pragma unroll
+    for (uint32_t i = 0; i < C::kTileKeys / C::kWarps; ++i) {  // a warp copies a piece of one key at a time
+        const uint32_t key = i * C::kWarps + warp;
+        const bool isValid = lane * 16 < width && first + key < a.entries;
+        copyAsync16(reinterpret_cast<char*>(stage.keys[key]) + lane * 16, isValid ? from + key * width + lane * 16 : keys, isValid);
+    }
+}
+
+RTD_DEVICE float loadQuery(const SearchFuseArgs& a, uint64_t at) {
+    return a.queriesAreHalf ? toFloat(static_cast<const Half*>(a.queries)[at]) : static_cast<const float*>(a.queries)[at];
+}
+
+template <class C>
+RTD_DEVICE void copyQueries(const SearchFuseArgs& a, Stage<C>& stage, const Ahead& at) {
+    constexpr uint32_t kChunks = C::kPiece / 4;
+#pragma unroll
+    for (uint32_t i = 0; i < (C::kQueries * kChunks + C::kThreads - 1) / C::kThreads; ++i) {
+        const uint32_t chunk = i * C::kThreads + threadIndex(), query = chunk / kChunks;
+        if (query >= C::kQueries) break;
+        const uint32_t b = at.group * C::kQueries + query, element = at.piece * C::kPiece + chunk % kChunks * 4;
+        float* to = &stage.queries[query][chunk % kChunks * 4];
+        const uint64_t from = b * a.queryStride + static_cast<uint64_t>(at.head) * a.headDim + element;
+        if (a.queriesAreAligned) {
+            const bool isValid = b < a.batch && element < a.headDim;
+            copyAsync16(to, static_cast<const float*>(a.queries) + (isValid ? from : 0), isValid);
+        } else {
+            float v[4];
+#pragma unroll
+            for (uint32_t c = 0; c < 4; ++c) v[c] = b < a.batch && element + c < a.headDim ? loadQuery(a, from + c) : 0.0f;
+            store4(to, v);
+        }
+    }
+}
+
+// Issues the copies of one piece, if any are left, and moves on. Always closes a group of copies, so that the consumer's count is right.
+template <class C>
+RTD_DEVICE void produce(const SearchFuseArgs& a, Shared<C>& s, Stage<C>* ring, const ScanShape& shape, Ahead& at, uint32_t ticketOffset) {
+    if (at.ticket < shape.tickets) {
+        const bool isNewTicket = at.tile == at.ticket * a.tilesPerTicket && at.head == 0 && at.group == 0 && at.piece == 0;
+        if (isNewTicket && threadIndex() == 0)  // the next ticket is taken one ticket ahead: a barrier lies before its use
+            s.tickets[(at.sequence + 1) & 7] = addRelaxed(&a.workspace.control->ticket, 1u) - ticketOffset;
+        copyKeys(a, ring[at.stage], at);
+        copyQueries(a, ring[at.stage], at);
+        if (++at.piece == shape.pieces) {
+            at.piece = 0;
+            if (++at.group == shape.groups) {
+                at.group = 0;
+                if (++at.head == a.layout.heads) {
+                    at.head = 0;
+                    if (++at.tile == shape.tiles || at.tile == (at.ticket + 1) * a.tilesPerTicket) ++at.sequence, at.ticket = kNoTicket;
+                }
+            }
+        }
+    }
+    at.stage = at.stage + 1 == C::kStages ? 0 : at.stage + 1;
+    copyCommit();
+}
+
+template <class C>
+RTD_DEVICE void nextTicket(const SearchFuseArgs& a, const Shared<C>& s, Ahead& at) {
+    if (at.ticket != kNoTicket) return;
+    at.ticket = s.tickets[at.sequence & 7];
+    at.tile = at.ticket * a.tilesPerTicket;
+}
+
+// ---- consumer ---------------------------------------------------------------------------------------------------------------------------
+
+// One piece of every (query, key) pair of this warp: 2 rounded operations an element and query.
+template <class C>
+RTD_DEVICE void accumulate(const Stage<C>& stage, uint32_t warpQuery, uint32_t warpKey, float (&sum)[C::kWarpQueries * C::kWarpKeys][4]) {
+    const uint32_t lane = threadIndex() & 31;
+#pragma unroll
+    for (uint32_t part = 0; part < C::kPiece; part += kPartials) {
+        float x[C::kWarpKeys][4];
+#pragma unroll
+        for (uint32_t r = 0; r < C::kWarpKeys; ++r) load4(x[r], &stage.keys[warpKey + r][part + 4 * lane]);
+#pragma unroll
+        for (uint32_t q = 0; q < C::kWarpQueries; ++q) {
+            float y[4];
+            load4(y, &stage.queries[warpQuery + q][part + 4 * lane]);
+#pragma unroll
+            for (uint32_t r = 0; r < C::kWarpKeys; ++r)
+#pragma unroll
+                for (uint32_t c = 0; c < 4; ++c) {
+                    float& s = sum[q * C::kWarpKeys + r][c];
+                    if constexpr (C::kIsDot) {
+                        s = fmaRn(y[c], x[r][c], s);
+                    } else {
+                        const float difference = subRn(y[c], x[r][c]);
+                        s = fmaRn(difference, difference, s);
+                    }
+                }
+        }
+    }
+}
+
+// May this entry be a hit of query b? Asked only of keys below the bound.
+RTD_DEVICE bool accepts(const SearchFuseArgs& a, uint32_t b, uint64_t entry) {
+    const uint32_t id = idOf(entry);
+    const RowOptions& row = a.rows[b];
+    if (a.removed && a.removed[id / 32] >> id % 32 & 1) return false;
+    if (!(distanceOf(entry, a.isRoot) <= row.maxDistance)) return false;
+    if (row.namespaces == kAnyNamespace) return true;
+    const uint32_t* accepted = a.rowNamespaces + b * kMaxNamespaces;
+    const uint32_t space = a.namespaces ? a.namespaces[id] : 0;
+    const uint32_t at = leading(row.namespaces, [&](uint32_t i) { return accepted[i] < space; });
+    return at < row.namespaces && accepted[at] == space;
+}
+
+template <class C>
+RTD_DEVICE void refreshBounds(const SearchFuseArgs& a, Shared<C>& s, uint32_t group, uint32_t head) {
+    if (threadIndex() >= C::kQueries) return;
+    const uint32_t b = group * C::kQueries + threadIndex();
+    s.bound[threadIndex()] = b < a.batch && a.rows[b].k > 0 ? ~loadRelaxed(&a.workspace.rows[rowOf<C>(a, group, threadIndex(), head)].invertedBound)
+                                                            : 0;  // any old one is valid
+}
+
+template <class C>
+RTD_DEVICE void scanKeys(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, Stage<C>* ring, uint32_t firstTicket, uint32_t ticketOffset) {
+    constexpr uint32_t kSums = C::kWarpQueries * C::kWarpKeys, kLanesEach = 32 / kSums;
+    const uint32_t tid = threadIndex(), warp = tid / 32, lane = tid & 31;
+    const uint32_t warpQuery = warp / C::kKeyWarps * C::kWarpQueries, warpKey = warp % C::kKeyWarps * C::kWarpKeys;
+    const ScanShape shape = ScanShape::of<C>(a);
+
+    Ahead ahead;
+    ahead.ticket = firstTicket;
+    ahead.tile = firstTicket * a.tilesPerTicket;
+    if (tid == 0) s.tickets[0] = firstTicket;
+    refreshBounds(a, s, 0, 0);
+    for (uint32_t i = 0; i < C::kStages - 1; ++i) {
+        produce(a, s, ring, shape, ahead, ticketOffset);
+        syncBlock();
+        nextTicket(a, s, ahead);
+    }
+
+    for (uint32_t sequence = 0;; ++sequence) {
+        const uint32_t ticket = s.tickets[sequence & 7];
+        if (ticket >= shape.tickets) break;
+        const uint32_t end = (ticket + 1) * a.tilesPerTicket < shape.tiles ? (ticket + 1) * a.tilesPerTicket : shape.tiles;
+        uint32_t head = 0, group = 0;
+        for (uint32_t tile = ticket * a.tilesPerTicket; tile < end;) {
+            float sum[kSums][4] = {};
+#pragma unroll 1
+            for (uint32_t piece = 0; piece < shape.pieces; ++piece) {
+                copyWait<C::kStages - 2>();
+                syncBlock();  // this piece has landed, and everybody is done with the one before, whose stage is the next to be filled
+                nextTicket(a, s, ahead);
+                produce(a, s, ring, shape, ahead, ticketOffset);
+                accumulate<C>(ring[ahead.stage], warpQuery, warpKey, sum);
+            }
+            const float value = orderedValue(treeOfFours<static_cast<int>(kSums)>(sum, lane), C::kIsDot);
+            const uint32_t pair = lane / kLanesEach, q = warpQuery + pair / C::kWarpKeys;
+            const uint32_t id = tile * C::kTileKeys + warpKey + pair % C::kWarpKeys;
+            const uint64_t entry = orderKey(value, id);
+            if (lane % kLanesEach == 0 && id < a.entries && entry < s.bound[q] && accepts(a, group * C::kQueries + q, entry)) {
+                s.offers[q][addShared(&s.offerCount[q], 1)] = entry;
+                addShared(&s.offered, 1);
+            }
+            syncBlock();
+            if (s.offered) appendOffers(a, s, hits, group, head);
+            if (++group == shape.groups) {
+                group = 0;
+                if (++head == a.layout.heads) head = 0, ++tile;
+            }
+            refreshBounds(a, s, group, head);
+        }
+    }
+    copyWait<0>();
+}
+
+}  // namespace rtd::cuda

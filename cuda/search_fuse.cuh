@@ -1,0 +1,103 @@
+// search_fuse: the exact k nearest keys of every query, their vote, and its merge with the model's logits, in ONE launch.
+//
+// Data flow. Work is handed out in tickets by one global counter: first the logits' log-sum-exp in pieces, then the keys in tiles.
+//
+//   logits --(a warp for 1024)--> (max, sum) pieces ---------------------------------------------------------.
+//   keys ----ring of async copies--> shared --4 partial sums a lane--> tree of shuffles --< bound?--> offers   |
+//   queries -'                                                                  ^                      |      |
+//                                          bound[row] <--radix select-- pool[row] <------- append -----'      v
+//                                                                          '------------------> merge, vote, rewrite
+//
+//   1 scan.cuh    A block streams a tile of keys for kQueries queries at a time, 512 bytes of each key a stage. Lane l of a warp owns the partial
+//                 sums 4l .. 4l + 3 of the canonical distance: its 16 (or 8) bytes of every 128 elements.
+//   2 pool.cuh    A key nearer than the row's bound goes to the row's pool. Who fills the pool cuts it to the k smallest, which tightens the bound.
+//                 Bounds only ever tighten, so an old one is merely slower, never wrong.
+//   3 merge.cuh   The last blocks to finish share the rows: select, sort, vote, rewrite, and leave the workspace all zero for the next launch.
+//   select.cuh, sums.cuh, logits.cuh    what these are made of; canonical.h has the arithmetic, which C++ and CUDA share bit for bit.
+//
+// Waiting. There is no grid barrier and no memset. A block waits only for blocks that are running: for a cut in progress, or at the end, once all
+// blocks of the grid have started, for the last to arrive. Any number of resident blocks is enough, and any grid gives the same bits.
+//
+// Cost. Device memory: N rows of keys (padded to 16 bytes a head) and B V logits, each once. L2: the queries again for every tile (kQueries /
+// kTileKeys of the key bytes), and the keys again for every further group of kQueries queries. Arithmetic: 2 instructions an element and query
+// (dot: 1), and a tree of 6 shuffles a sum. With s bytes an element, R bytes/s and F fp32 instructions/s the scan takes
+//
+//     max(N d s / R, 2 N d B / (0.68 F))      0.68 of the scan loop's issue slots are arithmetic at kQueries = 16
+//
+// plus the launch and one merge (10 to 20 us). Cuts: about log_{P/k}(N/P) a row when keys come in no special order, N / (P - k) at worst.
+// Where B makes it compute-bound an int8 pass that rules keys out belongs before `accumulate`, and its levels beside the keys in the layout.
+#pragma once
+#include "merge.cuh"
+#include "scan.cuh"
+
+namespace rtd::cuda {
+
+// The first tickets: kWarps pieces of a row's log-sum-exp each. Returns the first ticket beyond them, which is this block's first of keys.
+template <class C>
+RTD_DEVICE uint32_t reduceAllLogits(const SearchFuseArgs& a, Shared<C>& s, uint32_t lseTickets) {
+    const uint32_t tid = threadIndex(), pieces = a.logits ? lsePieces(a) : 0, ticketsPerRow = ceilDiv(pieces, C::kWarps);
+    for (;;) {
+        if (tid == 0) s.broadcast = addRelaxed(&a.workspace.control->ticket, 1u);
+        syncBlock();
+        const uint32_t ticket = s.broadcast;
+        syncBlock();
+        if (ticket >= lseTickets) return ticket;
+        const uint32_t b = ticket / ticketsPerRow, piece = ticket % ticketsPerRow * C::kWarps + tid / 32;
+        if (piece < pieces && isFused(a, b)) reduceLogits(a, b, piece, tid & 31);
+    }
+}
+
+// Says that all this block had to give is in the pools. Returns whether it takes part in merging: the last blocks do, as many as there are rows,
+// but only the very last needs nobody; the others may wait for it once the whole grid has started, else they leave.
+RTD_DEVICE bool arrive(const SearchFuseArgs& a, uint32_t rows) {
+    Control& control = *a.workspace.control;
+    const uint32_t order = addAcquireRelease(&control.arrived, 1u);
+    if (order + 1 == gridSize()) return true;
+    if (order + rows < gridSize() || loadRelaxed(&control.started) != gridSize()) return false;
+    spinUntil([&] { return loadAcquire(&control.arrived) == gridSize(); });
+    return true;
+}
+
+template <class C>
+__global__ void __launch_bounds__(C::kThreads, C::kBlocksPerSm) searchFuse(const __grid_constant__ SearchFuseArgs a) {
+    Shared<C>& s = *reinterpret_cast<Shared<C>*>(sharedMemory());
+    auto* hits = reinterpret_cast<uint64_t*>(sharedMemory() + sizeof(Shared<C>));
+    auto* ring = reinterpret_cast<char*>(hits + a.hitRoom);
+    const uint32_t tid = threadIndex(), rows = a.batch * a.layout.heads;
+    Control& control = *a.workspace.control;
+
+    if (tid == 0) {
+        addRelaxed(&control.started, 1u);
+        s.offered = 0;
+    }
+    if (tid < C::kQueries) {
+        s.offerCount[tid] = 0;
+        s.reservation[tid] = kSettled;
+    }
+
+    const uint32_t lseTickets = a.logits ? ceilDiv(lsePieces(a), C::kWarps) * a.batch : 0;
+    const uint32_t ticket = reduceAllLogits(a, s, lseTickets);
+    scanKeys(a, s, hits, reinterpret_cast<Stage<C>*>(ring), ticket - lseTickets, lseTickets);
+
+    if (tid == 0) s.broadcast = arrive(a, rows);  // a barrier lies behind every append
+    syncBlock();
+    if (s.broadcast) {
+        for (;;) {
+            syncBlock();
+            if (tid == 0) s.broadcast = addRelaxed(&control.merging, 1u);
+            syncBlock();
+            const uint32_t row = s.broadcast;
+            if (row >= rows) break;
+            mergeRow(a, s, hits, ring, row);
+        }
+    }
+    if (tid == 0 && addAcquireRelease(&control.left, 1u) + 1 == gridSize()) {  // nobody else looks at the workspace any more
+        storeRelaxed(&control.ticket, 0u);
+        storeRelaxed(&control.started, 0u);
+        storeRelaxed(&control.arrived, 0u);
+        storeRelaxed(&control.merging, 0u);
+        storeRelaxed(&control.left, 0u);
+    }
+}
+
+}  // namespace rtd::cuda

@@ -1,0 +1,245 @@
+#include "kernel_run.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <memory>
+
+#include "../harness.h"
+#include "core/dtype.h"
+#include "search_fuse.cuh"
+
+namespace {
+
+using namespace rtd::cuda;
+using rtd::emulation::device;
+
+// Memory that is exactly as long as it must be, so that AddressSanitizer sees an overrun, and aligned as cudaMalloc aligns.
+class DeviceMemory {
+  public:
+    explicit DeviceMemory(size_t bytes, int fill = 0)
+        : bytes_(bytes), memory_(static_cast<char*>(std::aligned_alloc(256, (bytes + 255) / 256 * 256))) {
+        std::memset(memory_, fill, bytes);
+    }
+    DeviceMemory(const DeviceMemory&) = delete;
+    DeviceMemory& operator=(const DeviceMemory&) = delete;
+    ~DeviceMemory() { std::free(memory_); }
+    char* data() { return memory_; }
+    size_t size() const { return bytes_; }
+
+  private:
+    size_t bytes_;
+    char* memory_;
+};
+
+template <typename Key>
+Key keyOf(float v) {
+    if constexpr (std::is_same_v<Key, float>)
+        return v;
+    else if constexpr (std::is_same_v<Key, rtd::F16>)
+        return rtd::toF16(v);
+    else
+        return rtd::toBf16(v);
+}
+
+template <typename Key>
+void packKeys(const Case& c, const KeyLayout& layout, char* to) {
+    const uint32_t headDim = c.shape.dim / c.shape.heads;
+    for (uint32_t id = 0; id < c.shape.entries; ++id)
+        for (uint32_t j = 0; j < c.shape.dim; ++j) {
+            const Key key = keyOf<Key>(c.data.keys[size_t{id} * c.shape.dim + j]);
+            std::memcpy(to + layout.offset(id, j / headDim, j % headDim * sizeof(Key)), &key, sizeof key);
+        }
+}
+
+// A matrix on the device: rows of `columns`, apart and off boundaries where padded, in float32 or float16.
+struct Matrix {
+    Matrix(const std::vector<float>& values, size_t begin, size_t rows, size_t columns_, bool isHalf_, bool isPadded)
+        : columns(columns_),
+          stride(columns_ + (isPadded ? 3 : 0)),
+          isHalf(isHalf_),
+          offset(isPadded ? 1 : 0),
+          memory(((rows ? (rows - 1) * stride : 0) + columns + offset) * 4, 0x7f) {
+        for (size_t r = 0; r < rows; ++r)
+            for (size_t i = 0; i < columns; ++i) {
+                const float v = values[(begin + r) * columns + i];
+                if (isHalf)
+                    halves()[r * stride + i] = rtd::toF16(v);
+                else
+                    floats()[r * stride + i] = v;
+            }
+    }
+    float* floats() { return reinterpret_cast<float*>(memory.data()) + offset; }
+    rtd::F16* halves() { return reinterpret_cast<rtd::F16*>(memory.data()) + offset; }
+    void* data() { return isHalf ? static_cast<void*>(halves()) : floats(); }
+    float at(size_t r, size_t i) { return isHalf ? rtd::toFloat(halves()[r * stride + i]) : floats()[r * stride + i]; }
+
+    size_t columns, stride;
+    bool isHalf;
+    size_t offset;
+    DeviceMemory memory;
+};
+
+struct Options {
+    std::vector<RowOptions> rows;
+    std::vector<uint32_t> namespaces;
+};
+
+Options optionsOf(const Case& c, size_t begin, size_t n) {
+    Options o;
+    o.namespaces.assign(n * kMaxNamespaces, 0);
+    for (size_t b = 0; b < n; ++b) {
+        const rtd_row_options& given = c.rows[begin + b];
+        const bool isSkipped = given.flags & RTD_ROW_SKIP;
+        RowOptions row = {given.k,
+                          given.flags & RTD_ROW_MAX_DISTANCE ? given.max_distance : INFINITY,
+                          given.reference_weight,
+                          given.temperature,
+                          (given.flags & RTD_ROW_UNMASK) != 0,
+                          given.namespaces ? given.namespace_count : kAnyNamespace};
+        if (isSkipped) row.k = 0, row.weight = 0;
+        if (given.namespaces) {
+            std::copy_n(given.namespaces, given.namespace_count, &o.namespaces[b * kMaxNamespaces]);
+            std::sort(&o.namespaces[b * kMaxNamespaces], &o.namespaces[b * kMaxNamespaces] + given.namespace_count);
+        }
+        o.rows.push_back(row);
+    }
+    return o;
+}
+
+void checkZero(DeviceMemory& workspace, size_t bytes) {
+    for (size_t i = 0; i < bytes; ++i)
+        if (workspace.data()[i] != 0) throw test::Failure("byte " + std::to_string(i) + " of the workspace's state is not zero after a launch");
+}
+
+template <class C>
+Answer runAs(const Case& c, const KernelWay& way, KernelCost& cost) {
+    const Shape& s = c.shape;
+    const uint32_t headDim = s.dim / s.heads;
+    const KeyLayout layout = KeyLayout::of(s.heads, headDim, sizeof(typename C::Key));
+    DeviceMemory keys(layout.bytes(s.entries));
+    packKeys<typename C::Key>(c, layout, keys.data());
+    std::vector<uint32_t> removed((s.entries + 31) / 32);
+    bool isAnyRemoved = false;
+    for (uint32_t id = 0; id < s.entries; ++id)
+        if (c.data.removed[id]) removed[id / 32] |= 1u << id % 32, isAnyRemoved = true;
+
+    const size_t rows = size_t{s.batch} * s.heads;
+    Answer answer;
+    answer.ids.assign(rows * s.k, 7);
+    answer.distances.assign(rows * s.k, -7);
+    answer.tokens.assign(rows * s.k, 7);
+    answer.counts.assign(rows, 7);
+    std::vector<uint32_t> statuses(s.batch, 7);
+    // Laid out for the largest batch and more hits and logits than this call has: the layout must not depend on the call.
+    const WorkspaceLayout workspaceLayout =
+        WorkspaceLayout::of(std::min(s.batch, kMaxBatch) + 1, s.heads, s.k, s.vocabulary + 3000, way.smallestPool);
+    DeviceMemory workspace(workspaceLayout.bytes(), 0xd7);
+    std::memset(workspace.data(), 0, workspaceLayout.stateBytes());
+
+    for (uint32_t begin = 0; begin < s.batch; begin += kMaxBatch) {
+        const uint32_t batch = std::min(kMaxBatch, s.batch - begin);
+        Options options = optionsOf(c, begin, batch);
+        for (uint32_t launch = 0; launch < way.launches; ++launch) {
+            Matrix queries(c.queries, begin, batch, s.dim, way.queriesAreHalf, way.isPadded);
+            Matrix logits(c.logits, begin, batch, s.vocabulary, way.logitsDtype == RTD_F16, way.isPadded);
+            SearchFuseArgs a{};
+            a.keys = keys.data();
+            a.tokens = c.data.tokens.data();
+            a.namespaces = c.data.namespaces.data();
+            a.removed = isAnyRemoved ? removed.data() : nullptr;
+            a.layout = layout;
+            a.entries = s.entries;
+            a.headDim = headDim;
+            a.isRoot = s.metric == RTD_L2;
+            a.queries = queries.data();
+            a.queryStride = queries.stride;
+            a.batch = batch;
+            a.queriesAreHalf = way.queriesAreHalf;
+            a.queriesAreAligned = !way.queriesAreHalf && !way.isPadded && headDim % 4 == 0;
+            a.rows = options.rows.data();
+            a.rowNamespaces = options.namespaces.data();
+            a.logits = logits.data();
+            a.logitStride = logits.stride;
+            a.vocabulary = s.vocabulary;
+            a.logitsAreHalf = logits.isHalf;
+            a.ids = &answer.ids[begin * s.heads * s.k];
+            a.distances = &answer.distances[begin * s.heads * s.k];
+            a.hitTokens = &answer.tokens[begin * s.heads * s.k];
+            a.counts = &answer.counts[begin * s.heads];
+            a.capacity = s.k;
+            a.statuses = &statuses[begin];
+            a.workspace = workspaceLayout.at(workspace.data());
+            a.hitRoom = std::max(32u, std::bit_ceil(s.k));
+            a.tilesPerTicket = way.tilesPerTicket;
+
+            const rtd::emulation::Counters before = device.count;
+            const std::string failure = device.launch(
+                {way.grid, C::kThreads, way.resident, sharedBytes<C>(a.hitRoom), way.seed * 31 + launch, way.isAudited, keys.data(), keys.size()},
+                [&] { searchFuse<C>(a); });
+            if (!failure.empty()) throw test::Failure(failure);
+            checkZero(workspace, workspaceLayout.stateBytes());
+            std::memset(workspace.data() + workspaceLayout.stateBytes(), 0xd7, workspace.size() - workspaceLayout.stateBytes());
+            cost.launches += device.count.launches - before.launches;
+            cost.firstTouches += device.count.firstTouches - before.firstTouches;
+            cost.furtherTouches += device.count.furtherTouches - before.furtherTouches;
+            cost.bankConflicts += device.count.bankConflicts - before.bankConflicts;
+            cost.uncoalesced += device.count.uncoalesced - before.uncoalesced;
+            cost.audited += device.count.audited - before.audited;
+            cost.neededBytes += size_t{s.entries} * s.heads * layout.headBytes;
+            ++cost.calls;
+            if (launch + 1 == way.launches)
+                for (size_t b = 0; b < batch; ++b)
+                    for (size_t v = 0; v < s.vocabulary; ++v) answer.logits.push_back(logits.at(b, v));
+        }
+    }
+    for (const uint32_t status : statuses) answer.statuses.push_back(static_cast<rtd_row_status>(status));
+    return answer;
+}
+
+// The shapes that tests run: every number of queries a pass, few and many warps and stages.
+template <typename Key, bool isDot>
+Answer runConfig(const Case& c, const KernelWay& way, KernelCost& cost) {
+    switch (way.config) {
+        case 0:
+            return runAs<Config<Key, isDot, 1, 2, 3, 1>>(c, way, cost);
+        case 1:
+            return runAs<Config<Key, isDot, 4, 4, 4, 1>>(c, way, cost);
+        case 2:
+            return runAs<Config<Key, isDot, 16, 2, 3, 1>>(c, way, cost);
+        case 3:
+            return runAs<Config<Key, isDot, 16, 4, 2, 1>>(c, way, cost);
+        case 4:
+            return runAs<Config<Key, isDot, 4, 8, 6, 1>>(c, way, cost);
+        default:
+            return runAs<Config<Key, isDot, 1, 8, 4, 2>>(c, way, cost);
+    }
+}
+
+template <typename Key>
+Answer runMetric(const Case& c, const KernelWay& way, KernelCost& cost) {
+    return c.shape.metric == RTD_DOT ? runConfig<Key, true>(c, way, cost) : runConfig<Key, false>(c, way, cost);
+}
+
+}  // namespace
+
+uint32_t kernelConfigCount() { return 6; }
+std::string kernelConfigName(uint32_t config) {
+    constexpr const char* kNames[] = {"1 query, 2 warps, 3 stages",    "4 queries, 4 warps, 4 stages", "16 queries, 2 warps, 3 stages",
+                                      "16 queries, 4 warps, 2 stages", "4 queries, 8 warps, 6 stages", "1 query, 8 warps, 4 stages"};
+    return kNames[config];
+}
+
+std::string KernelWay::text() const {
+    return kernelConfigName(config) + ", seed " + std::to_string(seed) + ", grid " + std::to_string(grid) + "/" + std::to_string(resident) +
+           ", pool " + std::to_string(smallestPool) + ", " + std::to_string(tilesPerTicket) + " tiles a ticket" +
+           (logitsDtype == RTD_F16 ? ", float16 logits" : "") + (queriesAreHalf ? ", float16 queries" : "") + (isPadded ? ", padded" : "");
+}
+
+Answer runKernel(const Case& c, const KernelWay& way, KernelCost* cost) {
+    KernelCost own;
+    KernelCost& total = cost ? *cost : own;
+    return c.shape.dtype == RTD_F32   ? runMetric<float>(c, way, total)
+           : c.shape.dtype == RTD_F16 ? runMetric<Half>(c, way, total)
+                                      : runMetric<Brain>(c, way, total);
+}

@@ -1,0 +1,37 @@
+// The kernel on the emulated device, run on the cases of test/core.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "../core/case.h"
+#include "arguments.h"
+
+// How a case is run; every way must give the same bits.
+struct KernelWay {
+    uint32_t config = 0;  // of kernelConfigs()
+    uint64_t seed = 1;    // of the scheduler
+    uint32_t grid = 3, resident = 3;
+    uint32_t smallestPool = 4096;  // small ones are cut often
+    uint32_t tilesPerTicket = 1;
+    rtd_dtype logitsDtype = RTD_F32;
+    bool queriesAreHalf = false;  // the case's queries must be numbers of float16
+    bool isPadded = false;        // rows of queries and logits lie apart, and off 16-byte boundaries
+    bool isAudited = false;
+    uint32_t launches = 1;  // the same call again, on the same workspace
+
+    std::string text() const;
+};
+
+// What the launches of a run cost.
+struct KernelCost {
+    uint64_t launches = 0, calls = 0, firstTouches = 0, furtherTouches = 0, neededBytes = 0, bankConflicts = 0, uncoalesced = 0, audited = 0;
+};
+
+// Names of the instantiations for keys of a dtype and a metric: "<queries> queries, <warps> warps, <stages> stages".
+uint32_t kernelConfigCount();
+std::string kernelConfigName(uint32_t config);
+
+// Runs a case and fails the test if the device reports anything, or if the workspace is not all zero afterwards. The way's pool grows to what
+// the case's k needs.
+Answer runKernel(const Case& c, const KernelWay& way, KernelCost* cost = nullptr);

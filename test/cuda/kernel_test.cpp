@@ -1,0 +1,237 @@
+// The kernel against the oracle and the CPU back ends: ids, distance bits, logit bits and statuses.
+#include <cstdlib>
+#include <random>
+
+#include "../harness.h"
+#include "kernel_run.h"
+
+namespace {
+
+KernelWay randomWay(std::mt19937_64& random, const Shape& shape) {
+    const auto below = [&](uint64_t n) { return static_cast<uint32_t>(random() % n); };
+    constexpr uint32_t kGrids[] = {1, 2, 3, 5, 9}, kPools[] = {64, 64, 256, 4096};
+    KernelWay way;
+    way.config = below(kernelConfigCount());
+    way.seed = random();
+    way.grid = kGrids[below(5)];
+    way.resident = 1 + below(way.grid);
+    way.smallestPool = kPools[below(shape.k > 4 ? 4 : 3)];
+    way.tilesPerTicket = 1 + below(3);
+    way.logitsDtype = below(4) ? RTD_F32 : RTD_F16;
+    way.isPadded = below(3) == 0;
+    way.launches = below(8) ? 1 : 2;
+    return way;
+}
+
+void checkKernel(const Case& c, const KernelWay& way) {
+    try {
+        checkSame(runKernel(c, way), expected(c, way.logitsDtype));
+    } catch (const std::exception& error) { throw test::Failure(std::string(error.what()) + "\n    in: " + c.shape.text() + "; " + way.text()); }
+}
+
+// Small enough that a case takes milliseconds on the emulated device.
+Shape smaller(Shape s) {
+    if (s.entries > 5000) s.entries = 2000;
+    return s;
+}
+
+Shape shapeOf(uint32_t entries, uint32_t dim, uint32_t batch, uint32_t k) {
+    Shape s;
+    s.entries = entries;
+    s.dim = dim;
+    s.batch = batch;
+    s.k = k;
+    return s;
+}
+
+// Every instantiation, with small pools and a grid that is not all resident.
+void checkEveryConfig(const Case& c) {
+    for (uint32_t config = 0; config < kernelConfigCount(); ++config) {
+        KernelWay way;
+        way.config = config;
+        way.seed = config + c.shape.entries;
+        way.grid = 1 + config;
+        way.resident = 1 + config / 2;
+        way.smallestPool = 64;
+        way.tilesPerTicket = 1 + config % 2;
+        checkKernel(c, way);
+    }
+}
+
+TEST("random cases") {
+    std::mt19937_64 random(1);
+    const char* wanted = std::getenv("RTD_KERNEL_CASES");
+    const int cases = wanted ? std::atoi(wanted) : 250;
+    for (int i = 0; i < cases; ++i) {
+        const Shape shape = smaller(randomShape(random));
+        checkKernel(makeCase(shape, static_cast<uint64_t>(i), false), randomWay(random, shape));
+    }
+}
+
+TEST("the CPU back ends give the same bits") {
+    std::mt19937_64 random(2);
+    for (int i = 0; i < 25; ++i) {
+        const Shape shape = smaller(randomShape(random));
+        const Case c = makeCase(shape, static_cast<uint64_t>(i), false);
+        const KernelWay way = randomWay(random, shape);
+        const Answer kernel = runKernel(c, way);
+        for (const char* backend : usableBackends()) {
+            if (std::string(backend).starts_with("cuda")) continue;
+            const TestIndex index(indexOptions(shape.dim, shape.metric, shape.dtype, shape.heads, backend));
+            fillIndex(index, c);
+            checkSame(kernel, run(index, c, {backend, 2, way.logitsDtype}));
+        }
+    }
+}
+
+TEST("all schedules give the same bits") {
+    for (const Kind kind : {Kind::normal, Kind::equal, Kind::descending, Kind::duplicates}) {
+        Shape shape = shapeOf(150, 20, 2, 5);
+        shape.kind = kind;
+        shape.heads = 2;
+        const Case c = makeCase(shape, 3, false);
+        const Answer want = expected(c, RTD_F32);
+        for (uint64_t seed = 0; seed < 200; ++seed) {
+            KernelWay way;
+            way.config = seed % 2 ? 0 : 2;
+            way.seed = seed;
+            way.grid = 4;
+            way.resident = 1 + seed % 4;
+            way.smallestPool = 64;
+            checkSame(runKernel(c, way), want);
+        }
+    }
+}
+
+TEST("every kind of data in every instantiation") {
+    for (const Kind kind : kKinds)
+        for (const rtd_metric metric : {RTD_L2, RTD_L2SQ, RTD_DOT}) {
+            Shape shape = shapeOf(130, 36, 3, 7);
+            shape.kind = kind;
+            shape.metric = metric;
+            checkEveryConfig(makeCase(shape, 1, false));
+        }
+}
+
+TEST("every dimension up to 130, of each dtype") {
+    for (uint32_t dim = 1; dim <= 130; ++dim) {
+        Shape shape = shapeOf(37, dim, 2, 8);
+        shape.dtype = static_cast<rtd_dtype>(dim % 3);
+        shape.metric = static_cast<rtd_metric>(dim / 3 % 3);
+        KernelWay way;
+        way.config = dim % kernelConfigCount();
+        way.seed = dim;
+        way.isPadded = dim % 2;
+        checkKernel(makeCase(shape, dim, true), way);
+    }
+}
+
+TEST("large dimensions") {
+    for (const uint32_t dim : {255u, 256u, 576u, 1000u, 4096u, 16384u})
+        for (const rtd_dtype dtype : {RTD_F32, RTD_F16, RTD_BF16}) {
+            Shape shape = shapeOf(dim > 1000 ? 5 : 40, dim, 2, 8);
+            shape.dtype = dtype;
+            shape.kind = Kind::spiky;
+            KernelWay way;
+            way.config = dim % kernelConfigCount();
+            checkKernel(makeCase(shape, dim, true), way);
+        }
+}
+
+TEST("every k that is special, nearest last") {
+    for (const uint32_t entries : {0u, 1u, 64u, 65u, 2048u, 2500u})
+        for (const uint32_t k : {1u, 64u, 65u, 2047u, 2048u}) {
+            Shape shape = shapeOf(entries, 3, 1, k);
+            shape.kind = entries % 2 ? Kind::equal : Kind::descending;
+            KernelWay way;
+            way.config = k % 2 ? 0 : 5;
+            way.grid = 4;
+            way.smallestPool = 64;
+            checkKernel(makeCase(shape, k, true), way);
+        }
+}
+
+TEST("heads, few and many, in shared memory and out of it") {
+    for (const uint32_t heads : {2u, 7u, 32u, 129u}) {
+        Shape shape = shapeOf(60, heads * 4, heads > 100 ? 2 : 5, heads == 32 ? 50 : 3);
+        shape.heads = heads;
+        KernelWay way;
+        way.config = heads % 3;
+        way.smallestPool = 64;
+        checkKernel(makeCase(shape, heads, true), way);
+    }
+    Shape shape = shapeOf(400, 32, 1, 300);  // 32 lists of 300 tokens: more than the ring holds
+    shape.heads = 32;
+    shape.vocabulary = 1000;
+    checkKernel(makeCase(shape, 1, true), {});
+}
+
+TEST("large vocabularies") {
+    for (const uint32_t vocabulary : {32000u, 128256u, 300000u}) {
+        Shape shape = shapeOf(50, 8, 1, 10);
+        shape.vocabulary = vocabulary;
+        KernelWay way;
+        way.config = 4;
+        checkKernel(makeCase(shape, vocabulary, true), way);
+    }
+}
+
+TEST("one block, more blocks than tiles, blocks that start late") {
+    const Case c = makeCase(shapeOf(100, 12, 3, 10), 1, true);
+    for (const uint32_t grid : {1u, 2u, 30u})
+        for (const uint32_t resident : {1u, grid}) {
+            KernelWay way;
+            way.grid = grid;
+            way.resident = resident;
+            way.launches = 2;
+            checkKernel(c, way);
+        }
+}
+
+TEST("float16 queries") {
+    for (const uint32_t dim : {5u, 24u, 130u}) {
+        Case c = makeCase(shapeOf(80, dim, 5, 9), dim, true);
+        for (float& q : c.queries) q = oracle::roundTo(RTD_F16, q);
+        KernelWay way;
+        way.queriesAreHalf = true;
+        for (way.config = 0; way.config < 3; ++way.config) checkKernel(c, way);
+    }
+}
+
+TEST("thresholds that reject everything, namespaces that accept nothing") {
+    Case c = makeCase(shapeOf(90, 10, 4, 6), 1, true);
+    const std::vector<uint32_t> none = {77};
+    for (rtd_row_options& row : c.rows) row.flags |= RTD_ROW_MAX_DISTANCE, row.max_distance = -1;
+    checkEveryConfig(c);
+    for (rtd_row_options& row : c.rows) row.flags = 0, row.namespaces = none.data(), row.namespace_count = 1;
+    checkEveryConfig(c);
+}
+
+TEST("one launch a call; each key is read once from device memory, with whole sectors and no bank conflicts") {
+    for (const rtd_dtype dtype : {RTD_F32, RTD_F16, RTD_BF16})
+        for (uint32_t config = 0; config < kernelConfigCount(); ++config) {
+            Shape shape = shapeOf(200, 576, 20, 10);
+            shape.dtype = dtype;
+            KernelWay way;
+            way.config = config;
+            way.isAudited = true;
+            KernelCost cost;
+            runKernel(makeCase(shape, 1, true), way, &cost);
+            const uint64_t bytes = uint64_t{200} * 576 * (dtype == RTD_F32 ? 4 : 2), queries = config == 1 || config == 4   ? 4
+                                                                                               : config == 0 || config == 5 ? 1
+                                                                                                                            : 16;
+            CHECK_EQUAL(cost.launches, cost.calls);
+            CHECK_EQUAL(cost.firstTouches, bytes);
+            CHECK_EQUAL(cost.furtherTouches, bytes * ((20 + queries - 1) / queries - 1));
+            CHECK(cost.audited > 1000);
+            CHECK_EQUAL(cost.bankConflicts, 0);
+            CHECK_EQUAL(cost.uncoalesced, 0);
+        }
+    Shape shape = shapeOf(200, 576, 3, 10);  // slices of 18 floats are padded from 72 to 80 bytes
+    shape.heads = 32;
+    KernelCost cost;
+    runKernel(makeCase(shape, 1, true), {}, &cost);
+    CHECK_EQUAL(cost.firstTouches, uint64_t{200} * 32 * 80);
+}
+
+}  // namespace
