@@ -1,0 +1,183 @@
+// One decode through the tap, on a stand-in for llama.cpp: what is merged, recorded, refused and left behind.
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+#include "fake_llama.h"
+#include "harness.h"
+
+namespace {
+
+using namespace test;
+
+RowOptions only(uint32_t space, float weight = 1) {
+    RowOptions options;
+    options.k = 1;
+    options.referenceWeight = weight;
+    options.temperature = 1;
+    options.namespaces = std::vector<uint32_t>{space};
+    return options;
+}
+
+std::shared_ptr<Attachment> attach(const std::vector<int32_t>& tokens, OptionTable table) {
+    rtd_index* index = indexOf(tokens);
+    auto attachment = std::make_shared<Attachment>(index, 1, std::move(table));
+    rtd_index_release(index);
+    return attachment;
+}
+
+// Two sequences, each with its own answer; the micro-batches come in the other order.
+struct TwoSequences {
+    Batch batch;
+    FakeLlama llama;
+    OptionTable table;
+
+    TwoSequences() {
+        batch.add(50, {0, 0}, false);
+        batch.add(51, {0, 1}, true);
+        batch.add(60, {1, 7}, true);
+        llama.micros = {{{2}, nullptr}, {{0, 1}, nullptr}};
+        table.sequences = {{0, only(0)}, {1, only(1)}};
+    }
+};
+
+size_t winner(const std::vector<float>& logits) {
+    size_t best = 0;
+    for (size_t i = 0; i < logits.size(); ++i)
+        if (logits[i] > logits[best]) best = i;
+    return best;
+}
+
+// A pointer that leads elsewhere, as with another layout.
+void loseToken(MicroBatch& micro) {
+    static int32_t tokens[] = {1, 2, 3};
+    micro.tokens = tokens;
+}
+
+}  // namespace
+
+TEST("decode: each row is merged by its own sequence's options, in the order of the micro-batches") {
+    TwoSequences two;
+    const auto attachment = attach({3, 4}, two.table);
+    CHECK_EQUAL(two.llama.decode(two.batch, attachedTo(attachment)), 0);
+    CHECK_EQUAL(winner(two.llama.logits[0]), 4U);
+    CHECK_EQUAL(winner(two.llama.logits[1]), 3U);
+    CHECK_EQUAL(attachment->counters.merged.load(), 2U);
+    CHECK(DecodeRun::current() == nullptr);
+}
+
+TEST("decode: device memory is read by ggml's own copy, and the host's copy of the logits is merged") {
+    TwoSequences two;
+    two.llama.device = true;
+    CHECK_EQUAL(two.llama.decode(two.batch, attachedTo(attach({3, 4}, two.table))), 0);
+    CHECK_EQUAL(winner(two.llama.logits[0]), 4U);
+    CHECK_EQUAL(two.llama.deviceReads, 2);
+    CHECK_EQUAL(two.llama.copies, 2);
+}
+
+TEST("decode: rows that cannot be named are refused if sequences differ in their options") {
+    TwoSequences two;
+    two.llama.micros[1].spoil = loseToken;
+    const auto attachment = attach({3, 4}, two.table);
+    CHECK_EQUAL(two.llama.decode(two.batch, attachedTo(attachment)), kDecodeFailed);
+    const auto failure = attachment->failure.take();
+    CHECK(failure && failure->status == RTD_UNSUPPORTED && failure->message.find("same options") != std::string::npos);
+    CHECK_EQUAL(attachment->counters.failures.load(), 1U);
+    // Nothing of the batch stays in the context's memory.
+    CHECK(two.llama.removed == (std::vector<RowName>{{0, 0}, {1, 7}}));
+}
+
+TEST("decode: rows that cannot be named are merged if all sequences have the same options") {
+    TwoSequences two;
+    two.llama.micros[0].spoil = two.llama.micros[1].spoil = loseToken;
+    two.table = {only(1), {}};
+    CHECK_EQUAL(two.llama.decode(two.batch, attachedTo(attach({3, 4}, two.table))), 0);
+    CHECK_EQUAL(winner(two.llama.logits[0]), 4U);
+    CHECK_EQUAL(winner(two.llama.logits[1]), 4U);
+}
+
+TEST("decode: a graph without hidden states fails before it is computed, and says why") {
+    TwoSequences two;
+    two.llama.named = false;
+    const auto attachment = attach({3, 4}, two.table);
+    CHECK_EQUAL(two.llama.decode(two.batch, attachedTo(attachment)), kDecodeFailed);
+    CHECK_EQUAL(two.llama.computedNodes, 0);
+    CHECK(attachment->failure.take()->message.find("hidden state") != std::string::npos);
+    CHECK(!attachment->failure.take().has_value());
+}
+
+TEST("decode: a model split by tensors over devices is refused") {
+    TwoSequences two;
+    two.llama.backend = "Meta(CUDA0,CUDA1)";
+    const auto attachment = attach({3, 4}, two.table);
+    CHECK_EQUAL(two.llama.decode(two.batch, attachedTo(attachment)), kDecodeFailed);
+    CHECK(attachment->failure.take()->message.find("SPLIT_MODE_TENSOR") != std::string::npos);
+}
+
+TEST("decode: a reference that cannot be merged fails before anything is computed") {
+    TwoSequences two;
+    const auto range = attach({3, kVocabulary}, two.table);
+    CHECK_EQUAL(two.llama.decode(two.batch, attachedTo(range)), kDecodeFailed);
+    CHECK_EQUAL(range->failure.take()->status, RTD_TOKEN_RANGE);
+    CHECK(two.llama.outputsSeen.empty() && two.llama.removed.empty());
+}
+
+TEST("decode: weight 0 without a listener passes everything through") {
+    TwoSequences two;
+    two.table = {only(0, 0), {}};
+    two.llama.named = false;  // would be refused if anybody looked
+    CHECK_EQUAL(two.llama.decode(two.batch, attachedTo(attach({3, 4}, two.table))), 0);
+    CHECK_SAME_BITS(two.llama.logits[0], std::vector<float>(kVocabulary, 0.0F));
+}
+
+TEST("decode: what llama.cpp throws goes on to its caller, and the run ends") {
+    TwoSequences two;
+    two.llama.throws = true;
+    const auto recording = std::make_shared<Recording>(0, 0, 1, kDim, 0);
+    bool thrown = false;
+    try {
+        two.llama.decode(two.batch, attachedTo(attach({3, 4}, two.table), recording));
+    } catch (const std::runtime_error&) { thrown = true; }
+    CHECK(thrown && DecodeRun::current() == nullptr);
+    CHECK(two.batch.outputs == (std::vector<int8_t>{0, 1, 1}));
+}
+
+TEST("recording: tokens are outputs for one decode, the graph ends after the hidden states, and nothing is copied") {
+    Batch batch;
+    for (int32_t i = 0; i < 4; ++i) batch.add(50 + i, {0, i}, false);
+    FakeLlama llama;
+    llama.micros = {{{0, 1}, nullptr}, {{2, 3}, nullptr}};
+    const auto recording = std::make_shared<Recording>(0, 1, 3, kDim, 0);
+    CHECK_EQUAL(llama.decode(batch, attachedTo(nullptr, recording)), 0);
+    CHECK(llama.outputsSeen[0] == (std::vector<int8_t>{0, 1, 1, 1}));
+    CHECK(batch.outputs == (std::vector<int8_t>{0, 0, 0, 0}));
+    CHECK(recording->complete());
+    CHECK_SAME_BITS(recording->hidden(), (std::vector<float>{0, 1, 0, 1, 0, 2, 0, 1, 0, 3, 0, 1}));
+    CHECK_EQUAL(llama.computedNodes, 2);
+    CHECK_EQUAL(llama.copies, 0);
+}
+
+TEST("recording: a batch that somebody else wants logits of is computed to its end") {
+    TwoSequences two;
+    const auto recording = std::make_shared<Recording>(0, 0, 2, kDim, 0);
+    const auto attachment = attach({3, 4}, two.table);
+    two.batch.outputs[1] = 0;
+    CHECK_EQUAL(two.llama.decode(two.batch, attachedTo(attachment, recording)), 0);
+    CHECK(recording->complete());
+    CHECK_EQUAL(winner(two.llama.logits[0]), 4U);                                     // theirs is merged
+    CHECK_SAME_BITS(two.llama.logits[1], std::vector<float>(2 * kVocabulary, 0.0F));  // the recorded rows are the model's own
+    CHECK_EQUAL(attachment->counters.rows.load(), 1U);
+}
+
+TEST("recording: from device memory, with logits") {
+    Batch batch;
+    for (int32_t i = 0; i < 3; ++i) batch.add(50 + i, {2, 10 + i}, false);
+    FakeLlama llama;
+    llama.device = true;
+    llama.micros = {{{0, 1, 2}, nullptr}};
+    const auto recording = std::make_shared<Recording>(2, 10, 3, kDim, kVocabulary);
+    CHECK_EQUAL(llama.decode(batch, attachedTo(nullptr, recording)), 0);
+    CHECK(recording->complete());
+    CHECK_EQUAL(recording->hidden()[1], 10.0F);
+    CHECK_SAME_BITS(recording->logits(), std::vector<float>(3 * kVocabulary, 0.0F));
+}

@@ -1,0 +1,1 @@
+extern "C" [[gnu::visibility("default")]] int rtdTestCallee() { return 1; }

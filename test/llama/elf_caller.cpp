@@ -1,0 +1,2 @@
+extern "C" int rtdTestCallee();
+extern "C" [[gnu::visibility("default")]] int rtdTestCaller() { return rtdTestCallee(); }

@@ -1,0 +1,186 @@
+#include "fake_llama.h"
+
+#include <cstring>
+#include <stdexcept>
+
+#include "harness.h"
+
+namespace test {
+
+namespace {
+
+FakeLlama* gLlama = nullptr;  // the one that is decoding
+EvalCallback gCallback = nullptr;
+void* gCallbackState = nullptr;
+
+struct Tensor : GgmlTensor {
+    Tensor(const char* name_, int64_t columns, int64_t rows, int32_t flags_, void* data_) : GgmlTensor{} {
+        std::strcpy(name, name_);
+        elements[0] = columns;
+        elements[1] = rows;
+        elements[2] = elements[3] = 1;
+        strides[0] = sizeof(float);
+        strides[1] = static_cast<size_t>(columns) * sizeof(float);
+        flags = flags_;
+        data = data_;
+    }
+};
+
+struct Graph {
+    std::vector<GgmlTensor*> nodes;
+};
+
+GgmlGraph* asGraph(Graph& graph) { return reinterpret_cast<GgmlGraph*>(&graph); }
+Graph& fromGraph(GgmlGraph* graph) { return *reinterpret_cast<Graph*>(graph); }
+
+// The real compute: node by node, asking the callback as ggml's scheduler does.
+int32_t computeReal(GgmlScheduler*, GgmlGraph* graph) {
+    for (GgmlTensor* node : fromGraph(graph).nodes) {
+        const bool wanted = gCallback != nullptr && gCallback(node, true, gCallbackState);
+        ++gLlama->computedNodes;
+        if (wanted && !gCallback(node, false, gCallbackState)) break;
+    }
+    return kStatusSuccess;
+}
+
+GraphResult* processReal(LlamaContext*, const MicroBatch* micro, int32_t, MemoryContext*, int32_t* status) {
+    // Called by the run's hook with a graph of two tensors, the second computed from the first.
+    static std::vector<float> hiddenData, logitsData;
+    int64_t rows = 0;
+    hiddenData.clear();
+    for (uint32_t i = 0; i < micro->tokenCount; ++i) {
+        if (micro->outputs[i] == 0) continue;
+        ++rows;
+        for (const float value : {static_cast<float>(micro->sequences[i][0]), static_cast<float>(micro->positions[i]), 0.0F, 1.0F})
+            hiddenData.push_back(value);
+    }
+    logitsData.assign(static_cast<size_t>(rows * kVocabulary), 0.0F);
+    Tensor hidden("", kDim, rows, gLlama->named ? kTensorFlagOutput : 0, hiddenData.data());
+    Tensor scaled("", kDim, rows, 0, nullptr);
+    Tensor logits("", kVocabulary, rows, kTensorFlagOutput, logitsData.data());
+    scaled.sources[0] = &hidden;
+    logits.sources[1] = &scaled;
+    Graph graph{{&hidden, &scaled, &logits}};
+
+    *status = DecodeRun::current() != nullptr ? DecodeRun::current()->compute(nullptr, asGraph(graph)) : computeReal(nullptr, asGraph(graph));
+    if (*status != kStatusSuccess) return nullptr;
+    if (rows > 0) {
+        std::vector<float> copy(logitsData.size(), -7.0F);
+        auto* backend = reinterpret_cast<GgmlBackend*>(gLlama);
+        DecodeRun* run = DecodeRun::current();
+        if (run != nullptr && run->isLogits(&logits))
+            run->copyLogits(backend, &logits, copy.data(), 0, copy.size() * sizeof(float));
+        else
+            gLlama->functions().getTensorAsync(backend, &logits, copy.data(), 0, copy.size() * sizeof(float));
+        gLlama->logits.push_back(copy);
+    }
+    return reinterpret_cast<GraphResult*>(gLlama);
+}
+
+int32_t decodeReal(LlamaContext* context, LlamaBatch batch) {
+    gLlama->outputsSeen.emplace_back(batch.outputs, batch.outputs + batch.tokenCount);
+    for (const Micro& micro : gLlama->micros) {
+        std::vector<int32_t> tokens, positions, counts;
+        std::vector<int32_t*> sequences;
+        std::vector<int8_t> outputs;
+        for (const int32_t at : micro.members) {
+            tokens.push_back(batch.tokens[at]);
+            positions.push_back(batch.positions[at]);
+            counts.push_back(batch.sequenceCounts[at]);
+            sequences.push_back(batch.sequences[at]);
+            outputs.push_back(batch.outputs[at]);
+        }
+        MicroBatch view{};
+        view.tokenCount = static_cast<uint32_t>(micro.members.size());
+        view.tokens = tokens.data();
+        view.positions = positions.data();
+        view.sequenceCounts = counts.data();
+        view.sequences = sequences.data();
+        view.outputs = outputs.data();
+        if (micro.spoil) micro.spoil(view);
+        int32_t status = kStatusSuccess;
+        DecodeRun* run = DecodeRun::current();
+        const bool computed =
+            (run != nullptr ? run->processUbatch(context, &view, 0, nullptr, &status) : processReal(context, &view, 0, nullptr, &status)) != nullptr;
+        if (!computed) return -3;
+        if (gLlama->throws) throw std::runtime_error("thrown by llama.cpp");
+    }
+    return 0;
+}
+
+}  // namespace
+
+void Batch::add(int32_t token, RowName name, bool output) {
+    tokens.push_back(token);
+    positions.push_back(name.position);
+    counts.push_back(1);
+    sequences.push_back(name.sequence);
+    outputs.push_back(output ? 1 : 0);
+}
+
+LlamaBatch Batch::view() {
+    sequencePointers.clear();
+    for (int32_t& sequence : sequences) sequencePointers.push_back(&sequence);
+    return {static_cast<int32_t>(tokens.size()), tokens.data(), nullptr, positions.data(), counts.data(), sequencePointers.data(), outputs.data()};
+}
+
+Functions FakeLlama::functions() {
+    Functions f;
+    f.decode = decodeReal;
+    f.processUbatch = processReal;
+    f.computeAsync = computeReal;
+    f.nodeCount = [](GgmlGraph* graph) { return static_cast<int>(fromGraph(graph).nodes.size()); };
+    f.node = [](GgmlGraph* graph, int i) { return fromGraph(graph).nodes[static_cast<size_t>(i)]; };
+    f.tensorData = [](const GgmlTensor* tensor) { return tensor->data; };
+    f.tensorName = [](const GgmlTensor* tensor) -> const char* { return tensor->name; };
+    f.tensorBytes = [](const GgmlTensor* tensor) { return static_cast<size_t>(tensor->elements[1]) * tensor->strides[1]; };
+    f.backendName = [](GgmlBackend*) { return gLlama->backend; };
+    f.synchronize = [](GgmlBackend*) {};
+    f.bufferIsHost = [](GgmlBuffer*) { return !gLlama->device; };
+    f.getTensor = [](const GgmlTensor* tensor, void* to, size_t offset, size_t size) {
+        ++gLlama->deviceReads;
+        std::memcpy(to, static_cast<const char*>(tensor->data) + offset, size);
+    };
+    f.getTensorAsync = [](GgmlBackend*, const GgmlTensor* tensor, void* to, size_t offset, size_t size) {
+        ++gLlama->copies;
+        std::memcpy(to, static_cast<const char*>(tensor->data) + offset, size);
+    };
+    f.setEvalCallback = [](GgmlScheduler*, EvalCallback callback, void* state) {
+        gCallback = callback;
+        gCallbackState = state;
+    };
+    f.memory = [](const LlamaContext*) -> LlamaMemory* { return nullptr; };
+    f.removeSequence = [](LlamaMemory*, int32_t sequence, int32_t from, int32_t) {
+        gLlama->removed.push_back({sequence, from});
+        return true;
+    };
+    return f;
+}
+
+int32_t FakeLlama::decode(Batch& batch, const Attached& attached) {
+    gLlama = this;
+    const Functions table = functions();
+    return DecodeRun(table, nullptr, batch.view(), attached).decode();
+}
+
+Attached attachedTo(std::shared_ptr<Attachment> attachment, std::shared_ptr<Recording> recording) {
+    return {std::move(attachment), std::move(recording), {kDim, kVocabulary}};
+}
+
+rtd_index* indexOf(const std::vector<int32_t>& tokens) {
+    rtd_index_options options{};
+    options.struct_size = sizeof options;
+    options.dim = kDim;
+    options.threads = 1;
+    rtd_index* index = nullptr;
+    CHECK_EQUAL(rtd_index_create(&options, &index), RTD_OK);
+    const std::vector<float> keys(tokens.size() * kDim, 0.0F);
+    std::vector<uint32_t> namespaces;
+    for (size_t i = 0; i < tokens.size(); ++i) namespaces.push_back(static_cast<uint32_t>(i));
+    const rtd_matrix matrix{keys.data(), tokens.size(), kDim, 0, RTD_F32};
+    CHECK_EQUAL(rtd_index_add(index, &matrix, tokens.data(), namespaces.data(), nullptr), RTD_OK);
+    CHECK_EQUAL(rtd_index_seal(index, nullptr), RTD_OK);
+    return index;
+}
+
+}  // namespace test

@@ -1,0 +1,56 @@
+// A stand-in for llama.cpp: contexts that "decode" a batch in the micro-batches a test asks for, with the calls in the order the real one makes them.
+// Hidden states are rows of (sequence, position, 0, 1), logits rows of zeros; their memory can be the device's, which nobody may read directly.
+#pragma once
+#include <functional>
+#include <vector>
+
+#include "llama/decode_run.h"
+
+namespace test {
+
+using namespace rtd::llama;
+
+constexpr int64_t kDim = 4;
+constexpr int64_t kVocabulary = 10;
+
+// A batch that owns its arrays.
+struct Batch {
+    std::vector<int32_t> tokens, positions, counts, sequences;
+    std::vector<int32_t*> sequencePointers;
+    std::vector<int8_t> outputs;
+
+    void add(int32_t token, RowName name, bool output);
+    LlamaBatch view();
+};
+
+// Which tokens of the batch a micro-batch holds, in its order.
+struct Micro {
+    std::vector<int32_t> members;
+    std::function<void(MicroBatch&)> spoil;  // makes it disagree with the batch
+};
+
+struct FakeLlama {
+    std::vector<Micro> micros;
+    bool device = false;  // memory of tensors is not the host's
+    bool named = true;    // whether the hidden states can be found
+    bool throws = false;  // llama_decode throws after its first micro-batch
+    const char* backend = "CPU";
+
+    // What was seen.
+    std::vector<std::vector<float>> logits;  // by micro-batch, as the application gets them
+    std::vector<std::vector<int8_t>> outputsSeen;
+    int copies = 0;       // real copies of logits
+    int deviceReads = 0;  // of tensors
+    int computedNodes = 0;
+    std::vector<RowName> removed;  // sequences removed from memory, from a position on
+
+    Functions functions();
+    int32_t decode(Batch& batch, const Attached& attached);
+};
+
+Attached attachedTo(std::shared_ptr<Attachment> attachment, std::shared_ptr<Recording> recording = nullptr);
+
+// An index of one key at the origin for each token, in namespaces 0, 1, ...
+rtd_index* indexOf(const std::vector<int32_t>& tokens);
+
+}  // namespace test
