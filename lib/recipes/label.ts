@@ -6,7 +6,7 @@ import type { LlamaModel, Token } from "node-llama-cpp";
 
 import { RtdError } from "../errors.js";
 import type { ChoiceContent, LabelRow } from "./data.js";
-import { tokenizeAfter, withBos, type Passage } from "./passage.js";
+import { textOf, tokenizeAfter, withBos, type Passage } from "./passage.js";
 import { checkTemplate, fillTemplate } from "./template.js";
 
 export interface Label {
@@ -95,18 +95,21 @@ function labelTokens(model: LlamaModel, template: string, names: readonly string
     const ending = template.slice(template.lastIndexOf("}") + 1) || "\n";
     const byToken = new Map<Token, string>();
     return names.map((name) => {
-        const token = tokenizeAfter(model, ending, /\s$/.test(ending) ? name : ` ${name}`)[0] as Token;
+        const token = tokenizeAfter(model, ending, joinsNext.test(ending) ? name : ` ${name}`)[0] as Token;
         const rival = byToken.get(token);
         if (rival !== undefined)
             throw new RtdError(
                 "ERR_RTD_INVALID_ARGUMENT",
                 `the labels ${JSON.stringify(rival)} and ${JSON.stringify(name)} begin with the same token ` +
-                    `${JSON.stringify(model.detokenize([token]))} and could not be told apart; rename one`,
+                    `${JSON.stringify(textOf(model, [token]))} and could not be told apart; rename one`,
             );
         byToken.set(token, name);
         return { name, token };
     });
 }
+
+/** Prompts that end so are followed by the label without a space between. */
+const joinsNext = /[\s("'[{<]$/;
 
 const letter = (index: number): string => String.fromCharCode(65 + index);
 const optionLine = (option: string, index: number): string => `${letter(index)}. ${option}`;

@@ -5,6 +5,7 @@ import type { Datastore } from "../datastore.js";
 import { cutRows, shuffle } from "./cut.js";
 import { readRows, type Row } from "./data.js";
 import { recipeOf, sourceOf, type RecipeMetadata, type Source } from "./metadata.js";
+import { textOf } from "./passage.js";
 import { hashFile } from "./source.js";
 
 export interface ReferenceText {
@@ -62,7 +63,11 @@ export class References {
         const tokens = [...this.store.index.entriesOf(ids).tokens].map((token, i) =>
             examples[i] === example ? (token as Token) : undefined,
         );
-        const text = (part: (Token | undefined)[]) => this.model.detokenize(part.filter((token) => token !== undefined));
+        const text = (part: (Token | undefined)[]) =>
+            textOf(
+                this.model,
+                part.filter((token) => token !== undefined),
+            );
         if (this.metadata.recipe === "label") return { before: "", value: text([tokens[id - first]]), after: "" };
         return {
             before: text(tokens.slice(0, id - first)),

@@ -1,0 +1,311 @@
+/** The command line on a model of noise: what it prints, how it ends, and that it goes on after an interruption. */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+import { Datastore } from "../../lib/index.js";
+import { writeModel } from "../llama/gguf.js";
+import { rtd } from "./run.js";
+
+const folder = mkdtempSync(path.join(tmpdir(), "rtd-cli-"));
+const inFolder = (name: string) => path.join(folder, name);
+const model = inFolder("noise.gguf");
+const prompt = "{labels}\\n{text} (";
+
+beforeAll(() => {
+    writeModel(model);
+    writeModel(inFolder("other.gguf"), { seed: 2 });
+    const lines = (rows: object[]) => rows.map((row) => JSON.stringify(row)).join("\n");
+    const animals = Array.from({ length: 40 }, (_, i) => ({ text: `it has ${i} legs`, label: i % 2 ? "ant" : "bee" }));
+    writeFileSync(inFolder("label.jsonl"), lines(animals));
+    writeFileSync(inFolder("quiz.jsonl"), lines([{ question: "Which?", options: ["x", "y", "z"], answer: 1 }]));
+    writeFileSync(
+        inFolder("chat.jsonl"),
+        lines([
+            { prompt: "a code of b:", completion: " XYZ" },
+            { prompt: "a code of c:", completion: " UVW" },
+        ]),
+    );
+    writeFileSync(inFolder("text.txt"), Array.from({ length: 3000 }, (_, i) => `${(i * i) % 97} `).join(""));
+    writeFileSync(inFolder("bad.jsonl"), '{"text": "a", "label": "ant"}\n{"text": "a"}\n');
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const common = ["--model", model, "--no-gpu", "--threads", "1"];
+const build = (store: string, task: string, data: string, ...rest: string[]) =>
+    rtd("build", inFolder(store), ...common, "--task", task, "--data", inFolder(data), ...rest);
+const evaluate = (store: string, data: string, ...rest: string[]) =>
+    rtd("eval", inFolder(store), ...common, "--data", inFolder(data), ...rest);
+const json = (stdout: string) => JSON.parse(stdout) as Record<string, unknown>;
+
+describe("rtd", () => {
+    it("helps, with examples and exit codes", async () => {
+        const help = await rtd("--help");
+        expect(help.code).toBe(0);
+        expect(help.stdout).toContain("Exit codes:");
+        for (const command of ["build", "eval", "generate", "info", "verify", "demo"]) {
+            expect(help.stdout).toContain(command);
+            const { code, stdout } = await rtd(command, "--help");
+            expect([code, stdout]).toEqual([0, expect.stringContaining("Examples:")]);
+        }
+        expect((await rtd("--version")).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+    });
+
+    it.each([
+        ["no command", []],
+        ["an unknown command", ["bild"]],
+        ["an unknown option", ["info", "x", "--jsn"]],
+        ["no model", ["build", "x", "--data", "d.jsonl", "--task", "label"]],
+        ["an unknown task", ["build", "x", "--model", "m", "--data", "d.jsonl", "--task", "labels"]],
+        ["k = 0", ["eval", "x", "--model", "m", "--data", "d.jsonl", "--k", "0"]],
+        ["k beyond 2048", ["eval", "x", "--model", "m", "--data", "d.jsonl", "--k", "2049"]],
+        ["a weight above 1", ["eval", "x", "--model", "m", "--data", "d.jsonl", "--weight", "1.5"]],
+        [
+            "two temperatures",
+            ["eval", "x", "--model", "m", "--data", "d.jsonl", "--temperature", "1", "--temperature-scale", "1"],
+        ],
+    ])("ends with 2 for %s", async (_, args) => {
+        const { code, stdout, stderr } = await rtd(...args);
+        expect([code, stdout]).toEqual([2, ""]);
+        expect(stderr).not.toBe("");
+    });
+
+    it("ends with 1 and the reason, without a stack trace unless asked", async () => {
+        const gone = await rtd("info", inFolder("gone.rtd"));
+        expect([gone.code, gone.stdout]).toEqual([1, ""]);
+        expect(gone.stderr).toMatch(/^rtd: .*gone\.rtd/);
+        expect(gone.stderr).not.toContain("    at ");
+        const traced = await rtd(
+            "--debug",
+            "build",
+            inFolder("x.rtd"),
+            ...common,
+            "--task",
+            "text",
+            "--data",
+            inFolder("gone.txt"),
+        );
+        expect(traced.stderr).toContain("    at ");
+    });
+
+    it("names a bad row by file and line, and makes no store", async () => {
+        const { code, stderr } = await build("bad.rtd", "label", "bad.jsonl");
+        expect(code).toBe(1);
+        expect(stderr).toContain(`${inFolder("bad.jsonl")}:2: "label" is missing`);
+        expect(existsSync(inFolder("bad.rtd"))).toBe(false);
+    });
+
+    it("names a model that is not there", async () => {
+        const { code, stderr } = await rtd(
+            "build",
+            inFolder("x.rtd"),
+            "--model",
+            inFolder("none.gguf"),
+            "--task",
+            "text",
+            "--data",
+            inFolder("text.txt"),
+        );
+        expect(code).toBe(1);
+        expect(stderr).toContain("none.gguf");
+    });
+});
+
+describe("a label datastore", () => {
+    it("is built, added to, and not built twice", async () => {
+        const part = ["--prompt", prompt, "--seed", "1", "--limit", "20", "--json"];
+        const first = await build("label.rtd", "label", "label.jsonl", ...part);
+        expect(first).toMatchObject({ code: 0, stderr: "" });
+        expect(json(first.stdout)).toMatchObject({ recipe: "label", added: 20, entries: 20, examples: 20 });
+        expect(json((await build("label.rtd", "label", "label.jsonl", ...part)).stdout)).toMatchObject({ added: 0, entries: 20 });
+        const second = await build("label.rtd", "label", "label.jsonl", "--seed", "1", "--offset", "20", "--limit", "5");
+        expect(second.stdout).toMatch(/5 entries added in .*; 25 entries of 25 examples/);
+    });
+
+    it("keeps what it was built with", async () => {
+        const changed = await build("label.rtd", "label", "label.jsonl", "--prompt", "{text}");
+        expect([changed.code, changed.stderr]).toEqual([1, expect.stringContaining("was built with prompt")]);
+        const otherTask = await build("label.rtd", "text", "text.txt");
+        expect([otherTask.code, otherTask.stderr]).toEqual([1, expect.stringContaining("was built for task label, not text")]);
+        const other = ["--model", inFolder("other.gguf"), "--no-gpu"];
+        const otherModel = await rtd("eval", inFolder("label.rtd"), ...other, "--data", inFolder("label.jsonl"));
+        expect([otherModel.code, otherModel.stderr]).toEqual([1, expect.stringContaining("was not made with other.gguf")]);
+        const allowed = await rtd(
+            "eval",
+            inFolder("label.rtd"),
+            ...other,
+            "--data",
+            inFolder("label.jsonl"),
+            "--limit",
+            "1",
+            "--allow-mismatch",
+            "sha256",
+        );
+        expect(allowed.code).toBe(0);
+    });
+
+    it("is evaluated beside the model and the model with the matched bias", async () => {
+        const { code, stdout, stderr } = await evaluate(
+            "label.rtd",
+            "label.jsonl",
+            "--task",
+            "label",
+            "--seed",
+            "1",
+            "--offset",
+            "25",
+            "--json",
+        );
+        expect([code, stderr]).toEqual([0, ""]);
+        const accuracy = { accuracy: expect.any(Number) as number, count: 15 };
+        expect(json(stdout)).toMatchObject({
+            task: "label",
+            k: 16,
+            referenceWeight: 0.8,
+            model: accuracy,
+            modelBiasMatched: accuracy,
+            rtd: accuracy,
+        });
+        expect((await evaluate("label.rtd", "label.jsonl", "--limit", "2")).stdout).toMatch(
+            /model, matched bias +\d+\.\d%\nrtd +\d+\.\d%/,
+        );
+    });
+
+    it("knows its own examples with the reference alone", async () => {
+        const { stdout } = await evaluate(
+            "label.rtd",
+            "label.jsonl",
+            "--seed",
+            "1",
+            "--limit",
+            "20",
+            "--weight",
+            "1",
+            "--k",
+            "1",
+            "--json",
+        );
+        expect(json(stdout)).toMatchObject({ rtd: { accuracy: 1, count: 20 }, k: 1, referenceWeight: 1 });
+    });
+
+    it("describes itself", async () => {
+        const info = json((await rtd("info", inFolder("label.rtd"), "--json")).stdout);
+        expect(info).toMatchObject({
+            entries: 25,
+            live: 25,
+            dim: 64,
+            metric: "l2",
+            recipe: "label",
+            prompt: "{labels}\n{text} (",
+            rotate: false,
+        });
+        expect(info).toMatchObject({ model: { file: "noise.gguf" }, labels: [{ name: "ant" }, { name: "bee" }] });
+        expect(info["sources"]).toMatchObject([
+            { seed: 1, offset: 0, limit: 20, examples: 20, firstExample: 0, complete: true },
+            { seed: 1, offset: 20, limit: 5, examples: 5, firstExample: 20, complete: true },
+        ]);
+        expect((await rtd("info", inFolder("label.rtd"))).stdout).toMatch(/entries +25\n/);
+    });
+
+    it("holds each rotation of a question's options", async () => {
+        const built = await build(
+            "quiz.rtd",
+            "label",
+            "quiz.jsonl",
+            "--rotate",
+            "--prompt",
+            "{question}\\n{options}\\n",
+            "--json",
+        );
+        expect(json(built.stdout)).toMatchObject({ added: 3, examples: 1 });
+        expect(json((await evaluate("quiz.rtd", "quiz.jsonl", "--json")).stdout)).toMatchObject({ rtd: { count: 1 } });
+    });
+
+    it("is found out when a file of it changes", async () => {
+        expect(await rtd("verify", inFolder("label.rtd"))).toMatchObject({
+            code: 0,
+            stdout: expect.stringContaining("ok     segment-000001") as string,
+        });
+        const segment = path.join(inFolder("label.rtd"), "segment-000001.safetensors");
+        const good = readFileSync(segment);
+        const flipped = Buffer.from(good);
+        flipped[flipped.length - 1]! ^= 1;
+        writeFileSync(segment, flipped);
+        const { code, stdout } = await rtd("verify", inFolder("label.rtd"), "--json");
+        expect(code).toBe(1);
+        expect(json(stdout)).toMatchObject({ ok: false });
+        expect((await rtd("verify", inFolder("label.rtd"))).stdout).toContain("BAD    segment-000001.safetensors");
+        writeFileSync(segment, good);
+        expect((await rtd("verify", inFolder("label.rtd"))).code).toBe(0);
+    });
+});
+
+describe("a text datastore", () => {
+    it("is built and evaluated", async () => {
+        expect(json((await build("text.rtd", "text", "text.txt", "--limit", "1000", "--json")).stdout)).toMatchObject({
+            added: 1000,
+        });
+        const perplexity = { perplexity: expect.any(Number) as number, count: 500 };
+        const { stdout } = await evaluate("text.rtd", "text.txt", "--offset", "1000", "--limit", "500", "--json");
+        expect(json(stdout)).toMatchObject({ task: "text", k: 1024, referenceWeight: 0.1, model: perplexity, rtd: perplexity });
+        const { model, rtd } = json(stdout) as unknown as Record<"model" | "rtd", { perplexity: number }>;
+        expect(rtd.perplexity).toBeLessThan(model.perplexity); // noise knows nothing of numbers
+    });
+
+    it("stops at Ctrl-C, and is the same in the end", async () => {
+        const whole = await build("whole.rtd", "text", "text.txt", "--json");
+        const press = setInterval(() => {
+            if (!existsSync(path.join(inFolder("parts.rtd"), "segment-000001.safetensors"))) return;
+            clearInterval(press);
+            process.emit("SIGINT");
+        }, 1);
+        const stopped = await build("parts.rtd", "text", "text.txt", "--json");
+        expect(stopped).toMatchObject({ code: 130, stdout: "" });
+        expect(stopped.stderr).toContain("interrupted; the same command goes on from here");
+        expect(json((await rtd("info", inFolder("parts.rtd"), "--json")).stdout)).toMatchObject({
+            sources: [{ complete: false }],
+        });
+        const other = await build("parts.rtd", "text", "text.txt", "--limit", "7");
+        expect([other.code, other.stderr]).toEqual([1, expect.stringContaining("is still being built from")]);
+        const resumed = await build("parts.rtd", "text", "text.txt", "--json");
+        expect(json(resumed.stdout)["entries"]).toBe(json(whole.stdout)["entries"]);
+        expect(json(resumed.stdout)["added"]).toBeLessThan(json(whole.stdout)["added"] as number);
+        expect(await contents(inFolder("parts.rtd"))).toEqual(await contents(inFolder("whole.rtd")));
+    });
+});
+
+describe("a chat datastore", () => {
+    it("is built and evaluated by real decoding", async () => {
+        expect(json((await build("chat.rtd", "chat", "chat.jsonl", "--json")).stdout)).toMatchObject({ examples: 2, added: 10 });
+        const { stdout } = await evaluate("chat.rtd", "chat.jsonl", "--weight", "1", "--k", "1", "--json");
+        expect(json(stdout)).toMatchObject({
+            task: "chat",
+            model: { exactMatch: 0, count: 2 },
+            rtd: { exactMatch: 1, count: 2 },
+        });
+        expect((await evaluate("chat.rtd", "chat.jsonl", "--weight", "0")).stdout).toMatch(/model +0\.0%\nrtd +0\.0%/);
+    });
+
+    it("writes its answer and says where it comes from", async () => {
+        const question = ["--prompt", "a code of c:", "--weight", "1", "--k", "1"];
+        expect((await rtd("generate", inFolder("chat.rtd"), ...common, ...question)).stdout).toBe(" UVW\n");
+        const listed = await rtd("generate", inFolder("chat.rtd"), ...common, ...question, "--references");
+        expect(listed.stdout).toContain(`"U"   100.0% of the vote\n    100.0%  distance`);
+        expect(listed.stdout).toContain(`${inFolder("chat.jsonl")}:2  a code of c: [U]VW`);
+        const { text, tokens } = json(
+            (await rtd("generate", inFolder("chat.rtd"), ...common, ...question, "--references", "--json")).stdout,
+        );
+        expect(text).toBe(" UVW");
+        expect(tokens).toMatchObject([{}, { text: "U", vote: 1, references: [{ example: 1, share: 1, value: "U" }] }, {}, {}]);
+    });
+});
+
+/** All that a store holds, to the bit. */
+async function contents(store: string) {
+    const opened = await Datastore.open(store);
+    const ids = Uint32Array.from({ length: opened.index.entries }, (_, i) => i);
+    const all = { keys: opened.index.keysOf(ids), entries: opened.index.entriesOf(ids), origins: opened.origins(ids) };
+    await opened.close();
+    return all;
+}

@@ -1,0 +1,98 @@
+/** What demo and reproduce do with their tasks, on small ones and a model of noise. */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+
+import { measure, type Measurement } from "../../lib/demo/measure.js";
+import { summary } from "../../lib/demo/summary.js";
+import { demoTasks, fullTasks, type MeasuredTask } from "../../lib/demo/tasks.js";
+import { readRows } from "../../lib/recipes/data.js";
+import { cutRows } from "../../lib/recipes/cut.js";
+import { noiseModel } from "../llama/models.js";
+
+const directory = mkdtempSync(path.join(tmpdir(), "rtd-measure-"));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+const file = (name: string, content: string) => {
+    writeFileSync(path.join(directory, name), content);
+    return path.join(directory, name);
+};
+const label = file(
+    "label.jsonl",
+    Array.from({ length: 20 }, (_, i) => JSON.stringify({ text: `${i}`, label: i % 2 ? "odd" : "even" })).join("\n"),
+);
+const text = file("text.txt", "call me what you will ".repeat(20));
+const tasks: MeasuredTask[] = [
+    {
+        name: "labels",
+        title: "Labels",
+        task: "label",
+        prompt: "{labels}: {text}\n",
+        references: { data: label, seed: 1, limit: 12 },
+        tests: [{ name: "heldout", title: "held out", data: label, seed: 1, offset: 12 }],
+    },
+    {
+        name: "text",
+        title: "Text",
+        task: "text",
+        references: { data: text, limit: 300 },
+        tests: [{ name: "next", title: "next", data: text, offset: 300, limit: 50 }],
+    },
+];
+
+async function measureAll(known?: ReadonlyMap<string, Measurement>): Promise<Measurement[]> {
+    const measurements: Measurement[] = [];
+    const model = await noiseModel();
+    for await (const measurement of measure(tasks, { model, directory, threads: 1, ...(known && { known }) }))
+        measurements.push(measurement);
+    return measurements;
+}
+
+describe("measurements", () => {
+    it("are made task by task, and shown in a table", async () => {
+        const measurements = await measureAll();
+        expect(
+            measurements.map(({ name, entries, evaluation }) => [name, entries, evaluation.task, evaluation.rtd.count]),
+        ).toEqual([
+            ["labels/heldout", 12, "label", 8],
+            ["text/next", 300, "text", 50],
+        ]);
+        const lines = summary(measurements, { markdown: true }).split("\n");
+        expect(lines).toHaveLength(4);
+        expect(lines[2]).toMatch(/^\| Labels, held out \| 12 +\| 8 +\| accuracy +\| \d+\.\d% +\| \d+\.\d% +\| \d+\.\d% +\|$/);
+        expect(lines[3]).toMatch(/^\| Text, next +\| 300 +\| 50 +\| perplexity \| \d+\.\d\d +\| - +\| \d+\.\d\d +\|$/);
+        expect(existsSync(path.join(directory, "text.rtd"))).toBe(true);
+    });
+
+    it("are not made twice", async () => {
+        const [first] = await measureAll();
+        rmSync(path.join(directory, "labels.rtd"), { recursive: true });
+        const marked = { ...first!, title: "known" };
+        const measurements = await measureAll(new Map([[marked.name, marked]]));
+        expect(measurements[0]).toEqual(marked);
+        expect(measurements).toHaveLength(2);
+        expect(existsSync(path.join(directory, "labels.rtd"))).toBe(false);
+    });
+});
+
+describe("the shipped data", () => {
+    it.each([...demoTasks(), ...fullTasks()].map((task) => [`${task.name}, ${task.references.limit ?? "all"}`, task] as const))(
+        "of %s has what its task takes, and tests are no references",
+        async (_, { task, references, tests }) => {
+            for (const test of tests) {
+                if (task === "text") {
+                    expect(test.offset).toBe(references.limit);
+                    expect(readFileSync(test.data).length).toBeGreaterThan(4 * ((test.offset ?? 0) + (test.limit ?? 0)));
+                    continue;
+                }
+                const stored = cutRows(await readRows([references.data], task), references);
+                const asked = cutRows(await readRows([test.data], task), test);
+                expect(stored).toHaveLength(references.limit ?? 1024);
+                expect(asked).toHaveLength(test.limit ?? 512);
+                const texts = new Set(stored.map((row) => `${row.file}:${row.line}`));
+                expect(asked.filter((row) => texts.has(`${row.file}:${row.line}`))).toEqual([]);
+            }
+        },
+    );
+});

@@ -1,0 +1,132 @@
+/** Building on a model of noise: interrupted anywhere, it goes on to the same store. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+
+import { Datastore } from "../../lib/index.js";
+import { buildDatastore, type BuildOptions } from "../../lib/recipes/build.js";
+import { LabelLogits } from "../../lib/recipes/label-logits.js";
+import { recipeOf } from "../../lib/recipes/metadata.js";
+import { References } from "../../lib/recipes/references.js";
+import { noiseModel } from "../llama/models.js";
+
+const folder = mkdtempSync(path.join(tmpdir(), "rtd-build-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const rows = Array.from({ length: 12 }, (_, i) => ({ prompt: `what follows ${i}? `, completion: `${i + 1}.` }));
+const chat = path.join(folder, "chat.jsonl");
+writeFileSync(chat, rows.map((row) => JSON.stringify(row)).join("\n"));
+const labels = path.join(folder, "label.jsonl");
+writeFileSync(labels, rows.map(({ prompt }, i) => JSON.stringify({ text: prompt, label: i % 2 ? "odd" : "even" })).join("\n"));
+
+async function build(name: string, options: Partial<BuildOptions> = {}) {
+    const model = await noiseModel();
+    return buildDatastore({ path: path.join(folder, name), model, task: "chat", data: [chat], threads: 1, ...options });
+}
+
+async function withStore<T>(name: string, work: (store: Datastore) => T | Promise<T>): Promise<T> {
+    const store = await Datastore.open(path.join(folder, name));
+    try {
+        return await work(store);
+    } finally {
+        await store.close();
+    }
+}
+
+const contents = (name: string) =>
+    withStore(name, ({ index }) => {
+        const ids = Uint32Array.from({ length: index.entries }, (_, i) => i);
+        return { keys: index.keysOf(ids), entries: index.entriesOf(ids) };
+    });
+
+const originsOf = (name: string) =>
+    withStore(name, (store) => store.origins(Uint32Array.from({ length: store.index.entries }, (_, i) => i)));
+
+/** Ends a build when it has got that far: by the signal, or by an error as a crash would. */
+async function cut(name: string, passages: number, how: "signal" | "crash", options: Partial<BuildOptions> = {}): Promise<void> {
+    const controller = new AbortController();
+    let seen = 0;
+    const onProgress = () => {
+        if (seen++ < passages) return;
+        if (how === "crash") throw new Error("crash");
+        controller.abort(new Error("stop"));
+    };
+    await expect(build(name, { ...options, signal: controller.signal, onProgress })).rejects.toThrow(
+        how === "crash" ? "crash" : "stop",
+    );
+}
+
+describe("an interrupted build", () => {
+    it.each([0, 1, 5, 11])("goes on after %i passages to the same store", async (passages) => {
+        await build("whole.rtd");
+        const name = `signal-${passages}.rtd`;
+        await cut(name, passages, "signal");
+        expect((await originsOf(name)).examples.at(-1) ?? -1).toBe(passages - 1);
+        await build(name);
+        expect(await contents(name)).toEqual(await contents("whole.rtd"));
+        expect(await originsOf(name)).toEqual(await originsOf("whole.rtd"));
+    });
+
+    it("loses only what was not sealed when it crashes", async () => {
+        await build("whole.rtd");
+        await cut("crash.rtd", 8, "crash", { sealEvery: 10 });
+        const { length } = (await originsOf("crash.rtd")).examples;
+        expect(length).toBeGreaterThanOrEqual(10);
+        const { added } = await build("crash.rtd");
+        expect(added).toBe((await originsOf("whole.rtd")).examples.length - length);
+        expect(await contents("crash.rtd")).toEqual(await contents("whole.rtd"));
+    });
+
+    it("keeps the labels' logits as far as they go", async () => {
+        const options = { task: "label", data: [labels], prompt: "{text}\n" } as const;
+        await cut("labels.rtd", 7, "signal", options);
+        await build("labels.rtd", options);
+        const logits = await withStore("labels.rtd", (store) => new LabelLogits(2, recipeOf(store).labelLogits));
+        expect(logits.rows).toBe(12);
+        expect(new Set(Array.from({ length: 12 }, (_, i) => logits.row(i)[0])).size).toBeGreaterThan(6);
+        const { examples, positions } = await originsOf("labels.rtd");
+        expect([...examples]).toEqual(rows.map((_, i) => i));
+        expect([...positions]).toEqual(rows.map(() => 0));
+    });
+});
+
+describe("appended data", () => {
+    it("counts its examples on", async () => {
+        await build("appended.rtd", { limit: 5 });
+        const { added, examples } = await build("appended.rtd", { offset: 5, seed: undefined });
+        expect([added > 0, examples]).toEqual([true, 12]);
+        expect(await contents("appended.rtd")).toEqual(await contents("whole.rtd"));
+        expect(await originsOf("appended.rtd")).toEqual(await originsOf("whole.rtd"));
+    });
+
+    it("is recognised wherever its file lies", async () => {
+        const copy = path.join(folder, "copy.jsonl");
+        writeFileSync(copy, rows.map((row) => JSON.stringify(row)).join("\n"));
+        expect(await build("whole.rtd", { data: [copy] })).toMatchObject({ added: 0, examples: 12 });
+    });
+});
+
+describe("references", () => {
+    it("know the file and line of an entry, and the text around it", async () => {
+        await build("shuffled.rtd", { seed: 3, offset: 2 });
+        const model = await noiseModel();
+        await withStore("shuffled.rtd", async (store) => {
+            const [reference] = await new References(store, model).describe([0]);
+            const [file, line] = reference!.origin!.split(/:(?=\d+$)/);
+            const { prompt, completion } = rows[Number(line) - 1]!;
+            expect(file).toBe(chat);
+            expect(`${reference!.before}${reference!.value}${reference!.after}`).toBe(prompt + completion);
+        });
+    });
+
+    it("do without the data when it has gone or changed", async () => {
+        const gone = path.join(folder, "gone.jsonl");
+        writeFileSync(gone, '{"prompt": "a", "completion": "bc"}');
+        await build("gone.rtd", { data: [gone] });
+        writeFileSync(gone, '{"prompt": "x", "completion": "yz"}');
+        const model = await noiseModel();
+        const [reference] = await withStore("gone.rtd", (store) => new References(store, model).describe([1]));
+        expect(reference).toMatchObject({ origin: undefined, before: "b", value: "c" });
+    });
+});
