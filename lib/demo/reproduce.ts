@@ -2,6 +2,7 @@
  * `npm run reproduce`: the figures of the README, at full size. Takes about 40 minutes at 180 prompt tokens a second; interrupted, it goes on where
  * it was. Writes bench/reproduce.md and bench/reproduce.json, and keeps its stores and finished measurements in a working directory.
  */
+import { createHash } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
 import { join } from "node:path";
@@ -10,11 +11,11 @@ import { Command } from "commander";
 import { exitCodes, report } from "../cli/exit.js";
 import { interruptible } from "../cli/interrupt.js";
 import { gpuOption, threadsOption } from "../cli/options.js";
-import { print } from "../cli/output.js";
+import { percent, print } from "../cli/output.js";
 import { duration, progressLine } from "../cli/progress.js";
 import { withModel } from "../cli/with-model.js";
 import { packageRoot } from "../package-root.js";
-import { cacheDirectory, fetchDemoModel } from "./fetch-model.js";
+import { cacheDirectory, demoModel, fetchDemoModel } from "./fetch-model.js";
 import { measure, type Measurement } from "./measure.js";
 import { summary } from "./summary.js";
 import { fullTasks } from "./tasks.js";
@@ -37,9 +38,12 @@ const program = new Command("reproduce")
     .exitOverride();
 
 async function run(flags: Flags): Promise<void> {
-    const { work, out, threads } = flags;
-    await mkdir(work, { recursive: true });
-    const finished = join(work, "measurements.json");
+    const { out, threads } = flags;
+    const tasks = fullTasks();
+    // Other tasks or another model do not go on from what these have done.
+    const directory = join(flags.work, hash({ tasks, model: flags.model ?? demoModel.sha256 }));
+    await mkdir(directory, { recursive: true });
+    const finished = join(directory, "measurements.json");
     const known = new Map((await readMeasurements(finished)).map((measurement) => [measurement.name, measurement]));
     const measurements = await interruptible(async (signal) => {
         const line = progressLine("reproduce");
@@ -48,9 +52,9 @@ async function run(flags: Flags): Promise<void> {
             const name = flags.model ?? (await fetchDemoModel((text) => line.note(text), signal));
             await withModel({ ...flags, model: name }, signal, async (model) => {
                 const onProgress = (what: string, progress: Parameters<typeof line.update>[0]) => line.update(progress, what);
-                for await (const measurement of measure(fullTasks(), {
+                for await (const measurement of measure(tasks, {
                     model,
-                    directory: work,
+                    directory,
                     threads,
                     signal,
                     known,
@@ -81,6 +85,8 @@ async function readMeasurements(file: string): Promise<Measurement[]> {
     }
 }
 
+const hash = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 12);
+
 const machine = (): string =>
     `${cpus()[0]?.model ?? "unknown processor"}, ${availableParallelism()} cores, Node ${process.versions.node}`;
 
@@ -100,16 +106,14 @@ On ${machine()}; evaluation took ${duration(seconds)}.
 }
 
 function halves(measurements: readonly Measurement[]): string {
-    return measurements
-        .flatMap(({ title, evaluation }) =>
-            evaluation.task === "text"
-                ? evaluation.rtd.halves.map((half, i) => {
-                      const alone = evaluation.model.halves[i] as number;
-                      return `${title}, ${i === 0 ? "first" : "second"} half: ${alone.toFixed(2)} alone, ${half.toFixed(2)} with the reference (${((half / alone - 1) * 100).toFixed(1)}%).`;
-                  })
-                : [],
-        )
-        .join("\n");
+    const lines = measurements.flatMap(({ title, evaluation }) => {
+        if (evaluation.task !== "text") return [];
+        const { model, rtd } = evaluation;
+        const line = (name: string, alone: number, merged: number) =>
+            `${title}, ${name} half: ${alone.toFixed(2)} alone, ${merged.toFixed(2)} with the reference (${percent(merged / alone - 1)}).`;
+        return [line("first", model.firstHalf, rtd.firstHalf), line("second", model.secondHalf, rtd.secondHalf)];
+    });
+    return lines.join("\n\n");
 }
 
 try {

@@ -63,9 +63,10 @@ export async function greedyAnswer(
     prompt: Token[],
     maxTokens: number,
 ): Promise<Token[]> {
-    await sequence.clearHistory();
+    // What the sequence holds of the prompt already is kept: hidden states of a prompt do not depend on what is merged into logits.
+    await sequence.adaptStateToTokens(prompt.slice(0, -1), false);
     const answer: Token[] = [];
-    for await (const token of sequence.evaluate(prompt, { temperature: 0 })) {
+    for await (const token of sequence.evaluate(prompt.slice(sequence.nextTokenIndex), { temperature: 0 })) {
         if (model.isEogToken(token)) break;
         answer.push(token);
         if (answer.length === maxTokens) break;

@@ -7,8 +7,8 @@ import type { EvaluateOptions, Fusion } from "./options.js";
 
 export interface Perplexity {
     perplexity: number;
-    /** Of the first and the second half of the tokens. */
-    halves: [number, number];
+    firstHalf: number;
+    secondHalf: number;
     count: number;
 }
 
@@ -47,7 +47,8 @@ function figures(logs: Float64Array): Perplexity {
     const middle = Math.ceil(logs.length / 2);
     return {
         perplexity: perplexity(logs),
-        halves: [perplexity(logs.subarray(0, middle)), perplexity(logs.subarray(middle))],
+        firstHalf: perplexity(logs.subarray(0, middle)),
+        secondHalf: perplexity(logs.subarray(middle)),
         count: logs.length,
     };
 }
