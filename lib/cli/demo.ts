@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { LlamaModel } from "node-llama-cpp";
 
-import { cacheDirectory, fetchDemoModel } from "../demo/fetch-model.js";
+import { cacheDirectory } from "../demo/fetch-model.js";
 import { measure, storePath, type Measurement } from "../demo/measure.js";
 import { summary } from "../demo/summary.js";
 import { demoTasks, type MeasuredTask } from "../demo/tasks.js";
@@ -14,6 +14,7 @@ import type { Progress } from "../recipes/build.js";
 import { plainPrompt } from "../recipes/chat.js";
 import { readRows } from "../recipes/data.js";
 import { recipeOf } from "../recipes/metadata.js";
+import { demoModelFile } from "./demo-model.js";
 import { listReferences } from "./generate.js";
 import { interruptible } from "./interrupt.js";
 import { withStore } from "./open-store.js";
@@ -54,7 +55,7 @@ export function demoCommand(): Command {
 async function run({ directory = join(cacheDirectory(), "demo"), ...flags }: DemoFlags): Promise<void> {
     const started = performance.now();
     await interruptible(async (signal) => {
-        const name = flags.model ?? (await fetchModel(signal, flags.json));
+        const name = flags.model ?? (await demoModelFile(signal, flags.json));
         await withModel({ ...flags, model: name }, signal, async (model) => {
             const tasks = demoTasks();
             const measurements = await measureAll(model, tasks, directory, flags, signal);
@@ -65,15 +66,6 @@ async function run({ directory = join(cacheDirectory(), "demo"), ...flags }: Dem
             else print(closing(measurements, question, tokens, name, directory, seconds));
         });
     });
-}
-
-async function fetchModel(signal: AbortSignal, json?: boolean): Promise<string> {
-    const line = progressLine("fetching the model", { silent: json });
-    try {
-        return await fetchDemoModel((text) => line.note(text), signal);
-    } finally {
-        line.stop();
-    }
 }
 
 /** Measures afresh: what an earlier demo left is removed first. */

@@ -8,6 +8,8 @@ export interface ProgressLine {
     update(progress: Progress, what?: string): void;
     /** What is being done while nothing can be counted. */
     note(text: string): void;
+    /** A line on stderr that stays. */
+    print(text: string): void;
     stop(): void;
 }
 
@@ -27,6 +29,10 @@ export function progressLine(name: string, { silent = false }: { silent?: boolea
         },
         note(text) {
             spinner.text = `${name}: ${text}`;
+        },
+        print(text) {
+            spinner.clear();
+            process.stderr.write(`${text}\n`);
         },
         stop() {
             spinner.stop();

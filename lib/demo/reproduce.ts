@@ -8,6 +8,7 @@ import { availableParallelism, cpus } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
 
+import { demoModelFile } from "../cli/demo-model.js";
 import { exitCodes, report } from "../cli/exit.js";
 import { interruptible } from "../cli/interrupt.js";
 import { gpuOption, threadsOption } from "../cli/options.js";
@@ -15,7 +16,8 @@ import { percent, print } from "../cli/output.js";
 import { duration, progressLine } from "../cli/progress.js";
 import { withModel } from "../cli/with-model.js";
 import { packageRoot } from "../package-root.js";
-import { cacheDirectory, demoModel, fetchDemoModel } from "./fetch-model.js";
+import type { Progress } from "../recipes/build.js";
+import { cacheDirectory, demoModel } from "./fetch-model.js";
 import { measure, type Measurement } from "./measure.js";
 import { summary } from "./summary.js";
 import { fullTasks } from "./tasks.js";
@@ -46,30 +48,23 @@ async function run(flags: Flags): Promise<void> {
     const finished = join(directory, "measurements.json");
     const known = new Map((await readMeasurements(finished)).map((measurement) => [measurement.name, measurement]));
     const measurements = await interruptible(async (signal) => {
-        const line = progressLine("reproduce");
         const measured: Measurement[] = [];
-        try {
-            const name = flags.model ?? (await fetchDemoModel((text) => line.note(text), signal));
-            await withModel({ ...flags, model: name }, signal, async (model) => {
-                const onProgress = (what: string, progress: Parameters<typeof line.update>[0]) => line.update(progress, what);
-                for await (const measurement of measure(tasks, {
-                    model,
-                    directory,
-                    threads,
-                    signal,
-                    known,
-                    onProgress,
-                })) {
+        const name = flags.model ?? (await demoModelFile(signal));
+        await withModel({ ...flags, model: name }, signal, async (model) => {
+            const line = progressLine("reproduce");
+            const onProgress = (what: string, progress: Progress) => line.update(progress, what);
+            try {
+                for await (const measurement of measure(tasks, { model, directory, threads, signal, known, onProgress })) {
                     measured.push(measurement);
-                    process.stderr.write(`\n${summary([measurement])}\n`);
+                    line.print(`${summary([measurement])}\n`);
                     known.set(measurement.name, measurement);
                     await writeFile(finished, JSON.stringify([...known.values()]));
                 }
-            });
-            return measured;
-        } finally {
-            line.stop();
-        }
+            } finally {
+                line.stop();
+            }
+        });
+        return measured;
     }, "interrupted; npm run reproduce goes on from here");
     await mkdir(out, { recursive: true });
     await writeFile(join(out, "reproduce.json"), `${JSON.stringify({ machine: machine(), measurements }, null, 2)}\n`);
