@@ -29,7 +29,7 @@ struct QueryTile {
 // Any counts, 0 included. Reads each key from memory once.
 using TileSums = void (*)(const QueryTile& queries, const KeyTile& keys, float* sums, size_t sumStride);
 
-// One piece of a log-sum-exp, n <= kLsePiece logits: *top = their maximum (NaN if any is NaN), *sum = canonical sum of
+// One piece of a log-sum-exp, n <= kLsePiece logits: *top = their maximum (NaN if any is NaN, never -0), *sum = canonical sum of
 // double(expSmall(l - top)); 0 where top is not finite.
 using LsePiece = void (*)(const float* logits, size_t n, float* top, double* sum);
 
@@ -40,7 +40,7 @@ struct Backend {
     LsePiece lsePiece;
 };
 
-// One per file; null where the file was not built for this processor family. They run only where cpu::usable() says so.
+// One per file; a file is only there where it was built for this processor family, and runs only where dispatch.cpp finds it usable.
 extern const Backend serialBackend;
 const Backend* avx2Backend();
 const Backend* avx512Backend();

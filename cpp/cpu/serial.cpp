@@ -31,6 +31,7 @@ void lsePiece(const float* logits, size_t n, float* top, double* sum) {
         if (logits[i] > *top) *top = logits[i];
     }
     if (std::isinf(*top)) return;
+    *top = addRn(*top, 0.0f);  // -0 counts as +0, whichever came first
     *sum = canonicalSum<double>(n, [&](size_t i, double s) { return addRn(s, static_cast<double>(expSmall(subRn(logits[i], *top)))); });
 }
 
