@@ -13,9 +13,9 @@ struct ArrayKind {
     size_t bytes;
 };
 constexpr ArrayKind kKinds[] = {
-    {napi_int8_array, "Int8Array", 1},         {napi_uint8_array, "Uint8Array", 1},       {napi_uint8_clamped_array, "Uint8ClampedArray", 1},
-    {napi_int16_array, "Int16Array", 2},       {napi_uint16_array, "Uint16Array", 2},     {napi_int32_array, "Int32Array", 4},
-    {napi_uint32_array, "Uint32Array", 4},     {napi_float32_array, "Float32Array", 4},   {napi_float64_array, "Float64Array", 8},
+    {napi_int8_array, "Int8Array", 1},         {napi_uint8_array, "Uint8Array", 1},        {napi_uint8_clamped_array, "Uint8ClampedArray", 1},
+    {napi_int16_array, "Int16Array", 2},       {napi_uint16_array, "Uint16Array", 2},      {napi_int32_array, "Int32Array", 4},
+    {napi_uint32_array, "Uint32Array", 4},     {napi_float32_array, "Float32Array", 4},    {napi_float64_array, "Float64Array", 8},
     {napi_bigint64_array, "BigInt64Array", 8}, {napi_biguint64_array, "BigUint64Array", 8}};
 
 const ArrayKind* kindOf(napi_typedarray_type type) {
@@ -54,18 +54,25 @@ bool isTrue(const Napi::Object& object, const char* property) {
 
 std::string describe(const Napi::Value& value) {
     switch (value.Type()) {
-        case napi_undefined: return "undefined";
-        case napi_null: return "null";
+        case napi_undefined:
+            return "undefined";
+        case napi_null:
+            return "null";
         case napi_boolean:
-        case napi_number: return value.ToString().Utf8Value();
-        case napi_bigint: return "the BigInt " + value.ToString().Utf8Value() + "n";
+        case napi_number:
+            return value.ToString().Utf8Value();
+        case napi_bigint:
+            return "the BigInt " + value.ToString().Utf8Value() + "n";
         case napi_string: {
             const std::string text = value.As<Napi::String>().Utf8Value();
             return text.size() > 40 ? "a string of " + std::to_string(text.size()) + " bytes" : '"' + text + '"';
         }
-        case napi_symbol: return "a symbol";
-        case napi_function: return "a function";
-        default: break;
+        case napi_symbol:
+            return "a symbol";
+        case napi_function:
+            return "a function";
+        default:
+            break;
     }
     if (value.IsArray()) return quantity("array", value.As<Napi::Array>().Length());
     ArrayInfo info;
@@ -136,8 +143,9 @@ std::string OutArray::writeBack() const {
     ArrayInfo info;
     if (napi_get_reference_value(env_, array_, &array) != napi_ok || !array || !inspect(env_, array, info)) return name_ + ": the array is gone";
     if (info.length != length_) {
-        return name_ + ": the array was detached, transferred or resized while the call was running, so the result could not be written; leave it alone "
-                       "until the promise settles";
+        return name_ +
+               ": the array was detached, transferred or resized while the call was running, so the result could not be written; leave it alone "
+               "until the promise settles";
     }
     if (!copy_.empty()) std::memcpy(info.data, copy_.data(), copy_.size());
     return "";

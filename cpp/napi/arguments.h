@@ -74,6 +74,7 @@ class OutArray {
     // Copies the result into the caller's array, on the JavaScript thread. The reason why it cannot be, or "": the array was detached,
     // transferred or resized since.
     std::string writeBack() const;
+
   private:
     napi_env env_;
     std::string name_;

@@ -29,7 +29,11 @@ Failure failureOf(const std::exception& error) {
 class Work {
   public:
     Work(std::shared_ptr<Environment> environment, std::unique_ptr<Job> job, uint32_t threads, uint64_t task)
-        : environment_(std::move(environment)), job_(std::move(job)), threads_(threads), task_(task), stop_(std::make_shared<std::atomic<bool>>(false)) {}
+        : environment_(std::move(environment)),
+          job_(std::move(job)),
+          threads_(threads),
+          task_(task),
+          stop_(std::make_shared<std::atomic<bool>>(false)) {}
 
     static napi_value queue(std::unique_ptr<Work> work, napi_env env, const char* name);
 
@@ -38,7 +42,7 @@ class Work {
     static void complete(napi_env env, napi_status status, void* data);
 
     void run() noexcept;
-    void settle(napi_env env) noexcept;
+    bool settle(napi_env env) noexcept;
     void dispose(napi_env env) noexcept;
 
     std::shared_ptr<Environment> environment_;
@@ -85,27 +89,25 @@ void Work::run() noexcept {
 void Work::complete(napi_env env, napi_status status, void* data) {
     const std::unique_ptr<Work> work(static_cast<Work*>(data));
     if (status != napi_ok && work->failure_.status == RTD_OK) work->failure_ = Failure(RTD_CANCELLED, "the call was cancelled");
-    work->settle(env);
+    // Node waits for all work before it runs the cleanup hooks of a terminated worker: what is left should not take long.
+    if (!work->settle(env)) work->environment_->close();
     work->dispose(env);
 }
 
-// Every call may fail where the environment is ending; then there is nobody left to tell.
-void Work::settle(napi_env env) noexcept {
+// Whether the promise was settled. Where it cannot be, the environment is ending, and there is nobody left to tell.
+bool Work::settle(napi_env env) noexcept {
     Results results(env);
     napi_value value = nullptr;
     if (failure_.status == RTD_OK) {
         value = job_->finish(results);
         if (!results.ok()) failure_ = results.failure();
     }
-    if (failure_.status == RTD_OK) {
-        napi_resolve_deferred(env, deferred_, value);
-        return;
-    }
+    if (failure_.status == RTD_OK) return napi_resolve_deferred(env, deferred_, value) == napi_ok;
     bool pending = false;
     napi_value error = nullptr;
     if (napi_is_exception_pending(env, &pending) == napi_ok && pending) napi_get_and_clear_last_exception(env, &error);
     if (!error) error = environment_->error(env, failure_);
-    if (error) napi_reject_deferred(env, deferred_, error);
+    return error && napi_reject_deferred(env, deferred_, error) == napi_ok;
 }
 
 void Work::dispose(napi_env env) noexcept {

@@ -18,15 +18,11 @@ template <Napi::Value (*body)(const Napi::CallbackInfo&)>
 Napi::Value guarded(const Napi::CallbackInfo& info) {
     try {
         return body(info);
-    } catch (const Failure& failure) {
-        return throwFailure(info.Env(), failure);
-    } catch (const Napi::Error&) {
+    } catch (const Failure& failure) { return throwFailure(info.Env(), failure); } catch (const Napi::Error&) {
         throw;  // an exception of JavaScript's, from a getter among the options: it goes on as it is
     } catch (const std::bad_alloc&) {
         return throwFailure(info.Env(), Failure(RTD_OUT_OF_MEMORY, "out of memory: ask for less at once"));
-    } catch (const std::exception& error) {
-        return throwFailure(info.Env(), Failure(RTD_INTERNAL, error.what()));
-    }
+    } catch (const std::exception& error) { return throwFailure(info.Env(), Failure(RTD_INTERNAL, error.what())); }
 }
 
 template <Napi::Value (*body)(const Napi::CallbackInfo&)>

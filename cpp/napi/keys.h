@@ -47,7 +47,8 @@ struct Entries {
     std::optional<Column> namespaceColumn;
 
     // `bits` says what the 16-bit numbers of a Uint16Array are; undefined: the index's own dtype.
-    Entries(const rtd_index_info& index, const Napi::Value& keyValue, const Napi::Value& tokenValue, const Options& options, const Napi::Value& bits) {
+    Entries(const rtd_index_info& index, const Napi::Value& keyValue, const Napi::Value& tokenValue, const Options& options,
+            const Napi::Value& bits) {
         const Napi::Value namespaceValue = options.get("namespaces");
         const View keyView = viewArray(keyValue, "keys", {napi_float32_array, napi_uint16_array});
         rtd_dtype dtype = RTD_F32;

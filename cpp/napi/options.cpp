@@ -87,7 +87,8 @@ rtd_row_options Rows::read(const Options& options, rtd_row_options row) {
     row.reference_weight = options.number("referenceWeight", row.reference_weight);
     if (options.has("temperature")) {
         row.temperature = options.number("temperature", 0);
-        if (!(row.temperature > 0)) invalid(options.nameOf("temperature") + ": expected a number above 0, got " + describe(options.get("temperature")));
+        if (!(row.temperature > 0))
+            invalid(options.nameOf("temperature") + ": expected a number above 0, got " + describe(options.get("temperature")));
     }
     if (options.has("maxDistance")) {
         row.max_distance = options.number("maxDistance", 0);
@@ -98,7 +99,8 @@ rtd_row_options Rows::read(const Options& options, rtd_row_options row) {
         namespaces_.push_back(readList(list, options.nameOf("namespaces")));
         const auto& accepted = namespaces_.back();
         if (accepted.size() > RTD_MAX_NAMESPACES) {
-            invalid(options.nameOf("namespaces") + ": expected at most " + std::to_string(RTD_MAX_NAMESPACES) + ", got " + std::to_string(accepted.size()));
+            invalid(options.nameOf("namespaces") + ": expected at most " + std::to_string(RTD_MAX_NAMESPACES) + ", got " +
+                    std::to_string(accepted.size()));
         }
         row.namespaces = accepted.empty() ? &none : accepted.data();
         row.namespace_count = static_cast<uint32_t>(accepted.size());

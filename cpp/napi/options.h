@@ -11,8 +11,8 @@
 
 namespace rtd::napi {
 
-inline constexpr const char* kMetrics[] = {"l2", "l2sq", "dot"};    // by rtd_metric
-inline constexpr const char* kDtypes[] = {"f32", "f16", "bf16"};    // by rtd_dtype
+inline constexpr const char* kMetrics[] = {"l2", "l2sq", "dot"};  // by rtd_metric
+inline constexpr const char* kDtypes[] = {"f32", "f16", "bf16"};  // by rtd_dtype
 inline constexpr uint32_t kDefaultK = 16;
 inline constexpr float kDefaultWeight = 0.5f;
 inline constexpr uint32_t kMaxThreads = 1024;
@@ -33,7 +33,7 @@ class Options {
     std::string text(const char* property, const std::string& fallback) const;
 
     uint32_t threads() const { return integer("threads", 0, 1, kMaxThreads); }  // 0: as the index has it
-    std::string backend() const;                                               // "auto" or a name this build knows
+    std::string backend() const;                                                // "auto" or a name this build knows
     rtd_metric metric() const { return static_cast<rtd_metric>(choice("metric", RTD_L2, kMetrics)); }
     rtd_dtype dtype() const { return static_cast<rtd_dtype>(choice("dtype", RTD_F32, kDtypes)); }
 

@@ -54,7 +54,8 @@ struct Logits {
     OutArray array;
     rtd_mutable_matrix matrix{};
 
-    Logits(const Napi::Value& value, size_t rows, Access access) : Logits(value, viewArray(value, "logits", {napi_float32_array, napi_uint16_array}), rows, access) {}
+    Logits(const Napi::Value& value, size_t rows, Access access)
+        : Logits(value, viewArray(value, "logits", {napi_float32_array, napi_uint16_array}), rows, access) {}
 
     // Whether the result is with the caller; else `results` says why not.
     void writeBack(Results& results) const {
@@ -220,9 +221,7 @@ Napi::Value fuseSync(const Napi::CallbackInfo& info) {
 }
 
 // (hits, logits, options) -> promise of { statuses }
-Napi::Value fuse(const Napi::CallbackInfo& info) {
-    return runLater(info.Env(), "rtd fuse", std::make_unique<FuseJob>(info, Access::copied), 0, 0);
-}
+Napi::Value fuse(const Napi::CallbackInfo& info) { return runLater(info.Env(), "rtd fuse", std::make_unique<FuseJob>(info, Access::copied), 0, 0); }
 
 // (logits, vocabulary, tokens, tokens a row) -> Float64Array [rows, tokens a row]
 Napi::Value logProbabilities(const Napi::CallbackInfo& info) {

@@ -107,10 +107,11 @@ Napi::Value storeOpen(const Napi::CallbackInfo& info) {
     wanted.writable = options.flag("writable", false);
     wanted.skip_checksums = !options.flag("verify", true);
     wanted.threads = options.threads();
-    return open(info.Env(), "rtd Datastore.open", [wanted, path = readString(info[0], "path"), backend = options.backend()](rtd_store** store) mutable {
-        wanted.backend = backend.c_str();
-        return rtd_store_open(path.c_str(), &wanted, store);
-    });
+    return open(info.Env(), "rtd Datastore.open",
+                [wanted, path = readString(info[0], "path"), backend = options.backend()](rtd_store** store) mutable {
+                    wanted.backend = backend.c_str();
+                    return rtd_store_open(path.c_str(), &wanted, store);
+                });
 }
 
 // (handle, keys, tokens, options, dtype of the keys' bits or undefined) -> first id. In memory until sealed.
