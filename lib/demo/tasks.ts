@@ -23,7 +23,7 @@ const data = (file: string): string => join(packageRoot, "test", "data", file);
 
 export const prompts = {
     wordnet: "Categories: {labels}.\nDefinition: {text}\nCategory:",
-    authorship: "Authors: {labels}.\nSentence: {text}\nAuthor:",
+    authorship: "Sources: {labels}.\nText: {text}\nSource:",
 } as const;
 
 interface Sizes {
@@ -60,7 +60,7 @@ export function labelTask({ references, tests }: Sizes["labels"]): MeasuredTask 
 export function authorshipTask(): MeasuredTask {
     return {
         name: "authorship",
-        title: "Labels: author of a sentence",
+        title: "Labels: source of a sentence",
         task: "label",
         prompt: prompts.authorship,
         references: { data: data("authorship-train.jsonl") },
