@@ -29,12 +29,12 @@ FileFacts writeDurably(Directory& directory, const std::string& name, const Call
         file->sync();
         facts.bytes = checksummed.bytes();
         facts.checksum = checksummed.checksum();
+        if (visible) *visible = true;
+        directory.rename(temporary, name);
     } catch (...) {
         discard(directory, temporary);
         throw;
     }
-    if (visible) *visible = true;
-    directory.rename(temporary, name);
     directory.sync();
     return facts;
 }

@@ -34,7 +34,7 @@ class ChecksummedFile {
     uint64_t bytes_ = 0;
 };
 
-// Creates or replaces `name` durably and all at once: content under a temporary name, sync, rename, sync of the directory. A failure before the
+// Creates or replaces `name` durably and all at once: content under a temporary name, sync, rename, sync of the directory. A failure up to the
 // rename leaves nothing behind. *visible (may be null) becomes true when the name may have changed its meaning, whatever fails after that.
 // Returns name, bytes and checksum.
 FileFacts writeDurably(Directory& directory, const std::string& name, const Call& call, const std::function<void(ChecksummedFile&)>& content,

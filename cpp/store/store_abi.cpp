@@ -77,7 +77,9 @@ rtd_status rtd_store_index(rtd_store* store, rtd_index** index) {
     return guard([&] {
         needPointer(index, "index");
         storeOf(store).index();  // RTD_CLOSED
-        *index = store->index;
+        rtd_index* const lent = store->index;
+        if (!lent) rtd::fail(RTD_CLOSED, "the store is being closed");
+        *index = lent;
     });
 }
 

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "index/handle.h"
+#include "store/fake_file_system.h"
 #include "store/fixture.h"
 
 namespace rtd::store {
@@ -92,6 +93,45 @@ TEST("processes: readers find whole states while a writer works") {
     CHECK(opened > 0 && different > 0);
     ::waitpid(child, nullptr, 0);
     CHECK_EQUAL(checkSnapshot(*Store::open(disk(), directory / "s", {.threads = 1})), kRounds);
+}
+
+// A writer that replaces the removed file between a reader's look at the manifest and its opening of the file, time and again.
+TEST("processes: a reader that is overtaken begins anew") {
+    FakeFileSystem files;
+    const auto writer = Store::create(files, "s", smallConfig(), "{}", "{}");
+    Batch(1, 40, 6).appendTo(*writer);
+    writer->seal({});
+    uint32_t next = 0;
+    writer->remove(&next, 1);
+    int overtakes = 0;
+    const auto overtake = [&](const std::string& name) {
+        if (removedNumber(name) == 0 || overtakes == 0) return;
+        --overtakes;
+        ++next;
+        writer->remove(&next, 1);
+    };
+    files.beforeOpening(overtake);
+    for (int times : {1, 2, 5}) {
+        overtakes = times;
+        const std::string found = contentOf(files, "s");
+        CHECK_EQUAL(found, contentOf(*writer));
+        overtakes = times;
+        std::vector<std::string> seen;
+        writer->verify(
+            [&](const std::string& file, rtd_status status, const std::string&) {
+                CHECK_EQUAL(status, RTD_OK);
+                seen.push_back(file);
+            },
+            {});
+        CHECK_EQUAL(seen.size(), 3);
+        CHECK_EQUAL(seen[1], readManifest(writer->manifestText()).removed->name);
+    }
+    CHECK_EQUAL(overtakes, 0);
+
+    // Missing for good is missing: no endless attempts.
+    files.beforeOpening(nullptr);
+    files.erase("s", readManifest(writer->manifestText()).removed->name);
+    CHECK_STATUS(Store::open(files, "s", {.threads = 1}), RTD_NOT_FOUND);
 }
 
 TEST("processes: two writers take turns and lose nothing") {

@@ -29,6 +29,7 @@ struct FakeFileSystem::Disk {
     uint64_t life = 0;  // objects of an earlier life are dead
     Fault fault;
     std::vector<std::string> operations;
+    std::function<void(const std::string&)> hook;
 
     Folder& folder(const std::string& path) {
         const auto found = folders.find(path);
@@ -154,6 +155,7 @@ class FakeDirectory : public Directory {
         return names;
     }
     std::unique_ptr<InputFile> open(const std::string& name) override {
+        if (disk_->hook) disk_->hook(name);
         const std::lock_guard lock(disk_->mutex);
         disk_->enter(life_, "open " + name);
         return std::make_unique<FakeInputFile>(disk_, disk_->file(path_, name), name);
@@ -238,6 +240,8 @@ void FakeFileSystem::setFault(Fault fault) {
 }
 
 const std::vector<std::string>& FakeFileSystem::operations() const { return disk_->operations; }
+
+void FakeFileSystem::beforeOpening(std::function<void(const std::string&)> hook) { disk_->hook = std::move(hook); }
 
 void FakeFileSystem::kill() {
     const std::lock_guard lock(disk_->mutex);

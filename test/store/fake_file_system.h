@@ -4,6 +4,7 @@
 // since the directory was last synced may have its old or its new meaning afterwards, each name on its own; locks die with their process.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <random>
@@ -47,6 +48,8 @@ class FakeFileSystem : public FileSystem {
     void setFault(Fault fault);
     // Operations since the last setFault, by name: "write segment-000001.safetensors.tmp", "sync directory", ...
     const std::vector<std::string>& operations() const;
+    // Called before a file is opened, with its name: what another process does just then.
+    void beforeOpening(std::function<void(const std::string& name)> hook);
     // The process dies, the machine goes on: what was written is there, and may still be lost at a later restart().
     void kill();
     // After a crash, or as if there had been one: what is not durable is subject to luck.

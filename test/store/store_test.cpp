@@ -176,7 +176,12 @@ TEST("store: an append that is refused changes nothing") {
     CHECK_STATUS(store->append(endless, nullptr, nullptr, nullptr, nullptr), RTD_INVALID_ARGUMENT);
     CHECK_STATUS(store->append(tooMany, nullptr, nullptr, nullptr, nullptr), RTD_INVALID_ARGUMENT);
     CHECK_EQUAL(contentOf(*store), before);
-    CHECK_EQUAL(Batch(2, 3, 6).appendTo(*store), 3);
+    CHECK_EQUAL(Batch(4, 3, 6).appendTo(*store), 3);
+    const uint32_t id = 3;
+    uint32_t example, position;
+    store->origins(&id, 1, &example, &position);
+    CHECK_EQUAL(example, 4000);
+    CHECK_EQUAL(position, Batch(4, 3, 6).positions[0]);
     store->seal({});
     CHECK_EQUAL(contentOf(disk(), directory / "s"), contentOf(*store));
 }
