@@ -45,11 +45,11 @@ RTD_API uint32_t rtd_abi_version(void);
 
 /* ---- limits -------------------------------------------------------------------------------------------------------------------- */
 
-#define RTD_MAX_DIM 65536u        /* dimensions of a key */
-#define RTD_MAX_K 2048u           /* hits a row */
-#define RTD_MAX_NAMESPACES 64u    /* namespaces a row may accept */
-#define RTD_NO_ID 0xFFFFFFFFu     /* id of a padded hit; ids are smaller, so an index holds at most 2^32 - 1 entries */
-#define RTD_NO_TOKEN (-1)         /* token of a padded hit */
+#define RTD_MAX_DIM 65536u     /* dimensions of a key */
+#define RTD_MAX_K 2048u        /* hits a row */
+#define RTD_MAX_NAMESPACES 64u /* namespaces a row may accept */
+#define RTD_NO_ID 0xFFFFFFFFu  /* id of a padded hit; ids are smaller, so an index holds at most 2^32 - 1 entries */
+#define RTD_NO_TOKEN (-1)      /* token of a padded hit */
 
 /* ---- statuses ------------------------------------------------------------------------------------------------------------------ */
 
@@ -125,13 +125,13 @@ typedef struct rtd_hits {
 /* What a row (a query and its logits) wants. One struct serves all rows, or one each, struct_size bytes apart. */
 typedef struct rtd_row_options {
     uint32_t struct_size;
-    uint32_t k;                  /* 1..RTD_MAX_K hits, for each head */
-    float reference_weight;      /* a, 0..1. 0 leaves the logits alone; 1 leaves nothing of the model */
-    float temperature;           /* T > 0; 0 takes the index's default */
-    float max_distance;          /* hits beyond it are not returned and do not vote; only read with RTD_ROW_MAX_DISTANCE */
-    uint32_t flags;              /* RTD_ROW_... */
-    const uint32_t* namespaces;  /* [namespace_count] accepted; NULL accepts all */
-    uint32_t namespace_count;    /* 0..RTD_MAX_NAMESPACES; 0 with namespaces not NULL accepts no entry */
+    uint32_t k;                 /* 1..RTD_MAX_K hits, for each head */
+    float reference_weight;     /* a, 0..1. 0 leaves the logits alone; 1 leaves nothing of the model */
+    float temperature;          /* T > 0; 0 takes the index's default */
+    float max_distance;         /* hits beyond it are not returned and do not vote; only read with RTD_ROW_MAX_DISTANCE */
+    uint32_t flags;             /* RTD_ROW_... */
+    const uint32_t* namespaces; /* [namespace_count] accepted; NULL accepts all */
+    uint32_t namespace_count;   /* 0..RTD_MAX_NAMESPACES; 0 with namespaces not NULL accepts no entry */
 } rtd_row_options;
 
 #define RTD_ROW_MAX_DISTANCE 1u /* max_distance counts */
@@ -147,18 +147,18 @@ typedef enum rtd_row_status {
 
 typedef struct rtd_call_options {
     uint32_t struct_size;
-    uint32_t threads;                   /* 0: as the index was created */
-    int (*should_stop)(void* context);  /* asked between tiles, from any thread of the call; must not call this library; NULL: never */
+    uint32_t threads;                  /* 0: as the index was created */
+    int (*should_stop)(void* context); /* asked between tiles, from any thread of the call; must not call this library; NULL: never */
     void* context;
 } rtd_call_options;
 
 /* ---- back ends ----------------------------------------------------------------------------------------------------------------- */
 
 typedef struct rtd_backend_info {
-    const char* name;      /* "serial", "avx2", "avx512", "neon", "cuda" */
-    int usable;            /* 1 if an index can be created with it here */
-    int is_default;        /* 1 for the one that "auto" takes */
-    const char* reason;    /* why it is not usable, or what it runs on; never NULL */
+    const char* name;   /* "serial", "avx2", "avx512", "neon", "cuda" */
+    int usable;         /* 1 if an index can be created with it here */
+    int is_default;     /* 1 for the one that "auto" takes */
+    const char* reason; /* why it is not usable, or what it runs on; never NULL */
 } rtd_backend_info;
 
 /* All back ends this build knows, usable or not, fastest first. *list stays valid for the life of the process. */
@@ -170,7 +170,7 @@ typedef struct rtd_index rtd_index;
 
 typedef struct rtd_index_options {
     uint32_t struct_size;
-    uint32_t dim;        /* 1..RTD_MAX_DIM, a multiple of heads */
+    uint32_t dim; /* 1..RTD_MAX_DIM, a multiple of heads */
     rtd_metric metric;
     rtd_dtype dtype;     /* how keys are kept; given keys are rounded to it once, to nearest even */
     uint32_t heads;      /* H slices of dim / H that search and vote on their own; 0 means 1 */
@@ -185,13 +185,13 @@ typedef struct rtd_index_info {
     rtd_dtype dtype;
     uint32_t heads;
     uint32_t threads;
-    const char* backend;        /* the name of the back end that serves; lives as long as the process */
-    uint64_t entries;           /* ids given so far, removed ones included: the next id */
-    uint64_t live;              /* entries less the removed */
-    uint64_t sealed;            /* ids below this are sealed */
-    uint64_t bytes;             /* memory and mapped files that hold keys and their values */
-    int32_t max_token;          /* the largest token ever added, -1 if none */
-    float temperature;          /* the default computed when last sealed, 0 if never */
+    const char* backend; /* the name of the back end that serves; lives as long as the process */
+    uint64_t entries;    /* ids given so far, removed ones included: the next id */
+    uint64_t live;       /* entries less the removed */
+    uint64_t sealed;     /* ids below this are sealed */
+    uint64_t bytes;      /* memory and mapped files that hold keys and their values */
+    int32_t max_token;   /* the largest token ever added, -1 if none */
+    float temperature;   /* the default computed when last sealed, 0 if never */
 } rtd_index_info;
 
 /* The index starts with one reference, the caller's; the last release frees it. */
@@ -203,8 +203,7 @@ RTD_API rtd_status rtd_index_get_info(const rtd_index* index, rtd_index_info* in
 /* Adds keys [n, dim] (f32, f16 or bf16) with tokens [n] >= 0 and namespaces [n] (NULL: all 0). All or none are added; entry i gets the id
  * *first_id + i (first_id may be NULL). Errors: RTD_NOT_FINITE, RTD_TOKEN_RANGE, RTD_INVALID_ARGUMENT, RTD_OUT_OF_MEMORY, RTD_READ_ONLY
  * (the index of a store: append to the store). */
-RTD_API rtd_status rtd_index_add(rtd_index* index, const rtd_matrix* keys, const int32_t* tokens, const uint32_t* namespaces,
-                                 uint32_t* first_id);
+RTD_API rtd_status rtd_index_add(rtd_index* index, const rtd_matrix* keys, const int32_t* tokens, const uint32_t* namespaces, uint32_t* first_id);
 
 /* Removes entries: they are never found again and their ids never reused. All or none: RTD_UNKNOWN_ID names the first bad one (also one
  * given twice). */
@@ -216,8 +215,7 @@ RTD_API rtd_status rtd_index_remove(rtd_index* index, const uint32_t* ids, size_
 RTD_API rtd_status rtd_index_seal(rtd_index* index, const rtd_call_options* call);
 
 /* Tokens, namespaces and liveness of entries by id; any output may be NULL. A removed entry is reported with live 0. */
-RTD_API rtd_status rtd_index_entries(const rtd_index* index, const uint32_t* ids, size_t count, int32_t* tokens, uint32_t* namespaces,
-                                     uint8_t* live);
+RTD_API rtd_status rtd_index_entries(const rtd_index* index, const uint32_t* ids, size_t count, int32_t* tokens, uint32_t* namespaces, uint8_t* live);
 
 /* Copies the keys [count, dim] of entries by id as float32 (exact: every dtype fits). */
 RTD_API rtd_status rtd_index_keys(const rtd_index* index, const uint32_t* ids, size_t count, float* keys);
@@ -239,8 +237,8 @@ RTD_API rtd_status rtd_search_and_fuse(const rtd_index* index, const rtd_matrix*
 /* Rewrites logits [B, V] with hits that came from elsewhere: distances, tokens and counts are read ([B * heads, capacity]), ids are not.
  * Hits count in the order given, the first counts[i] of row i; infinite distances do not vote. k, max_distance and namespaces of rows are
  * ignored; temperature must be given. Errors: RTD_NOT_FINITE (a NaN distance), RTD_TOKEN_RANGE, RTD_NO_TEMPERATURE. */
-RTD_API rtd_status rtd_fuse(const rtd_hits* hits, uint32_t heads, const rtd_mutable_matrix* logits, const rtd_row_options* rows,
-                            size_t row_count, rtd_row_status* statuses);
+RTD_API rtd_status rtd_fuse(const rtd_hits* hits, uint32_t heads, const rtd_mutable_matrix* logits, const rtd_row_options* rows, size_t row_count,
+                            rtd_row_status* statuses);
 
 /* log p of some tokens of every row of logits [B, V] (f32 or f16): out [B, tokens_per_row] = logit - LSE(row) in double, from the canonical
  * log-sum-exp. tokens [B, tokens_per_row], each below V. A row that could not be merged (RTD_ROW_UNMERGEABLE) gives NaN. */
@@ -253,20 +251,20 @@ typedef struct rtd_store rtd_store;
 
 typedef struct rtd_store_options {
     uint32_t struct_size;
-    uint32_t dim;           /* as in rtd_index_options, with metric, dtype and heads */
+    uint32_t dim; /* as in rtd_index_options, with metric, dtype and heads */
     rtd_metric metric;
     rtd_dtype dtype;
     uint32_t heads;
-    const char* model;      /* JSON object kept in the manifest as "model": what made the keys; NULL: {} */
-    const char* metadata;   /* JSON object kept as "metadata": recipe, defaults, whatever the application needs; NULL: {} */
-    const char* backend;    /* of the index, as in rtd_index_options */
+    const char* model;    /* JSON object kept in the manifest as "model": what made the keys; NULL: {} */
+    const char* metadata; /* JSON object kept as "metadata": recipe, defaults, whatever the application needs; NULL: {} */
+    const char* backend;  /* of the index, as in rtd_index_options */
     uint32_t threads;
 } rtd_store_options;
 
 typedef struct rtd_store_open_options {
     uint32_t struct_size;
-    int writable;           /* 1: take the store's lock and allow append, remove, seal */
-    int skip_checksums;     /* 1: do not read the segments through on opening (they stay mapped; rtd_store_verify checks them later) */
+    int writable;       /* 1: take the store's lock and allow append, remove, seal */
+    int skip_checksums; /* 1: do not read the segments through on opening (they stay mapped; rtd_store_verify checks them later) */
     const char* backend;
     uint32_t threads;
 } rtd_store_open_options;

@@ -39,13 +39,18 @@ struct Failure : std::exception {
     std::string text;
 };
 
-template <typename T> std::string show(const T& value) {
+template <typename T>
+std::string show(const T& value) {
     std::ostringstream out;
     out.precision(17);
-    if constexpr (std::is_enum_v<T>) out << static_cast<long long>(value);
-    else if constexpr (std::is_same_v<T, uint8_t> || std::is_same_v<T, int8_t>) out << static_cast<int>(value);
-    else if constexpr (std::is_same_v<T, std::nullptr_t>) out << "null";
-    else out << value;
+    if constexpr (std::is_enum_v<T>)
+        out << static_cast<long long>(value);
+    else if constexpr (std::is_same_v<T, uint8_t> || std::is_same_v<T, int8_t>)
+        out << static_cast<int>(value);
+    else if constexpr (std::is_same_v<T, std::nullptr_t>)
+        out << "null";
+    else
+        out << value;
     return out.str();
 }
 
@@ -53,19 +58,24 @@ template <typename T> std::string show(const T& value) {
     throw Failure(std::string(file) + ":" + std::to_string(line) + ": " + text);
 }
 
-template <typename A, typename B> void checkEqual(const A& a, const B& b, const char* textA, const char* textB, const char* file, int line) {
+template <typename A, typename B>
+void checkEqual(const A& a, const B& b, const char* textA, const char* textB, const char* file, int line) {
     bool isEqual;
-    if constexpr (std::is_integral_v<A> && std::is_integral_v<B> && !std::is_same_v<A, bool> && !std::is_same_v<B, bool>) isEqual = std::cmp_equal(a, b);
-    else isEqual = a == b;
+    if constexpr (std::is_integral_v<A> && std::is_integral_v<B> && !std::is_same_v<A, bool> && !std::is_same_v<B, bool>)
+        isEqual = std::cmp_equal(a, b);
+    else
+        isEqual = a == b;
     if (!isEqual) fail(file, line, std::string(textA) + " is " + show(a) + ", " + textB + " is " + show(b));
 }
 
 // Bit for bit, so that -0 is not 0 and a NaN is itself.
-template <typename T> void checkSameBits(const std::vector<T>& a, const std::vector<T>& b, const char* textA, const char* textB, const char* file, int line) {
+template <typename T>
+void checkSameBits(const std::vector<T>& a, const std::vector<T>& b, const char* textA, const char* textB, const char* file, int line) {
     if (a.size() != b.size()) fail(file, line, std::string(textA) + " has " + show(a.size()) + " elements, " + textB + " has " + show(b.size()));
     for (size_t i = 0; i < a.size(); ++i)
         if (std::memcmp(&a[i], &b[i], sizeof(T)) != 0)
-            fail(file, line, std::string(textA) + "[" + std::to_string(i) + "] is " + show(a[i]) + ", " + textB + "[" + std::to_string(i) + "] is " + show(b[i]));
+            fail(file, line,
+                 std::string(textA) + "[" + std::to_string(i) + "] is " + show(a[i]) + ", " + textB + "[" + std::to_string(i) + "] is " + show(b[i]));
 }
 
 // Runs the cases whose names contain one of the arguments, or all. 0 if none failed.
@@ -92,14 +102,14 @@ inline int runAll(int argc, char** argv) {
 
 #define TEST_JOIN_(a, b) a##b
 #define TEST_JOIN(a, b) TEST_JOIN_(a, b)
-#define TEST(name)                                                                                             \
-    static void TEST_JOIN(testBody, __LINE__)();                                                               \
+#define TEST(name)                                                                                              \
+    static void TEST_JOIN(testBody, __LINE__)();                                                                \
     static const test::Registration TEST_JOIN(testRegistration, __LINE__)(name, TEST_JOIN(testBody, __LINE__)); \
     static void TEST_JOIN(testBody, __LINE__)()
 
-#define CHECK(condition)                                                \
-    do {                                                                \
-        if (!(condition)) test::fail(__FILE__, __LINE__, #condition);   \
+#define CHECK(condition)                                              \
+    do {                                                              \
+        if (!(condition)) test::fail(__FILE__, __LINE__, #condition); \
     } while (false)
 #define CHECK_EQUAL(a, b) test::checkEqual(a, b, #a, #b, __FILE__, __LINE__)
 #define CHECK_SAME_BITS(a, b) test::checkSameBits(a, b, #a, #b, __FILE__, __LINE__)

@@ -24,17 +24,24 @@ void readOptionBytes(const void* given, void* options, size_t size, const char* 
         fail(RTD_INVALID_ARGUMENT, "%s: struct_size is %u; set it to sizeof the struct, here %zu", name, givenSize, size);
     std::memcpy(options, given, std::min<size_t>(givenSize, size));
     for (size_t i = size; i < givenSize; ++i)
-        if (static_cast<const unsigned char*>(given)[i]) fail(RTD_UNSUPPORTED, "%s sets a field that this version of the library does not know", name);
+        if (static_cast<const unsigned char*>(given)[i])
+            fail(RTD_UNSUPPORTED, "%s sets a field that this version of the library does not know", name);
 }
 
 MatrixView::MatrixView(const rtd_matrix* matrix, const char* name)
-    : name_(name), data_(static_cast<const std::byte*>(needPointer(matrix, name)->data)), rows_(matrix->rows), columns_(matrix->columns),
+    : name_(name),
+      data_(static_cast<const std::byte*>(needPointer(matrix, name)->data)),
+      rows_(matrix->rows),
+      columns_(matrix->columns),
       dtype_(readDtype(matrix->dtype, name)) {
     check(matrix->row_stride, false);
 }
 
 MatrixView::MatrixView(const rtd_mutable_matrix* matrix, const char* name)
-    : name_(name), data_(static_cast<const std::byte*>(needPointer(matrix, name)->data)), rows_(matrix->rows), columns_(matrix->columns),
+    : name_(name),
+      data_(static_cast<const std::byte*>(needPointer(matrix, name)->data)),
+      rows_(matrix->rows),
+      columns_(matrix->columns),
       dtype_(readDtype(matrix->dtype, name)) {
     check(matrix->row_stride, true);
 }
@@ -42,7 +49,8 @@ MatrixView::MatrixView(const rtd_mutable_matrix* matrix, const char* name)
 void MatrixView::check(size_t stride, bool isMutable) {
     if (stride == 0) stride = columns_;
     if (isMutable && stride < columns_)
-        fail(RTD_INVALID_ARGUMENT, "%s: row_stride is %zu, so rows of %zu columns would overlap; give 0 or at least the columns", name_, stride, columns_);
+        fail(RTD_INVALID_ARGUMENT, "%s: row_stride is %zu, so rows of %zu columns would overlap; give 0 or at least the columns", name_, stride,
+             columns_);
     strideBytes_ = checkedProduct(stride, bytesOf(dtype_), name_);
     checkedProduct(rows_, std::max(strideBytes_, checkedProduct(columns_, bytesOf(dtype_), name_)), name_);
     if (rows_ == 0 || columns_ == 0) return;

@@ -12,7 +12,8 @@
 namespace rtd {
 
 // The number behind an enumerator, which a C caller may have set to anything.
-template <typename Enum> uint32_t numberOf(const Enum& value) {
+template <typename Enum>
+uint32_t numberOf(const Enum& value) {
     static_assert(sizeof value == sizeof(uint32_t));
     uint32_t number;
     std::memcpy(&number, &value, sizeof number);
@@ -24,7 +25,8 @@ Metric readMetric(const rtd_metric& metric);
 
 // An options struct of any version: fields the caller does not know are zero, and fields that we do not know must be. Null: all zero.
 void readOptionBytes(const void* given, void* options, size_t size, const char* name);
-template <typename Options> Options readOptions(const Options* given, const char* name) {
+template <typename Options>
+Options readOptions(const Options* given, const char* name) {
     static_assert(std::is_trivially_copyable_v<Options> && offsetof(Options, struct_size) == 0);
     Options options;
     std::memset(&options, 0, sizeof options);
@@ -59,7 +61,8 @@ class MatrixView {
 };
 
 // RTD_INVALID_ARGUMENT naming a pointer that must not be null.
-template <typename T> T* needPointer(T* pointer, const char* name) {
+template <typename T>
+T* needPointer(T* pointer, const char* name) {
     if (!pointer) fail(RTD_INVALID_ARGUMENT, "%s is NULL", name);
     return pointer;
 }

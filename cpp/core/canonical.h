@@ -68,7 +68,8 @@ RTD_SHARED double doubleOf(uint64_t b) { return std::bit_cast<double>(b); }
 // ---- sums -----------------------------------------------------------------------------------------------------------------------------
 
 // The canonical sum of n terms: step(i, s) returns the partial sum s with term i added to it, by one rounded operation.
-template <typename Real, typename Step> RTD_SHARED Real canonicalSum(size_t n, Step step) {
+template <typename Real, typename Step>
+RTD_SHARED Real canonicalSum(size_t n, Step step) {
     Real partial[kPartials] = {};
     for (size_t i = 0; i < n; ++i) partial[i % kPartials] = step(i, partial[i % kPartials]);
     for (uint32_t half = kPartials / 2; half > 0; half /= 2)

@@ -61,9 +61,7 @@ void convertToFloat(const void* from, Dtype type, size_t n, float* to);
 void convertFromFloat(const float* from, size_t n, Dtype type, void* to);
 
 // Numbers whose magnitude is below it stay finite when they are rounded to the type.
-constexpr float overflowLimit(Dtype t) {
-    return t == Dtype::f32 ? std::numeric_limits<float>::infinity() : t == Dtype::f16 ? 65520.0f : 0x1.ffp127f;
-}
+constexpr float overflowLimit(Dtype t) { return t == Dtype::f32 ? std::numeric_limits<float>::infinity() : t == Dtype::f16 ? 65520.0f : 0x1.ffp127f; }
 
 // The first of n numbers that is NaN, infinite, or not below a type's overflowLimit; n if there is none.
 size_t firstNotFinite(const float* values, size_t n, Dtype type = Dtype::f32);

@@ -36,8 +36,10 @@ class LogitsRow {
     size_t size() const { return size_; }
     float get(size_t v) const { return dtype_ == Dtype::f32 ? static_cast<const float*>(data_)[v] : toFloat(static_cast<const F16*>(data_)[v]); }
     void set(size_t v, float value) {
-        if (dtype_ == Dtype::f32) static_cast<float*>(data_)[v] = value;
-        else static_cast<F16*>(data_)[v] = toF16(value);
+        if (dtype_ == Dtype::f32)
+            static_cast<float*>(data_)[v] = value;
+        else
+            static_cast<F16*>(data_)[v] = toF16(value);
     }
     void fill(float value) {
         for (size_t v = 0; v < size_; ++v) set(v, value);

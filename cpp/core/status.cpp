@@ -37,10 +37,10 @@ size_t checkedProduct(size_t a, size_t b, const char* what) {
 }
 
 const char* statusName(rtd_status status) noexcept {
-    static constexpr const char* kNames[] = {
-        "ok",        "invalid-argument", "not-finite", "unknown-id", "token-range", "no-temperature", "unsupported", "cancelled", "out-of-memory",
-        "read-only", "locked",           "not-found",  "exists",     "permission",  "no-space",       "io",          "bad-format", "truncated",
-        "checksum",  "closed",           "internal"};
+    static constexpr const char* kNames[] = {"ok",          "invalid-argument", "not-finite",    "unknown-id", "token-range", "no-temperature",
+                                             "unsupported", "cancelled",        "out-of-memory", "read-only",  "locked",      "not-found",
+                                             "exists",      "permission",       "no-space",      "io",         "bad-format",  "truncated",
+                                             "checksum",    "closed",           "internal"};
     const auto at = static_cast<size_t>(status);
     return at < sizeof kNames / sizeof *kNames ? kNames[at] : "unknown";
 }
@@ -50,15 +50,13 @@ const char* lastError() noexcept { return lastMessage; }
 rtd_status recordFailure() noexcept {
     try {
         throw;
-    } catch (const Error& error) {
+    } catch (const Error& error) {  // says all there is to say
         return record(error.status, error.what());
-    } catch (const std::bad_alloc&) {
+    } catch (const std::bad_alloc&) {  // arrays of a caller's size are allocated by core/memory.h
         return record(RTD_OUT_OF_MEMORY, "out of memory for a small allocation of the library's own");
-    } catch (const std::exception& error) {
+    } catch (const std::exception& error) {  // of the standard library, where we did not expect one
         return record(RTD_INTERNAL, error.what());
-    } catch (...) {
-        return record(RTD_INTERNAL, "an exception of unknown type");
-    }
+    } catch (...) { return record(RTD_INTERNAL, "an exception of unknown type"); }
 }
 
 }  // namespace rtd

@@ -31,14 +31,13 @@ const char* lastError() noexcept;
 rtd_status recordFailure() noexcept;
 
 // Runs `body` as every function of the C interface runs: in the floating-point environment of core/canonical.h, and nothing leaves but a status.
-template <typename Body> rtd_status guard(Body&& body) noexcept {
+template <typename Body>
+rtd_status guard(Body&& body) noexcept {
     try {
         const FloatEnvironment environment;
         body();
         return RTD_OK;
-    } catch (...) {
-        return recordFailure();
-    }
+    } catch (...) { return recordFailure(); }
 }
 
 }  // namespace rtd

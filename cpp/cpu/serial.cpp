@@ -6,7 +6,8 @@
 namespace rtd::cpu {
 namespace {
 
-template <typename Key, bool isDot> void tileSums(const QueryTile& queries, const KeyTile& keys, float* sums, size_t sumStride) {
+template <typename Key, bool isDot>
+void tileSums(const QueryTile& queries, const KeyTile& keys, float* sums, size_t sumStride) {
     for (uint32_t q = 0; q < queries.count; ++q)
         for (uint32_t i = 0; i < keys.count; ++i) {
             const float* query = queries.queries + q * queries.stride;

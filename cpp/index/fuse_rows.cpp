@@ -26,7 +26,8 @@ void fuseRows(LsePieceFunction lsePiece, const HitArrays& hits, const MatrixView
                     const size_t r = b * hits.heads + h;
                     heads[own][h] = {hits.distances + r * hits.capacity, hits.tokens + r * hits.capacity, hits.counts[r]};
                 }
-                status = fusers[own].fuse(LogitsRow(logits.mutableRow(b), logits.dtype(), logits.columns()), heads[own].data(), hits.heads, rows[b].fusion);
+                status = fusers[own].fuse(LogitsRow(logits.mutableRow(b), logits.dtype(), logits.columns()), heads[own].data(), hits.heads,
+                                          rows[b].fusion);
             }
             if (statuses) statuses[b] = status;
         }

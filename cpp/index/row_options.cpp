@@ -67,7 +67,8 @@ std::vector<RowOptions> readRowOptions(const rtd_row_options* rows, size_t rowCo
     const uint32_t size = rows->struct_size;  // the distance between elements, as the caller's compiler laid them out
     for (size_t b = 0; b < batch; ++b) {
         const auto* row = reinterpret_cast<const rtd_row_options*>(element + b * size);
-        if (row->struct_size != size) fail(RTD_INVALID_ARGUMENT, "row options %zu: struct_size is %u, but the first row's is %u", b, row->struct_size, size);
+        if (row->struct_size != size)
+            fail(RTD_INVALID_ARGUMENT, "row options %zu: struct_size is %u, but the first row's is %u", b, row->struct_size, size);
         read.push_back(readRow(row, b, use));
     }
     return read;

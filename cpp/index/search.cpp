@@ -12,16 +12,23 @@
 namespace rtd {
 namespace {
 
-constexpr uint32_t kTileKeys = 128;                   // keys whose sums are looked at together: 32 KB of sums for 64 queries
-constexpr uint32_t kGroupQueries = 64;                // queries that share one reading of the keys ...
-constexpr uint32_t kGroupRows = 8192;                 // ... but not more rows (queries x heads) than this: every row has a pool
-constexpr size_t kTicketBytes = size_t{256} << 10;    // keys a thread takes at a time: some 20 us of reading
+constexpr uint32_t kTileKeys = 128;                 // keys whose sums are looked at together: 32 KB of sums for 64 queries
+constexpr uint32_t kGroupQueries = 64;              // queries that share one reading of the keys ...
+constexpr uint32_t kGroupRows = 8192;               // ... but not more rows (queries x heads) than this: every row has a pool
+constexpr size_t kTicketBytes = size_t{256} << 10;  // keys a thread takes at a time: some 20 us of reading
 
 // One reading of all keys for up to kGroupQueries queries.
 class Scan {
   public:
-    Scan(const Index& index, const Snapshot& snapshot, const float* queries, std::span<const SearchRow> rows, std::span<const uint32_t> group, const Call& call)
-        : index_(index), snapshot_(snapshot), config_(index.config()), rows_(rows), group_(group), call_(call), isDot_(config_.metric == Metric::dot) {
+    Scan(const Index& index, const Snapshot& snapshot, const float* queries, std::span<const SearchRow> rows, std::span<const uint32_t> group,
+         const Call& call)
+        : index_(index),
+          snapshot_(snapshot),
+          config_(index.config()),
+          rows_(rows),
+          group_(group),
+          call_(call),
+          isDot_(config_.metric == Metric::dot) {
         const auto type = static_cast<size_t>(config_.dtype);
         tileSums_ = isDot_ ? index.backend().dot[type] : index.backend().l2[type];
         queries_ = allocate<float>(group.size() * config_.dim, "queries");
@@ -134,7 +141,7 @@ class Scan {
     std::unique_ptr<uint64_t[]> entries_;  // of all pools
     std::unique_ptr<RowPool[]> pools_;     // [group x heads]
     uint32_t ticketKeys_ = 0, tickets_ = 0;
-    std::vector<uint32_t> firstTickets_;   // of each part
+    std::vector<uint32_t> firstTickets_;  // of each part
     std::atomic<uint32_t> nextTicket_ = 0;
     std::atomic<bool> halted_ = false;
 };

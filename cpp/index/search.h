@@ -13,10 +13,10 @@ namespace rtd {
 
 // What one query wants.
 struct SearchRow {
-    uint32_t k = 0;                                             // 0: nothing, the query is not looked at
+    uint32_t k = 0;                                              // 0: nothing, the query is not looked at
     float maxDistance = std::numeric_limits<float>::infinity();  // hits beyond it are left out; infinity keeps all
     bool anyNamespace = true;
-    std::vector<uint32_t> namespaces;                           // accepted ones, unless any
+    std::vector<uint32_t> namespaces;  // accepted ones, unless any
 };
 
 // The hits of B x H rows (row b * H + h), each in the total order of core/canonical.h.

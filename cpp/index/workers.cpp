@@ -39,7 +39,8 @@ uint32_t WorkerPool::defaultThreads() {
     if (const char* text = std::getenv("RTD_THREADS"); text && *text) {
         char* end;
         const long threads = std::strtol(text, &end, 10);
-        if (*end || threads < 1 || threads > kMaxThreads) fail(RTD_INVALID_ARGUMENT, "the environment's RTD_THREADS is \"%s\"; give 1..%u", text, kMaxThreads);
+        if (*end || threads < 1 || threads > kMaxThreads)
+            fail(RTD_INVALID_ARGUMENT, "the environment's RTD_THREADS is \"%s\"; give 1..%u", text, kMaxThreads);
         return static_cast<uint32_t>(threads);
     }
     const uint32_t processors = std::thread::hardware_concurrency();

@@ -35,8 +35,8 @@ class WorkerPool {
     void spinForJob(uint64_t seen) const;
     void runBody();
 
-    std::atomic<bool> isTaken_ = false;     // by the call that has the workers
-    std::mutex mutex_;                      // guards all below
+    std::atomic<bool> isTaken_ = false;  // by the call that has the workers
+    std::mutex mutex_;                   // guards all below
     std::condition_variable jobOpened_, workersLeft_;
     std::vector<std::thread> threads_;
     const std::function<void()>* body_ = nullptr;

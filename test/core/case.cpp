@@ -32,15 +32,17 @@ rtd_row_options rowOptions(uint32_t k, float weight, float temperature) {
     return options;
 }
 
-rtd_matrix matrixOf(const std::vector<float>& values, size_t columns) { return {values.data(), columns ? values.size() / columns : 0, columns, 0, RTD_F32}; }
+rtd_matrix matrixOf(const std::vector<float>& values, size_t columns) {
+    return {values.data(), columns ? values.size() / columns : 0, columns, 0, RTD_F32};
+}
 rtd_mutable_matrix mutableMatrixOf(std::vector<float>& values, size_t columns) {
     return {values.data(), columns ? values.size() / columns : 0, columns, 0, RTD_F32};
 }
 
 std::string Shape::text() const {
-    return "entries " + std::to_string(entries) + " dim " + std::to_string(dim) + " batch " + std::to_string(batch) + " k " + std::to_string(k) + " vocabulary " +
-           std::to_string(vocabulary) + " heads " + std::to_string(heads) + " metric " + std::to_string(metric) + " dtype " + std::to_string(dtype) + " kind " +
-           std::to_string(static_cast<int>(kind));
+    return "entries " + std::to_string(entries) + " dim " + std::to_string(dim) + " batch " + std::to_string(batch) + " k " + std::to_string(k) +
+           " vocabulary " + std::to_string(vocabulary) + " heads " + std::to_string(heads) + " metric " + std::to_string(metric) + " dtype " +
+           std::to_string(dtype) + " kind " + std::to_string(static_cast<int>(kind));
 }
 
 std::vector<const char*> usableBackends() {
@@ -64,15 +66,24 @@ float number(Random& random, Kind kind, int64_t key, uint32_t dimension) {
     std::normal_distribution<float> normal;
     const float v = normal(random);
     switch (kind) {
-        case Kind::ties: return static_cast<float>(below(random, 2));
-        case Kind::equal: return 0.25f;
-        case Kind::descending: return key < 0 ? 0.0f : 100.0f / static_cast<float>(key + 1) + 0.001f * static_cast<float>(dimension % 7);
-        case Kind::spiky: return dimension % 13 == 4 ? 100 * v : v;
-        case Kind::tiny: return v * 1e-40f;
-        case Kind::huge: return v * 1e4f;
-        case Kind::overflowing: return v * 1e19f * (dimension % 3 ? 1.0f : 1e15f);
-        case Kind::zeros: return below(random, 3) ? (below(random, 2) ? 0.0f : -0.0f) : v;
-        default: return v;
+        case Kind::ties:
+            return static_cast<float>(below(random, 2));
+        case Kind::equal:
+            return 0.25f;
+        case Kind::descending:
+            return key < 0 ? 0.0f : 100.0f / static_cast<float>(key + 1) + 0.001f * static_cast<float>(dimension % 7);
+        case Kind::spiky:
+            return dimension % 13 == 4 ? 100 * v : v;
+        case Kind::tiny:
+            return v * 1e-40f;
+        case Kind::huge:
+            return v * 1e4f;
+        case Kind::overflowing:
+            return v * 1e19f * (dimension % 3 ? 1.0f : 1e15f);
+        case Kind::zeros:
+            return below(random, 3) ? (below(random, 2) ? 0.0f : -0.0f) : v;
+        default:
+            return v;
     }
 }
 
@@ -81,7 +92,8 @@ float limited(rtd_dtype dtype, float v) { return dtype == RTD_F16 ? std::clamp(v
 
 rtd_row_options randomRow(Random& random, const Shape& shape, std::vector<uint32_t>& namespaces) {
     constexpr float kWeights[] = {0, 0.25f, 0.5f, 0.9f, 1, 0.3f, 0.999f}, kTemperatures[] = {1, 10, 160, 0.01f};
-    rtd_row_options row = rowOptions(below(random, 3) ? shape.k : 1 + below(random, shape.k), kWeights[below(random, 7)], kTemperatures[below(random, 4)]);
+    rtd_row_options row =
+        rowOptions(below(random, 3) ? shape.k : 1 + below(random, shape.k), kWeights[below(random, 7)], kTemperatures[below(random, 4)]);
     if (below(random, 4) == 0) {
         row.flags |= RTD_ROW_MAX_DISTANCE;
         row.max_distance = (shape.metric == RTD_DOT ? -0.5f : 1.5f) * std::sqrt(static_cast<float>(shape.dim / shape.heads));
@@ -142,7 +154,7 @@ Case makeCase(const Shape& shape, uint64_t seed, bool isPlain) {
     for (uint32_t i = 0; i < shape.entries; ++i)
         for (uint32_t j = 0; j < shape.dim; ++j)
             c.given[size_t{i} * shape.dim + j] = shape.kind == Kind::duplicates && i >= 4 ? c.given[size_t{i % 4} * shape.dim + j]
-                                                                                         : limited(shape.dtype, number(random, shape.kind, i, j));
+                                                                                          : limited(shape.dtype, number(random, shape.kind, i, j));
     for (const float v : c.given) c.data.keys.push_back(oracle::roundTo(shape.dtype, v));
     const uint32_t spread = isPlain ? shape.vocabulary : std::min(shape.vocabulary, below(random, 2) ? 3u : 1000u);
     for (uint32_t i = 0; i < shape.entries; ++i) {
@@ -197,7 +209,8 @@ Answer run(const rtd_index* index, const Case& c, const Way& way) {
     for (const float l : logits) halves.push_back(oracle::toF16(l));
     const rtd_matrix queryMatrix = {queries.data(), s.batch, s.dim, pad ? s.dim + pad : 0, RTD_F32};
     const bool isHalf = way.logitsDtype == RTD_F16;
-    const rtd_mutable_matrix logitMatrix = {isHalf ? static_cast<void*>(halves.data()) : logits.data(), s.batch, s.vocabulary, pad ? stride : 0, way.logitsDtype};
+    const rtd_mutable_matrix logitMatrix = {isHalf ? static_cast<void*>(halves.data()) : logits.data(), s.batch, s.vocabulary, pad ? stride : 0,
+                                            way.logitsDtype};
     const rtd_hits hits = {a.ids.data(), a.distances.data(), a.tokens.data(), a.counts.data(), static_cast<uint32_t>(capacity)};
     rtd_call_options call{};
     call.struct_size = sizeof call;
@@ -206,8 +219,10 @@ Answer run(const rtd_index* index, const Case& c, const Way& way) {
     for (size_t b = 0; b < s.batch; ++b)
         for (size_t v = 0; v < stride; ++v) {
             const float l = isHalf ? oracle::fromF16(halves[b * stride + v]) : logits[b * stride + v];
-            if (v < s.vocabulary) a.logits.push_back(l);
-            else CHECK_EQUAL(l, isHalf ? oracle::roundTo(RTD_F16, kSentinel) : kSentinel);
+            if (v < s.vocabulary)
+                a.logits.push_back(l);
+            else
+                CHECK_EQUAL(l, isHalf ? oracle::roundTo(RTD_F16, kSentinel) : kSentinel);
         }
     for (size_t r = rows; pad && r-- > 0;) {  // cut to k, after seeing that what lies beyond is padding
         for (size_t i = s.k; i < capacity; ++i) {

@@ -34,7 +34,8 @@ rtd_mutable_matrix mutableMatrixOf(std::vector<float>& values, size_t columns);
 
 // What numbers look like; each kind provokes something.
 enum class Kind { normal, ties, equal, descending, duplicates, spiky, tiny, huge, overflowing, zeros };
-constexpr Kind kKinds[] = {Kind::normal, Kind::ties, Kind::equal, Kind::descending, Kind::duplicates, Kind::spiky, Kind::tiny, Kind::huge, Kind::overflowing, Kind::zeros};
+constexpr Kind kKinds[] = {Kind::normal, Kind::ties, Kind::equal, Kind::descending,  Kind::duplicates,
+                           Kind::spiky,  Kind::tiny, Kind::huge,  Kind::overflowing, Kind::zeros};
 
 struct Shape {
     uint32_t entries = 100, dim = 16, batch = 3, k = 8, vocabulary = 50, heads = 1;
@@ -48,10 +49,10 @@ struct Shape {
 struct Case {
     Shape shape;
     oracle::Data data;
-    std::vector<float> given;       // keys as added, before rounding
-    std::vector<float> queries;     // [batch, dim]
-    std::vector<float> logits;      // [batch, vocabulary], numbers that float16 holds too
-    std::vector<rtd_row_options> rows;  // [batch]
+    std::vector<float> given;                       // keys as added, before rounding
+    std::vector<float> queries;                     // [batch, dim]
+    std::vector<float> logits;                      // [batch, vocabulary], numbers that float16 holds too
+    std::vector<rtd_row_options> rows;              // [batch]
     std::vector<std::vector<uint32_t>> namespaces;  // what rows point to
 };
 

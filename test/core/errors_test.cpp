@@ -40,7 +40,8 @@ struct Call {
     rtd_status fuse() { return rtd_search_and_fuse(index, &queries, &logits, rows.data(), rowCount, &options, &hits, nullptr); }
 
     TestIndex index;
-    std::vector<float> keys = {1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 9}, queryValues = {1, 2, 3, 4, 5, 6, 7, 8}, logitValues = std::vector<float>(20, 0.5f);
+    std::vector<float> keys = {1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 9}, queryValues = {1, 2, 3, 4, 5, 6, 7, 8},
+                       logitValues = std::vector<float>(20, 0.5f);
     std::vector<rtd_row_options> rows = {rowOptions(2, 0.5f, 1), rowOptions(2, 0.5f, 1)};
     size_t rowCount = 2;
     rtd_matrix queries = matrixOf(queryValues, 4);
@@ -51,7 +52,8 @@ struct Call {
 };
 
 // Both calls fail alike and write nothing.
-template <typename Spoil> void checkSpoilt(rtd_status want, std::initializer_list<const char*> words, Spoil spoil) {
+template <typename Spoil>
+void checkSpoilt(rtd_status want, std::initializer_list<const char*> words, Spoil spoil) {
     Call call;
     spoil(call);
     checkError(call.search(), want, words);
@@ -60,7 +62,8 @@ template <typename Spoil> void checkSpoilt(rtd_status want, std::initializer_lis
     CHECK_SAME_BITS(call.logitValues, std::vector<float>(20, 0.5f));
 }
 
-template <typename Spoil> void checkFuseSpoilt(rtd_status want, std::initializer_list<const char*> words, Spoil spoil) {
+template <typename Spoil>
+void checkFuseSpoilt(rtd_status want, std::initializer_list<const char*> words, Spoil spoil) {
     Call call;
     spoil(call);
     checkError(call.fuse(), want, words);
@@ -254,7 +257,8 @@ TEST("errors of logits and calls") {
     CHECK_ERROR(rtd_search(call.index, nullptr, call.rows.data(), 2, nullptr, &call.hits), RTD_INVALID_ARGUMENT, "queries is NULL");
     CHECK_ERROR(rtd_search(call.index, &call.queries, nullptr, 2, nullptr, &call.hits), RTD_INVALID_ARGUMENT, "rows is NULL");
     CHECK_ERROR(rtd_search(call.index, &call.queries, call.rows.data(), 2, nullptr, nullptr), RTD_INVALID_ARGUMENT, "hits is NULL");
-    CHECK_ERROR(rtd_search_and_fuse(call.index, &call.queries, nullptr, call.rows.data(), 2, nullptr, nullptr, nullptr), RTD_INVALID_ARGUMENT, "logits is NULL");
+    CHECK_ERROR(rtd_search_and_fuse(call.index, &call.queries, nullptr, call.rows.data(), 2, nullptr, nullptr, nullptr), RTD_INVALID_ARGUMENT,
+                "logits is NULL");
     CHECK_ERROR(rtd_index_get_info(call.index, nullptr), RTD_INVALID_ARGUMENT, "info is NULL");
 }
 

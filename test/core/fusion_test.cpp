@@ -17,9 +17,7 @@ struct Foreign {
     std::vector<uint32_t> counts;
     uint32_t heads = 1;
 
-    rtd_hits hits() {
-        return {nullptr, distances.data(), tokens.data(), counts.data(), static_cast<uint32_t>(distances.size() / counts.size())};
-    }
+    rtd_hits hits() { return {nullptr, distances.data(), tokens.data(), counts.data(), static_cast<uint32_t>(distances.size() / counts.size())}; }
 };
 
 // One row fused.

@@ -165,7 +165,8 @@ TEST("a snapshot stays as it was") {
 
 // Keys in memory of the test's own, as little aligned as their elements allow.
 struct Foreign {
-    Foreign(const Case& c, uint32_t begin, uint32_t count, uint32_t bytes) : memory(std::make_shared<std::vector<char>>(size_t{count} * c.shape.dim * bytes + bytes)) {
+    Foreign(const Case& c, uint32_t begin, uint32_t count, uint32_t bytes)
+        : memory(std::make_shared<std::vector<char>>(size_t{count} * c.shape.dim * bytes + bytes)) {
         char* keys = memory->data() + bytes;
         const auto dtype = static_cast<rtd::Dtype>(c.shape.dtype);
         rtd::convertFromFloat(&c.data.keys[size_t{begin} * c.shape.dim], size_t{count} * c.shape.dim, dtype, keys);
@@ -223,9 +224,7 @@ TEST("parts of foreign memory are searched as they are, and replace pending entr
         bool isRefused = false;
         try {
             index->replaceTail(wrong.part);
-        } catch (const rtd::Error& error) {
-            isRefused = error.status == RTD_INTERNAL;
-        }
+        } catch (const rtd::Error& error) { isRefused = error.status == RTD_INTERNAL; }
         CHECK(isRefused);
     }
 }

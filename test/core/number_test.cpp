@@ -108,7 +108,8 @@ TEST("exp and log are within 2 ULP") {
     for (int i = 0; i < 200000; ++i) {
         const auto x = static_cast<float>(-87 * std::pow(uniform(random), 3));
         const float small = expSmall(x);
-        CHECK(std::fabs(static_cast<double>(small) - std::exp(static_cast<double>(x))) <= 0.91 * static_cast<double>(std::nextafter(small, INFINITY) - small));
+        CHECK(std::fabs(static_cast<double>(small) - std::exp(static_cast<double>(x))) <=
+              0.91 * static_cast<double>(std::nextafter(small, INFINITY) - small));
         const double y = -708 * std::pow(uniform(random), 3);
         CHECK(std::fabs(static_cast<double>(static_cast<long double>(expWide(y)) - expl(y))) <= 0.9 * ulpOf(std::exp(y)));
         const double z = std::exp(1400 * (uniform(random) - 0.5) * std::pow(uniform(random), 2));

@@ -76,13 +76,16 @@ Shares vote(const std::vector<std::vector<Hit>>& heads, double temperature) {
             exactZ += expl((static_cast<long double>(nearest) - static_cast<long double>(hit.distance)) / static_cast<long double>(temperature));
         }
         for (const Hit& hit : hits)
-            shares.exact[hit.token] += expl((static_cast<long double>(nearest) - static_cast<long double>(hit.distance)) / static_cast<long double>(temperature)) / exactZ;
+            shares.exact[hit.token] +=
+                expl((static_cast<long double>(nearest) - static_cast<long double>(hit.distance)) / static_cast<long double>(temperature)) / exactZ;
         const double z = canonicalSum(w);
         for (const auto& [token, weights] : byToken) {
             const double r = doublingSum(weights) / z;
             const auto place = shares.canonical.find(token);
-            if (place == shares.canonical.end()) shares.canonical[token] = r;
-            else place->second += r;
+            if (place == shares.canonical.end())
+                shares.canonical[token] = r;
+            else
+                place->second += r;
         }
     }
     if (heads.size() > 1) {
@@ -110,7 +113,8 @@ std::vector<Hit> nearest(const Data& data, const float* query, uint32_t head, co
         if (data.metric == RTD_DOT) value = -value;
         candidates.push_back({std::isnan(value) ? INFINITY : value == 0 ? 0.0f : value, id});
     }
-    std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) { return a.value < b.value || (a.value == b.value && a.id < b.id); });
+    std::sort(candidates.begin(), candidates.end(),
+              [](const Candidate& a, const Candidate& b) { return a.value < b.value || (a.value == b.value && a.id < b.id); });
     std::vector<Hit> hits;
     for (const Candidate& c : candidates) {
         const float distance = data.metric == RTD_L2 ? std::sqrt(c.value) : c.value;

@@ -34,8 +34,8 @@ long double trueDistance(const Data& data, const float* query, uint32_t head, ui
 
 struct Fused {
     rtd_row_status status;
-    std::vector<float> logits;            // the canonical result, bit for bit
-    std::vector<long double> exact;       // the same in long double; empty unless merged
+    std::vector<float> logits;       // the canonical result, bit for bit
+    std::vector<long double> exact;  // the same in long double; empty unless merged
     long double lse = 0;
 };
 

@@ -17,9 +17,7 @@ void checkEverywhere(const Case& c) {
             fillIndex(index, c);
             checkSame(run(index, c, {backend, 1}), want);
             checkSame(run(index, c, {backend, 3, RTD_F16, true}), wantHalf);
-        } catch (const std::exception& error) {
-            throw test::Failure(where + error.what());
-        }
+        } catch (const std::exception& error) { throw test::Failure(where + error.what()); }
     }
 }
 

@@ -33,9 +33,7 @@ TEST("the pool hands on what a body throws, and goes on") {
                 if (order++ == i % 2) throw std::runtime_error("one of them");
             });
             isThrown = i % 2 == 1;  // the second may never have come
-        } catch (const std::runtime_error& error) {
-            isThrown = std::string(error.what()) == "one of them";
-        }
+        } catch (const std::runtime_error& error) { isThrown = std::string(error.what()) == "one of them"; }
         CHECK(isThrown);
     }
 }
@@ -92,10 +90,12 @@ TEST("a search sees what was there when it began, whatever goes on beside it") {
             const rtd_row_options row = rowOptions(kK, 0.5f, 3);
             uint32_t lowest = 0;
             while (!isDone || searches < 3) {
-                bool isRight = rtd_search_and_fuse(index, &queries, &matrix, &row, 1, nullptr, &hits, nullptr) == RTD_OK && count == kK && ids[0] >= lowest;
+                bool isRight =
+                    rtd_search_and_fuse(index, &queries, &matrix, &row, 1, nullptr, &hits, nullptr) == RTD_OK && count == kK && ids[0] >= lowest;
                 lowest = ids[0];  // what is removed stays removed
                 for (uint32_t i = 0; i < count; ++i)
-                    isRight = isRight && ids[i] == ids[0] + i && distances[i] == static_cast<float>(ids[i]) && tokens[i] == static_cast<int32_t>(ids[i] % 1000);
+                    isRight = isRight && ids[i] == ids[0] + i && distances[i] == static_cast<float>(ids[i]) &&
+                              tokens[i] == static_cast<int32_t>(ids[i] % 1000);
                 if (!isRight) ++failures;
                 ++searches;
             }
@@ -137,9 +137,7 @@ TEST("several threads search one index and get the same bits") {
             for (int i = 0; i < 5; ++i) {
                 try {
                     checkSame(run(index, c, {nullptr, 1 + t}), want);
-                } catch (const std::exception&) {
-                    ++failures;
-                }
+                } catch (const std::exception&) { ++failures; }
             }
         });
     for (std::thread& thread : threads) thread.join();
