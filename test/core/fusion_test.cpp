@@ -72,11 +72,23 @@ TEST("with heads the votes are averaged, and a head without one counts as nothin
     for (size_t v = 0; v < 4; ++v) CHECK(std::fabs(probability(logits, v) - (0.5 * 0.25 + 0.5 * r[v]) / scale) < 1e-7);
 }
 
-TEST("hits in any order are well scaled") {
-    std::vector<float> sorted = {0, 0, 0}, shuffled = sorted;
-    fuseRow({{1, 5000, 9000}, {0, 1, 2}, {3}}, sorted, rowOptions(0, 0.5f, 0.25f));
-    fuseRow({{9000, 1, 5000}, {2, 0, 1}, {3}}, shuffled, rowOptions(0, 0.5f, 0.25f));
-    CHECK_SAME_BITS(sorted, shuffled);
+TEST("hits in any order count from the smallest distance") {
+    std::mt19937_64 random(4);
+    for (int i = 0; i < 100; ++i) {
+        std::vector<oracle::Hit> hits;
+        Foreign foreign;
+        for (int j = 0; j < 20; ++j) {
+            hits.push_back({static_cast<float>(random() % 100000) * 0.01f, 0, static_cast<int32_t>(random() % 8)});
+            foreign.distances.push_back(hits.back().distance);
+            foreign.tokens.push_back(hits.back().token);
+        }
+        foreign.counts = {20};
+        const float temperature = i % 2 ? 0.1f : 30.0f;  // farther apart than exp reaches, and not
+        std::vector<float> logits = {0, 1, 2, 3, -1, -2, -3, -4};
+        const std::vector<float> want = oracle::fuse(logits, {hits}, 0.5f, temperature, false).logits;
+        CHECK_EQUAL(fuseRow(foreign, logits, rowOptions(0, 0.5f, temperature)), RTD_ROW_MERGED);
+        CHECK_SAME_BITS(logits, want);
+    }
 }
 
 TEST("infinite distances do not vote") {
