@@ -23,7 +23,7 @@ const data = (file: string): string => join(packageRoot, "test", "data", file);
 
 export const prompts = {
     wordnet: "Categories: {labels}.\nDefinition: {text}\nCategory:",
-    authorship: "Sources: {labels}.\nText: {text}\nSource:",
+    authorship: "Text and its source: {labels}.\nText: {text}\nSource:",
 } as const;
 
 interface Sizes {
