@@ -23,9 +23,9 @@ function cmakeJs(): string[] {
     }
 }
 
-function run(step: string): number {
+function run(...step: string[]): number {
     const [command = "", ...words] = cmakeJs();
-    const child = spawnSync(command, [...words, step, ...process.argv.slice(2)], {
+    const child = spawnSync(command, [...words, ...step, ...process.argv.slice(2)], {
         cwd: packageRoot,
         stdio: "inherit",
         shell: process.platform === "win32", // npx is a script there
@@ -34,7 +34,7 @@ function run(step: string): number {
     return child.status ?? 1;
 }
 
-const status = run("configure") || run("build");
+const status = run("configure") || run("build", "--target", "node_rtd");
 console.error(
     status === 0
         ? `rtd-build: built ${join(packageRoot, "build", "Release", "node_rtd.node")}`

@@ -2,7 +2,19 @@ import { RtdError } from "./errors.js";
 import { native, type Plain, type Task } from "./native.js";
 import type { FloatArray, KeyArray } from "./types.js";
 
-let tasks: Task = 0;
+let lastTask: Task = 0;
+
+/** Calls in progress by the signal that ends them: one listener serves all, since runtimes warn of more than ten. */
+const watched = new WeakMap<AbortSignal, Set<Task>>();
+
+function tasksOf(signal: AbortSignal): Set<Task> {
+    const known = watched.get(signal);
+    if (known !== undefined) return known;
+    const tasks = new Set<Task>();
+    watched.set(signal, tasks);
+    signal.addEventListener("abort", () => tasks.forEach((task) => native().cancel(task)), { once: true });
+    return tasks;
+}
 
 /**
  * Starts a call of the addon that ends when `signal` fires. The call is started before this function returns, so what it copies of its
@@ -12,16 +24,15 @@ export async function cancellable<T>(signal: AbortSignal | undefined, start: (ta
     if (signal === undefined) return start(0);
     if (!(signal instanceof AbortSignal)) throw new RtdError("ERR_RTD_INVALID_ARGUMENT", "signal: expected an AbortSignal");
     signal.throwIfAborted();
-    const task = ++tasks;
-    const cancel = (): void => native().cancel(task);
-    signal.addEventListener("abort", cancel, { once: true });
+    const task = ++lastTask;
+    const tasks = tasksOf(signal).add(task);
     try {
         return await start(task);
     } catch (error) {
         if (error instanceof RtdError && error.code === "ERR_RTD_CANCELLED") throw signal.reason;
         throw error;
     } finally {
-        signal.removeEventListener("abort", cancel);
+        tasks.delete(task);
     }
 }
 

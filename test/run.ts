@@ -57,12 +57,12 @@ async function native(preset: string, ctestArgs: string[] = []): Promise<Count> 
     return count;
 }
 
-async function vitest(name: string, env: NodeJS.ProcessEnv = {}): Promise<Count> {
+async function vitest(name: string, env: NodeJS.ProcessEnv = {}, filters: string[] = []): Promise<Count> {
     const report = `build/${name}.json`;
     mkdirSync(`${root}build`, { recursive: true });
     rmSync(`${root}${report}`, { force: true });
     const args = ["node_modules/vitest/vitest.mjs", "run", "--config", "test/vitest.config.ts"];
-    args.push("--reporter=default", "--reporter=json", `--outputFile.json=${report}`);
+    args.push("--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...filters);
     const { status } = await show(process.execPath, args, env);
     try {
         const result = JSON.parse(readFileSync(`${root}${report}`, "utf8")) as { numPassedTests: number; numFailedTests: number };
@@ -70,6 +70,33 @@ async function vitest(name: string, env: NodeJS.ProcessEnv = {}): Promise<Count>
     } catch {
         return { passed: 0, failed: 1 };
     }
+}
+
+/** The addon built with sanitizers, and the tests of lib on it. Node itself is not; its runtime for them is loaded ahead, and leaks are not looked for. */
+async function sanitizedAddon(): Promise<Count> {
+    const build = [
+        "--out",
+        "build/sanitize",
+        "--config",
+        "RelWithDebInfo",
+        "--CDRTD_SANITIZE=address,undefined",
+        "--target",
+        "node_rtd",
+    ];
+    for (const step of ["configure", "build"]) {
+        const args = ["node_modules/cmake-js/bin/cmake-js", step, ...build, "--parallel", String(availableParallelism())];
+        const { status } = await show(process.execPath, args);
+        if (status !== 0) return { passed: 0, failed: 1 };
+    }
+    const runtime = spawnSync("g++", ["-print-file-name=libasan.so"], { encoding: "utf8" }).stdout.trim();
+    const env = {
+        RTD_ADDON: `${root}build/sanitize/RelWithDebInfo/node_rtd.node`,
+        RTD_SANITIZED: "1",
+        LD_PRELOAD: runtime,
+        ASAN_OPTIONS: "detect_leaks=0",
+        UBSAN_OPTIONS: "print_stacktrace=1",
+    };
+    return vitest("addon-asan", env, ["test/lib/", "--exclude", "**/{package,runtimes}.test.ts"]);
 }
 
 const cmake = { tool: "cmake", install: "cmake 3.24 or newer" };
@@ -106,6 +133,12 @@ const suites: Suite[] = [
         run: () => native("native", ["-C", "python", "-R", "python"]),
     },
     { name: "addon", what: "the package in TypeScript", needs: [], run: () => vitest("addon") },
+    {
+        name: "addon-asan",
+        what: "the addon under AddressSanitizer and UndefinedBehaviorSanitizer",
+        needs: [cmake, { tool: "g++", install: "g++" }],
+        run: sanitizedAddon,
+    },
 ];
 
 const { values, positionals } = parseArgs({

@@ -79,6 +79,19 @@ describe("an AbortSignal", () => {
         expect(hits).toEqual(index.searchSync(queries.subarray(0, dim)));
     });
 
+    test("may end many calls, without a warning", async () => {
+        const warnings: string[] = [];
+        const note = ({ message }: Error): void => void warnings.push(message);
+        process.on("warning", note);
+        const controller = new AbortController();
+        const running = Array.from({ length: 40 }, () => index.search(queries, { signal: controller.signal }));
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        controller.abort(reason);
+        for (const result of await Promise.allSettled(running)) expect(result).toEqual({ status: "rejected", reason });
+        process.off("warning", note);
+        expect(warnings).toEqual([]);
+    });
+
     test("does not hide another error, and serves several calls", async () => {
         const { signal } = new AbortController();
         await expect(index.search(new Float32Array(dim).fill(NaN), { signal })).rejects.toMatchObject({

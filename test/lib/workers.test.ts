@@ -32,10 +32,10 @@ test("several workers and this thread work side by side", async () => {
 test("a worker may be terminated with calls in progress and others waiting", async () => {
     for (let i = 0; i < 10; ++i) {
         const { worker, answer } = start("pending");
-        expect(await answer).toBe("running");
+        const one = (await answer) as number;
         const started = performance.now();
         await worker.terminate();
-        expect(performance.now() - started).toBeLessThan(20_000);
+        expect(performance.now() - started).toBeLessThan(30 * one); // those in progress are waited for, not the others
     }
 });
 
