@@ -29,11 +29,22 @@ export function llama(): Promise<Llama> {
 
 /** A noise model, written and loaded once for each shape. */
 export function noiseModel(shape: ModelShape = {}): Promise<LlamaModel> {
-    const name = JSON.stringify(shape);
+    return once(JSON.stringify(shape), () => {
+        const file = path.join(folder, `${loaded.size}.gguf`);
+        writeModel(file, shape);
+        return file;
+    });
+}
+
+/** A model from a file, loaded once. */
+export function modelFrom(file: string): Promise<LlamaModel> {
+    return once(file, () => file);
+}
+
+function once(name: string, makeFile: () => string): Promise<LlamaModel> {
     const present = loaded.get(name);
     if (present !== undefined) return present;
-    const file = path.join(folder, `${loaded.size}.gguf`);
-    writeModel(file, shape);
+    const file = makeFile();
     const model = llama().then((runtime) => runtime.loadModel({ modelPath: file }));
     loaded.set(name, model);
     return model;

@@ -3,7 +3,7 @@ import { LlamaChatSession } from "node-llama-cpp";
 import { describe, expect, it, vi } from "vitest";
 
 import { attach, createRecorder } from "../../lib/index.js";
-import { contextOf, generate, indexOf, llama } from "./models.js";
+import { contextOf, generate, indexOf, modelFrom } from "./models.js";
 
 vi.setConfig({ testTimeout: 240_000 });
 const file = process.env["RTD_TEST_MODEL"];
@@ -11,7 +11,7 @@ const text =
     "The lighthouse keeper of Grimsay counted eleven green boats every morning, and every evening he wrote to his sister that the twelfth was late again.";
 
 describe.runIf(file !== undefined)("a real model", () => {
-    const model = async () => (await llama()).loadModel({ modelPath: file! });
+    const model = () => modelFrom(file!);
 
     it("recites a text it was given at weight 1, and is itself at weight 0", async () => {
         const loaded = await model();
