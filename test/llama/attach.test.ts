@@ -140,6 +140,22 @@ describe("a listener", () => {
         expect(steps.map(({ position }) => position)).toEqual(steps.map((_, i) => i));
     });
 
+    it("is told after the token's sampling has begun, not before", async () => {
+        const { index, context, sequence, prompt } = await recital();
+        const inner = (context as unknown as { _ctx: { sampleToken: (...given: unknown[]) => Promise<unknown> } })._ctx;
+        const events: string[] = [];
+        const sampleToken = inner.sampleToken.bind(inner);
+        const watched = (...given: unknown[]): Promise<unknown> => {
+            events.push("sampling");
+            return sampleToken(...given);
+        };
+        Object.defineProperty(inner, "sampleToken", { value: watched });
+        await attach(context, index, { onStep: () => void events.push("step") });
+        await generate(sequence, prompt, 1);
+        await vi.waitFor(() => expect(events).toHaveLength(2));
+        expect(events).toEqual(["sampling", "step"]);
+    });
+
     it("that throws tells onError and goes on", async () => {
         const { index, context, sequence, prompt } = await recital();
         const errors: unknown[] = [];

@@ -175,6 +175,9 @@ TEST("merge: a row that is switched off, recorded or broken stays as it was; the
     CHECK_EQUAL(steps.size(), 2U);
     CHECK(steps[0].status == RTD_ROW_MERGED && steps[1].status == RTD_ROW_UNMERGEABLE);
     CHECK_EQUAL(steps[0].tokens[0], 3);
+    CHECK_SAME_BITS(steps[0].logits, std::vector<float>(expected.begin(), expected.begin() + kVocabulary));
+    CHECK_SAME_BITS(steps[1].logits, std::vector<float>(kVocabulary, 0.0F));
+    CHECK_SAME_BITS(steps[1].hidden, std::vector<float>(hidden.end() - kDim, hidden.end()));
     CHECK_EQUAL(steps[0].ids.size(), 16U);
     CHECK_SAME_BITS(steps[0].counts, (std::vector<uint32_t>{1}));
 }
