@@ -33,12 +33,12 @@ IndexConfig smallConfig(uint32_t dim, Dtype dtype) { return {.dim = dim, .dtype 
 
 namespace {
 
-// The bits of a search for all that is live, with a few queries.
+// The bits of a search with a few queries.
 void addSearch(const std::shared_ptr<Index>& index, Checksum& digest) {
     rtd_index handle(index);
     const Batch queries(77, 3, index->config().dim);
     const auto matrix = queries.matrix();
-    const uint32_t k = RTD_MAX_K;
+    const uint32_t k = 64;
     const size_t rows = 3 * index->config().heads;
     std::vector<uint32_t> ids(rows * k), counts(rows);
     std::vector<float> distances(rows * k);

@@ -30,7 +30,7 @@ struct Batch {
 IndexConfig smallConfig(uint32_t dim = 6, Dtype dtype = Dtype::f16);
 
 // Everything a store holds, sealed or not: counts, temperature, model, metadata, and a digest over every entry's values and the bits that a
-// search over all of them returns. Equal texts are equal stores.
+// search returns. Equal texts are equal stores.
 std::string contentOf(const Store& store);
 // The same of the store at a path as a reader finds it; "none" if there is no store.
 std::string contentOf(FileSystem& files, const std::string& path, bool skipChecksums = false);
