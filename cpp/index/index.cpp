@@ -22,7 +22,8 @@ constexpr size_t kFirstChunkBytes = size_t{64} << 10, kLargestChunkBytes = size_
 void writeKey(const MatrixView& keys, size_t r, const IndexConfig& config, std::vector<float>& row, std::byte* to) {
     convertToFloat(keys.row(r), keys.dtype(), row.size(), row.data());
     if (const size_t at = firstNotFinite(row.data(), row.size(), config.dtype); at < row.size())
-        fail(RTD_NOT_FINITE, "key %zu holds %g at dimension %zu; keys must be finite as %s", r, static_cast<double>(row[at]), at, nameOf(config.dtype));
+        fail(RTD_NOT_FINITE, "key %zu holds %g at dimension %zu; keys must be finite as %s", r, static_cast<double>(row[at]), at,
+             nameOf(config.dtype));
     if (keys.dtype() == config.dtype)
         std::memcpy(to, keys.row(r), config.rowBytes());
     else
@@ -63,7 +64,8 @@ std::shared_ptr<Index> Index::create(const IndexConfig& config, Ownership owners
 Index::Index(const IndexConfig& config, Ownership ownership) : config_(config), ownership_(ownership) {
     if (config.dim < 1 || config.dim > RTD_MAX_DIM) fail(RTD_INVALID_ARGUMENT, "dim is %u; give 1..%u", config.dim, RTD_MAX_DIM);
     if (config.heads == 0) config_.heads = 1;
-    if (config.dim % config_.heads != 0) fail(RTD_INVALID_ARGUMENT, "dim is %u and heads is %u; give a dim that is a multiple of heads", config.dim, config.heads);
+    if (config.dim % config_.heads != 0)
+        fail(RTD_INVALID_ARGUMENT, "dim is %u and heads is %u; give a dim that is a multiple of heads", config.dim, config.heads);
     if (config.threads > WorkerPool::kMaxThreads) fail(RTD_INVALID_ARGUMENT, "threads is %u; give 0..%u", config.threads, WorkerPool::kMaxThreads);
     if (config.threads == 0) config_.threads = WorkerPool::defaultThreads();
     backend_ = &cpu::chooseBackend(config.backend);

@@ -28,12 +28,12 @@ struct IndexConfig {
 
 // How a call runs; zero is the default.
 struct Call {
-    uint32_t threads = 0;                          // 0: as the index
-    int (*shouldStop)(void* context) = nullptr;    // asked between tiles, from any thread of the call
+    uint32_t threads = 0;                        // 0: as the index
+    int (*shouldStop)(void* context) = nullptr;  // asked between tiles, from any thread of the call
     void* context = nullptr;
 
     bool stopped() const { return shouldStop && shouldStop(context) != 0; }
-    void throwIfStopped() const;                   // RTD_CANCELLED
+    void throwIfStopped() const;  // RTD_CANCELLED
 };
 
 // Who may write: the index's own users, or the store it belongs to.
@@ -47,7 +47,7 @@ class Index {
     static std::shared_ptr<Index> create(const IndexConfig& config, Ownership ownership = Ownership::self);
     ~Index();
 
-    const IndexConfig& config() const { return config_; }            // with backend and threads as resolved
+    const IndexConfig& config() const { return config_; }  // with backend and threads as resolved
     const cpu::Backend& backend() const { return *backend_; }
     bool ownedByStore() const { return ownership_ == Ownership::store; }  // rtd_index_add, _remove and _seal are then RTD_READ_ONLY
     Snapshot snapshot() const;
@@ -99,7 +99,7 @@ class Index {
     std::mutex writing_;          // held by the one writer
     mutable std::mutex reading_;  // held while current_ is copied or exchanged, for some nanoseconds
     Snapshot current_;
-    WritablePart tail_;            // the last part, where it is a chunk of ours that may have room; guarded by writing_
+    WritablePart tail_;              // the last part, where it is a chunk of ours that may have room; guarded by writing_
     bool changedSinceSeal_ = false;  // entries were removed; guarded by writing_
 };
 

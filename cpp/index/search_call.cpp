@@ -109,7 +109,8 @@ void runSearchCall(const Index& index, const rtd_matrix* queries, const rtd_muta
             FusionOptions& fusion = options[b].fusion;
             if (fusion.weight == 0 && !wantsHits(hits)) options[b].search.k = 0;
             if (fusion.weight == 0 || fusion.temperature > 0 || snapshot.live == 0) continue;
-            if (snapshot.temperature == 0) fail(RTD_NO_TEMPERATURE, "row %zu wants the index's default temperature, and there is none: seal the index, or give one", b);
+            if (snapshot.temperature == 0)
+                fail(RTD_NO_TEMPERATURE, "row %zu wants the index's default temperature, and there is none: seal the index, or give one", b);
             fusion.temperature = snapshot.temperature;
         }
     }
@@ -139,19 +140,20 @@ void runFuseCall(const rtd_hits* hits, uint32_t heads, const rtd_mutable_matrix*
     if (heads == 0) heads = 1;
     if (batch == 0) return;
     needPointer(hits, "hits");
-    const HitArrays arrays = {needPointer(hits->distances, "hits.distances"), needPointer(hits->tokens, "hits.tokens"), needPointer(hits->counts, "hits.counts"),
-                              hits->capacity, heads};
+    const HitArrays arrays = {needPointer(hits->distances, "hits.distances"), needPointer(hits->tokens, "hits.tokens"),
+                              needPointer(hits->counts, "hits.counts"), hits->capacity, heads};
     checkedProduct(checkedProduct(batch, heads, "rows of hits"), size_t{hits->capacity} * sizeof(float), "hits");
     for (size_t b = 0; b < batch; ++b) {
         if (options[b].isSkipped || options[b].fusion.weight == 0) continue;
         if (options[b].fusion.temperature == 0) fail(RTD_NO_TEMPERATURE, "row %zu gives no temperature, and hits from elsewhere have no default", b);
         for (size_t r = b * heads; r < (b + 1) * heads; ++r) {
-            if (arrays.counts[r] > arrays.capacity) fail(RTD_INVALID_ARGUMENT, "row %zu of hits counts %u, but the capacity is %zu", r, arrays.counts[r], arrays.capacity);
+            if (arrays.counts[r] > arrays.capacity)
+                fail(RTD_INVALID_ARGUMENT, "row %zu of hits counts %u, but the capacity is %zu", r, arrays.counts[r], arrays.capacity);
             for (size_t i = r * arrays.capacity; i < r * arrays.capacity + arrays.counts[r]; ++i) {
                 if (std::isnan(arrays.distances[i])) fail(RTD_NOT_FINITE, "the distance of hit %zu of row %zu is NaN", i - r * arrays.capacity, r);
                 if (arrays.tokens[i] < 0 || static_cast<size_t>(arrays.tokens[i]) >= view.columns())
-                    fail(RTD_TOKEN_RANGE, "the token of hit %zu of row %zu is %d; the logits have %zu columns", i - r * arrays.capacity, r, arrays.tokens[i],
-                         view.columns());
+                    fail(RTD_TOKEN_RANGE, "the token of hit %zu of row %zu is %d; the logits have %zu columns", i - r * arrays.capacity, r,
+                         arrays.tokens[i], view.columns());
             }
         }
     }
@@ -168,7 +170,8 @@ void runLogProbabilitiesCall(const rtd_matrix* logits, const int32_t* tokens, si
     needPointer(out, "out");
     for (size_t i = 0; i < entries; ++i)
         if (tokens[i] < 0 || static_cast<size_t>(tokens[i]) >= view.columns())
-            fail(RTD_TOKEN_RANGE, "token %zu of row %zu is %d; the logits have %zu columns", i % tokensPerRow, i / tokensPerRow, tokens[i], view.columns());
+            fail(RTD_TOKEN_RANGE, "token %zu of row %zu is %d; the logits have %zu columns", i % tokensPerRow, i / tokensPerRow, tokens[i],
+                 view.columns());
     LogSumExp logSumExp(cpu::chooseBackend(nullptr).lsePiece, view.columns());
     for (size_t b = 0; b < view.rows(); ++b) {
         const LogitsRow row(const_cast<void*>(view.row(b)), view.dtype(), view.columns());
