@@ -1,5 +1,5 @@
-// The back end for AVX2 with FMA and F16C: tiles and log-sum-exp pieces on vectors of 8 floats. Of the 16 registers 12 hold the sums of 3
-// queries and 4 keys, 3 the queries, and one the difference; a single query takes half of the partial sums of a key at a time.
+// The back end for AVX2 with FMA and F16C: tiles and log-sum-exp pieces on vectors of 8 floats. With 16 registers a single query takes half
+// of a key's partial sums at a time, and four queries an eighth: 8 accumulators, enough to hide the latency of fma.
 // Shapes and costs: see tile_sums.h and lse_piece.h. Relies on dispatch.cpp to ask the processor first.
 #include <immintrin.h>
 
@@ -12,7 +12,7 @@ namespace {
 struct Avx2 {
     using Vector = __m256;
     static constexpr size_t kLanes = 8;
-    static constexpr Blocking kBlocks[] = {{1, 2}, {2, 8}, {4, 16}};
+    static constexpr Blocking kBlocks[] = {{1, 2}, {1, 4}, {1, 8}, {1, 8}};
 
     static Vector all(float x) { return _mm256_set1_ps(x); }
     static Vector load(const float* p) { return _mm256_loadu_ps(p); }
