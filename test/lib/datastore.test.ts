@@ -336,7 +336,8 @@ describe("the model", () => {
             "ERR_RTD_INVALID_ARGUMENT",
             'got "hash"',
         );
-        await (await Datastore.open(path, { writable: true })).close(); // refusals held no lock
+        await expectError(() => Datastore.open(path, { model: other, writable: true }), "ERR_RTD_MODEL_MISMATCH", "other.gguf");
+        await (await Datastore.open(path, { writable: true })).close(); // the refusal holds no lock
     });
 
     test("of a store that names none is refused by name too", async () => {

@@ -68,3 +68,15 @@ test("asynchronous calls leave nothing", async () => {
     await round(300);
     expect((await settledMemory()).rss - before).toBeLessThan(40 * MiB * room); // one round makes 700 KiB
 });
+
+test("nor do many small ones", async () => {
+    const index = createIndex({ dim: 1 });
+    const query = Float32Array.of(1);
+    const round = async (times: number): Promise<void> => {
+        for (let i = 0; i < times; ++i) await Promise.all(Array.from({ length: 100 }, () => index.search(query, { k: 1 })));
+    };
+    await round(2500); // the heap takes its size
+    const before = (await settledMemory()).rss;
+    await round(1500);
+    expect((await settledMemory()).rss - before).toBeLessThan(8 * MiB * room); // 150,000 of them: 56 bytes each
+});
