@@ -8,7 +8,8 @@ namespace rtd {
 void fuseRows(LsePieceFunction lsePiece, const HitArrays& hits, const MatrixView& logits, const std::vector<RowOptions>& rows, WorkerPool& workers,
               uint32_t threads, rtd_row_status* statuses) {
     const size_t batch = rows.size();
-    threads = static_cast<uint32_t>(std::min<size_t>(threads, batch));
+    constexpr size_t kShare = 65536;  // logits to read that are worth one more thread: some 30 us
+    threads = static_cast<uint32_t>(std::min<size_t>(WorkerPool::threadsFor(batch * logits.columns(), kShare, threads), batch));
     uint32_t maxHits = 0;
     for (size_t r = 0; r < batch * hits.heads; ++r) maxHits = std::max(maxHits, hits.counts[r]);
     std::vector<Fuser> fusers;

@@ -16,6 +16,7 @@ constexpr uint32_t kTileKeys = 128;                 // keys whose sums are looke
 constexpr uint32_t kGroupQueries = 64;              // queries that share one reading of the keys ...
 constexpr uint32_t kGroupRows = 8192;               // ... but not more rows (queries x heads) than this: every row has a pool
 constexpr size_t kTicketBytes = size_t{256} << 10;  // keys a thread takes at a time: some 20 us of reading
+constexpr size_t kFinishShare = 8192;               // entries of pools to sort that are worth one more thread: some 100 us
 
 // One reading of all keys for up to kGroupQueries queries.
 class Scan {
@@ -35,9 +36,8 @@ class Scan {
         for (size_t q = 0; q < group.size(); ++q)
             std::memcpy(queries_.get() + q * config_.dim, queries + size_t{group[q]} * config_.dim, config_.dim * sizeof(float));
 
-        size_t room = 0;
-        for (const uint32_t q : group) room += config_.heads * RowPool::capacityFor(rows[q].k);
-        entries_ = allocate<uint64_t>(room, "the nearest keys so far");
+        for (const uint32_t q : group) room_ += config_.heads * RowPool::capacityFor(rows[q].k);
+        entries_ = allocate<uint64_t>(room_, "the nearest keys so far");
         pools_ = allocate<RowPool>(group.size() * config_.heads, "the state of rows");
         uint64_t* at = entries_.get();
         for (size_t r = 0; r < group.size() * config_.heads; ++r) {
@@ -59,7 +59,7 @@ class Scan {
         if (halted_) fail(RTD_CANCELLED, "cancelled by should_stop");
         const auto rowCount = static_cast<uint32_t>(group_.size() * config_.heads);
         std::atomic<uint32_t> next = 0;
-        index_.workers().run(std::min(threads, rowCount), [&] {
+        index_.workers().run(std::min(rowCount, WorkerPool::threadsFor(room_, kFinishShare, threads)), [&] {
             for (uint32_t r; (r = next.fetch_add(1, std::memory_order_relaxed)) < rowCount;) finishRow(r, hits);
         });
     }
@@ -138,7 +138,8 @@ class Scan {
     bool isDot_;
     cpu::TileSums tileSums_;
     std::unique_ptr<float[]> queries_;     // of the group, without gaps
-    std::unique_ptr<uint64_t[]> entries_;  // of all pools
+    size_t room_ = 0;                      // of all pools
+    std::unique_ptr<uint64_t[]> entries_;  // [room_]
     std::unique_ptr<RowPool[]> pools_;     // [group x heads]
     uint32_t ticketKeys_ = 0, tickets_ = 0;
     std::vector<uint32_t> firstTickets_;  // of each part

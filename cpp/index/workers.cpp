@@ -5,7 +5,6 @@
 #include <system_error>
 #include <utility>
 
-#include "core/float_environment.h"
 #include "core/status.h"
 
 namespace rtd {
@@ -64,6 +63,7 @@ void WorkerPool::run(uint32_t threads, const std::function<void()>& body) {
     {
         const std::lock_guard lock(mutex_);
         try {
+            // A thread begins with its creator's floating-point environment: that of guard().
             while (threads_.size() + 1 < threads) threads_.emplace_back([this] { work(); });
         } catch (const std::system_error&) {
             // The system gives no more threads: those there are do the work.
@@ -93,7 +93,6 @@ void WorkerPool::spinForJob(uint64_t seen) const {
 }
 
 void WorkerPool::work() {
-    const FloatEnvironment environment;  // threads inherit their creator's, whatever that was
     uint64_t seen = 0;
     for (;;) {
         spinForJob(seen);

@@ -1,5 +1,6 @@
 // The threads of one index. They sleep between calls; a call hands them a body to run, once each, and takes part itself.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -26,6 +27,11 @@ class WorkerPool {
     // Runs body on the calling thread and on up to threads - 1 workers, and returns when all that began it have left it. body takes tickets
     // until there are none. Rethrows what the first one to fail threw; the others should see a flag of the caller's.
     void run(uint32_t threads, const std::function<void()>& body);
+
+    // The threads worth waking for some work: one more for every `share` of it.
+    static uint32_t threadsFor(size_t work, size_t share, uint32_t threads) {
+        return static_cast<uint32_t>(std::min<size_t>(threads, 1 + work / share));
+    }
 
     // A number from RTD_THREADS, else the processors this process may use. RTD_INVALID_ARGUMENT for another value of RTD_THREADS.
     static uint32_t defaultThreads();

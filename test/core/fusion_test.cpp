@@ -134,10 +134,10 @@ TEST("masked logits stay masked unless a = 1 or unmask is set") {
 
 TEST("a vote never lowers a logit, and one of 0 leaves it") {
     // Votes so small that p and r leave double's range, or round to nothing.
-    for (const float logit : {3.0f, -5.0f, -100.0f, -700.0f, -720.0f, -2000.0f})
+    for (const float logit : {3.0f, 0.0f, 1e-20f, -5.0f, -100.0f, -700.0f, -720.0f, -2000.0f})
         for (const float distance : {0.0f, 10.0f, 300.0f, 690.0f, 707.0f, 709.0f, 1e9f})
             for (const float weight : {1e-30f, 1e-6f, 0.5f, std::nextafter(1.0f, 0.0f)}) {
-                std::vector<float> logits = {0.1f, logit};
+                std::vector<float> logits = {30.1f, logit};
                 CHECK_EQUAL(fuseRow({{0, distance}, {0, 1}, {2}}, logits, rowOptions(0, weight, 1)), RTD_ROW_MERGED);
                 CHECK(logits[1] >= logit);
                 CHECK(std::isfinite(logits[0]) && std::isfinite(logits[1]));

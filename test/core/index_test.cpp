@@ -151,10 +151,11 @@ TEST("a snapshot stays as it was") {
     const auto index = rtd::Index::create(config);
     rtd_index handle(index);
     addCounting(&handle, 100, 2);
+    const uint32_t removed[] = {3, 0, 1};
+    CHECK_OK(rtd_index_remove(&handle, removed, 1));
     const rtd::Snapshot before = index->snapshot();
     addCounting(&handle, 50, 2);  // the same keys again
-    const uint32_t removed[] = {0, 1};
-    CHECK_OK(rtd_index_remove(&handle, removed, 2));
+    CHECK_OK(rtd_index_remove(&handle, removed + 1, 2));
     const float query[] = {0, 0.5f};
     rtd::SearchRow row;
     row.k = 3;
@@ -229,6 +230,24 @@ TEST("parts of foreign memory are searched as they are, and replace pending entr
     }
 }
 
+TEST("a part may follow a chunk that is not full, and be followed by another") {
+    Shape shape;
+    shape.entries = 30;
+    const Case c = makeCase(shape, 1, true);
+    const auto index = rtd::Index::create({shape.dim, rtd::Metric::l2, rtd::Dtype::f32, 1, nullptr, 1});
+    rtd_index handle(index);
+    const Foreign part(c, 10, 7, 4);
+    const auto add = [&](uint32_t begin, uint32_t n) {
+        const rtd_matrix keys = {&c.given[size_t{begin} * shape.dim], n, shape.dim, 0, RTD_F32};
+        CHECK_EQUAL(index->add(keys, &c.data.tokens[begin], &c.data.namespaces[begin]), begin);
+    };
+    add(0, 10);
+    CHECK_EQUAL(index->addPart(part.part), 10u);
+    add(17, 12);
+    add(29, 1);
+    checkSame(run(&handle, c, {nullptr}), expected(c, RTD_F32));
+}
+
 TEST("the index of a store is read-only to others") {
     rtd_index handle(rtd::Index::create({2, rtd::Metric::l2, rtd::Dtype::f32, 1, nullptr, 1}, rtd::Ownership::store));
     std::vector<float> key = {1, 2};
@@ -255,18 +274,20 @@ TEST("a handle lives until its last release") {
     rtd_index_release(nullptr);
 }
 
-// From the design's words; at most 128 live entries, so that every one is sampled.
+// From the design's words, over 128 live entries evenly spaced, or all.
 float expectedTemperature(const Case& c) {
     const oracle::Data& data = c.data;
-    const auto live = static_cast<uint32_t>(std::count(data.removed.begin(), data.removed.end(), false));
-    const uint32_t m = std::min(64u, live - 1);
+    std::vector<uint32_t> live;
+    for (uint32_t id = 0; id < data.size(); ++id)
+        if (!data.removed[id]) live.push_back(id);
+    const size_t m = std::min<size_t>(64, live.size() - 1), samples = std::min<size_t>(128, live.size());
     std::vector<double> differences, positive;
-    for (uint32_t id = 0; id < data.size(); ++id) {
-        if (data.removed[id]) continue;
+    for (size_t i = 0; i < samples; ++i) {
+        const uint32_t id = live[i * live.size() / samples];
         oracle::Data others = data;
         others.removed[id] = true;
         for (uint32_t h = 0; h < data.heads && m > 0; ++h) {
-            const auto hits = oracle::nearest(others, &data.keys[size_t{id} * data.dim], h, rowOptions(m));
+            const auto hits = oracle::nearest(others, &data.keys[size_t{id} * data.dim], h, rowOptions(static_cast<uint32_t>(m)));
             differences.push_back(static_cast<double>(hits.back().distance) - static_cast<double>(hits.front().distance));
             if (differences.back() > 0) positive.push_back(differences.back());
         }
@@ -281,7 +302,7 @@ float expectedTemperature(const Case& c) {
 }
 
 TEST("the default temperature is 0.4 x median(d_64 - d_1)") {
-    for (const uint32_t entries : {1u, 2u, 3u, 64u, 65u, 66u, 100u, 128u})
+    for (const uint32_t entries : {1u, 2u, 3u, 64u, 65u, 66u, 100u, 128u, 129u, 300u})
         for (const rtd_metric metric : {RTD_L2, RTD_L2SQ, RTD_DOT})
             for (const Kind kind : {Kind::normal, Kind::duplicates, Kind::equal, Kind::ties}) {
                 Shape shape;
@@ -297,12 +318,20 @@ TEST("the default temperature is 0.4 x median(d_64 - d_1)") {
             }
 }
 
-TEST("the default temperature is a sample's, and changes only when sealed anew") {
+TEST("the default temperature is the same everywhere, and changes only when sealed anew") {
     Shape shape;
     shape.entries = 3000;
     shape.dim = 24;
-    const Case c = makeCase(shape, 1, true);
-    float first = 0;
+    rtd_call_options never{};
+    never.struct_size = sizeof never;
+    never.should_stop = [](void*) { return 1; };
+    Case c = makeCase(shape, 1, true);
+    const float first = expectedTemperature(c);
+    const uint32_t removed = 0;  // a sampled one
+    c.data.removed[removed] = true;
+    const float second = expectedTemperature(c);
+    c.data.removed[removed] = false;
+    CHECK(first != second);
     for (const char* backend : usableBackends())
         for (uint32_t threads = 1; threads <= 3; ++threads) {
             const TestIndex index(indexOptions(shape.dim, RTD_L2, RTD_F32, 1, backend, threads));
@@ -310,12 +339,14 @@ TEST("the default temperature is a sample's, and changes only when sealed anew")
             CHECK_EQUAL(infoOf(index).temperature, 0.0f);
             fillIndex(index, c);
             CHECK_OK(rtd_index_seal(index, nullptr));
-            if (first == 0) first = infoOf(index).temperature;
             CHECK_EQUAL(infoOf(index).temperature, first);
-            CHECK(first > 0.2f && first < 1.2f);  // 64 of 3000 neighbours in 24 dimensions: about 1.7 farther than the nearest
-            const uint32_t id = 5;
-            CHECK_OK(rtd_index_remove(index, &id, 1));
+            CHECK_OK(rtd_index_seal(index, &never));  // nothing new: no key is read
+            CHECK_OK(rtd_index_remove(index, &removed, 1));
             CHECK_EQUAL(infoOf(index).temperature, first);
+            CHECK_EQUAL(rtd_index_seal(index, &never), RTD_CANCELLED);
+            CHECK_EQUAL(infoOf(index).temperature, first);
+            CHECK_OK(rtd_index_seal(index, nullptr));
+            CHECK_EQUAL(infoOf(index).temperature, second);
         }
 }
 

@@ -152,6 +152,7 @@ TEST("a search can be stopped at any tile, and then writes nothing") {
     Case c = makeCase(shape, 3, true);
     const TestIndex index(indexOptions(shape.dim, RTD_L2, RTD_F32, 1, nullptr, 2));
     fillIndex(index, c);
+    const Answer want = run(index, c, {nullptr, 1});
     struct Counter {
         std::atomic<int> left;
         static int stop(void* context) { return --static_cast<Counter*>(context)->left < 0; }
@@ -168,6 +169,7 @@ TEST("a search can be stopped at any tile, and then writes nothing") {
             const rtd_status status = rtd_search_and_fuse(index, &queries, &matrix, c.rows.data(), c.rows.size(), &call, &hits, nullptr);
             if (status == RTD_OK) {
                 CHECK(after > 10);
+                CHECK_SAME_BITS(ids, want.ids);
                 break;
             }
             CHECK_EQUAL(status, RTD_CANCELLED);
