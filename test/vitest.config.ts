@@ -5,7 +5,7 @@ export default defineConfig({
         root: new URL("..", import.meta.url).pathname,
         include: ["test/**/*.test.ts"],
         pool: "forks", // one process a file: some tests look at the process, and a crash names its file
-        testTimeout: 60_000,
+        testTimeout: process.env["RTD_SANITIZED"] ? 300_000 : 60_000,
         hookTimeout: 60_000,
     },
 });
