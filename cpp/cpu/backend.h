@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "core/dtype.h"
+#include "gpu/offload.h"
 
 namespace rtd::cpu {
 
@@ -38,6 +39,7 @@ struct Backend {
     TileSums l2[3];   // by Dtype of the keys
     TileSums dot[3];  // by Dtype of the keys
     LsePiece lsePiece;
+    gpu::OpenOffloaded open = nullptr;  // does whole calls elsewhere; null for the instruction sets
 };
 
 // One per file; a file is only there where it was built for this processor family, and runs only where dispatch.cpp finds it usable.

@@ -59,14 +59,14 @@ Candidate candidate(const char* name, const Backend* built, const char* missing,
     return {name, built, runsOn};
 }
 
-const std::vector<Candidate>& candidates() {
+std::vector<Candidate>& candidates() {
     // The processors of Armv8-A all have NEON with fused multiply-add: there is nothing to ask.
 #if defined(__aarch64__)
     const char* missingForNeon = nullptr;
 #else
     const char* missingForNeon = kOtherProcessor;
 #endif
-    static const std::vector<Candidate> list = {
+    static std::vector<Candidate> list = {
         candidate("cuda", nullptr, nullptr, ""),
         candidate("avx512", builtAvx512(), missingForAvx512(), "AVX-512 F, BW, DQ and VL"),
         candidate("avx2", builtAvx2(), missingForAvx2(), "AVX2, FMA and F16C"),
@@ -101,6 +101,8 @@ const std::vector<rtd_backend_info>& backends() {
     }();
     return list;
 }
+
+void addBackend(const Backend& backend, const char* runsOn) { candidates().push_back({backend.name, &backend, runsOn}); }
 
 const Backend& chooseBackend(const char* name) {
     const char* source = "";

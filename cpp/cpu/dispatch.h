@@ -10,6 +10,9 @@ namespace rtd::cpu {
 // All back ends this build knows, fastest first, for the life of the process.
 const std::vector<rtd_backend_info>& backends();
 
+// Makes a back end of a binary of its own known, as the last choice. Before the first index is created; it must live as long as the process.
+void addBackend(const Backend& backend, const char* runsOn);
+
 // By name; null, "" and "auto" take the environment's RTD_BACKEND, else the fastest. RTD_UNSUPPORTED says why a name cannot be used here.
 const Backend& chooseBackend(const char* name);
 

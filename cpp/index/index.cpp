@@ -71,6 +71,7 @@ Index::Index(const IndexConfig& config, Ownership ownership) : config_(config), 
     backend_ = &cpu::chooseBackend(config.backend);
     config_.backend = backend_->name;
     workers_ = std::make_unique<WorkerPool>();
+    if (backend_->open) offloaded_ = backend_->open(config_);
     current_.parts = std::make_shared<const std::vector<Part>>();
 }
 

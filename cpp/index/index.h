@@ -85,6 +85,7 @@ class Index {
     void keysOf(const uint32_t* ids, size_t count, float* keys) const;  // [count, dim], exact
 
     WorkerPool& workers() const { return *workers_; }
+    gpu::OffloadedIndex* offloaded() const { return offloaded_.get(); }  // null: searches run in this process's threads
 
   private:
     Index(const IndexConfig& config, Ownership ownership);
@@ -96,6 +97,7 @@ class Index {
     Ownership ownership_;
     const cpu::Backend* backend_;
     std::unique_ptr<WorkerPool> workers_;
+    std::unique_ptr<gpu::OffloadedIndex> offloaded_;
     std::mutex writing_;          // held by the one writer
     mutable std::mutex reading_;  // held while current_ is copied or exchanged, for some nanoseconds
     Snapshot current_;

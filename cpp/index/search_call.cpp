@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "core/arguments.h"
 #include "core/canonical.h"
@@ -116,6 +117,11 @@ void runSearchCall(const Index& index, const rtd_matrix* queries, const rtd_muta
     }
 
     const std::unique_ptr<float[]> queryRows = readQueries(queryView, options);
+    if (gpu::OffloadedIndex* offloaded = index.offloaded()) {
+        const std::optional<MatrixView> logitView = logits ? std::optional<MatrixView>(std::in_place, logits, "logits") : std::nullopt;
+        offloaded->run({snapshot, queryRows.get(), options, logitView ? &*logitView : nullptr, hits, statuses, call});
+        return;
+    }
     std::vector<SearchRow> searches;
     reserve(searches, options.size(), "rows");
     for (const RowOptions& row : options) searches.push_back(row.search);

@@ -1,0 +1,126 @@
+// Shows that the net catches faults: every barrier is left out and every ordered atomic made relaxed in turn, by its source line, and some case must
+// fail. What survives is either not needed or not tested, but for the lines that kExpected names, with the reason.
+//
+//     test_cuda_mutants [cases for each] [every n-th mutant] [part of a line]
+//
+// Each mutant runs in a process of its own, as it may write anywhere or never end.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <random>
+#include <regex>
+#include <string>
+
+#include "../harness.h"
+#include "emulation/device.h"
+#include "kernel_run.h"
+
+namespace {
+
+struct Mutant {
+    std::string file;
+    uint32_t line;
+    std::string text;
+};
+
+// Survivors that are right to survive: a part of the line, and why no test on the emulated device can miss it.
+struct Survivor {
+    const char* text;
+    const char* reason;
+};
+constexpr Survivor kExpected[] = {
+    {"addAcquire(&state.reserved", "orders the cut's reads before the writes that follow; loads are never late here, so nothing can be overtaken"},
+    {"... also for the other lanes", "the same, for the lanes that write"},
+    {"addAcquireRelease(&control.left", "orders other blocks' last looks before the reset; the same"},
+};
+
+std::vector<Mutant> findMutants(const std::string& part) {
+    const std::regex operation(R"(\b(syncBlock|syncWarp)\(\);|\b(addAcquire|addRelease|addAcquireRelease|loadAcquire|storeRelease)\()");
+    std::vector<Mutant> mutants;
+    for (const char* file : {"search_fuse.cuh", "scan.cuh", "pool.cuh", "select.cuh", "logits.cuh", "merge.cuh"}) {
+        std::ifstream in(std::string(RTD_CUDA_SOURCES "/") + file);
+        std::string text;
+        for (uint32_t line = 1; std::getline(in, text); ++line)
+            if (std::regex_search(text, operation) && (file + (":" + std::to_string(line)) + text).find(part) != std::string::npos)
+                mutants.push_back({file, line, text.substr(text.find_first_not_of(' '))});
+    }
+    return mutants;
+}
+
+Shape mutantShape(std::mt19937_64& random) {
+    Shape shape = randomShape(random);
+    if (shape.entries > 1000) shape.entries = 300;
+    if (shape.batch > 8) shape.batch = 5;
+    if (random() % 3 == 0) shape.vocabulary = 2500;
+    return shape;
+}
+
+// The first case that fails; `cases` if none does.
+int firstCaught(const Mutant& mutant, int cases) {
+    rtd::emulation::device.dropFile = mutant.file;
+    rtd::emulation::device.dropLine = mutant.line;
+    for (int i = 0; i < cases; ++i) {
+        std::mt19937_64 random(static_cast<uint64_t>(i) + 1000);
+        const Case c = makeCase(mutantShape(random), static_cast<uint64_t>(i), false);
+        KernelWay way;
+        way.config = static_cast<uint32_t>(random() % 4);
+        way.seed = random();
+        way.grid = 1 + static_cast<uint32_t>(random() % 8);
+        way.resident = 1 + static_cast<uint32_t>(random() % way.grid);
+        way.smallestPool = random() % 4 ? 64 : 256;
+        way.launches = 2;
+        try {
+            checkSame(runKernel(c, way), expected(c, RTD_F32));
+        } catch (const std::exception&) { return i; }
+    }
+    return cases;
+}
+
+// True if a test noticed, be it by a crash or by not coming to an end.
+bool isCaught(const Mutant& mutant, int cases) {
+    std::fflush(stdout);
+    const pid_t child = fork();
+    if (child < 0) throw test::Failure("fork failed");
+    if (child == 0) {
+        alarm(300);
+        _exit(firstCaught(mutant, cases) < cases ? 1 : 0);
+    }
+    int status = 0;
+    if (waitpid(child, &status, 0) != child) throw test::Failure("waitpid failed");
+    return !(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const int cases = argc > 1 ? std::atoi(argv[1]) : 60;
+    const size_t every = argc > 2 ? static_cast<size_t>(std::atoi(argv[2])) : 6;
+    int caught = 0, unexpected = 0;
+    const std::vector<Mutant> mutants = findMutants(argc > 3 ? argv[3] : "");
+    if (mutants.empty()) {
+        std::printf("no mutants found in %s\n0 passed, 1 failed\n", RTD_CUDA_SOURCES);
+        return 1;
+    }
+    for (size_t i = 0; i < mutants.size(); i += every) {
+        const Mutant& mutant = mutants[i];
+        const Survivor* survivor = nullptr;
+        for (const Survivor& s : kExpected)
+            if (mutant.text.find(s.text) != std::string::npos) survivor = &s;
+        const bool isNoticed = isCaught(mutant, survivor ? 1 : cases);
+        if (isNoticed || survivor)
+            ++caught;
+        else
+            ++unexpected;
+        std::printf("%-9s %s:%u: %s\n",
+                    isNoticed  ? "caught"
+                    : survivor ? "expected"
+                               : "SURVIVES",
+                    mutant.file.c_str(), mutant.line, mutant.text.c_str());
+        if (survivor && !isNoticed) std::printf("          %s\n", survivor->reason);
+    }
+    std::printf("%d passed, %d failed\n", caught, unexpected);
+    return unexpected == 0 ? 0 : 1;
+}
