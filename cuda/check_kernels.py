@@ -70,7 +70,7 @@ def instructions_of(sass):
     counts = {}
     for kernel, lines in kernels.items():
         loop = scan_loop(lines)
-        counts[kernel] = {word: sum(word in text for text in loop) for word in COUNTED}
+        counts[kernel] = {word: sum(word in text.replace("LDS.U.", "LDS.") for text in loop) for word in COUNTED}  # sm_75 writes LDS.U.128
         counts[kernel]["all"] = len(loop)
         counts[kernel]["local"] = sum("LDL" in text or "STL" in text for _, text in lines)
     return counts
