@@ -1,5 +1,6 @@
 /** Loading a model by node-llama-cpp, which is an optional peer dependency and therefore imported only when needed. */
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import type * as NodeLlamaCpp from "node-llama-cpp";
 
 import { RtdError } from "../errors.js";
@@ -26,6 +27,8 @@ export async function loadModel(
         logLevel: LlamaLogLevel.error,
         ...(threads !== undefined && { maxThreads: threads }),
     });
+    // node-llama-cpp takes at least four threads. llama.cpp's wait for each other by spinning, so more of them than processors are ten times slower.
+    if (threads === undefined && llama.maxThreads > availableParallelism()) llama.maxThreads = availableParallelism();
     return await llama.loadModel({
         modelPath,
         ...(signal && { loadSignal: signal }),
