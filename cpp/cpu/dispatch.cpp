@@ -2,19 +2,25 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <string>
 
 #include "core/status.h"
+#include "gpu/cuda_backend.h"
 
 namespace rtd::cpu {
 namespace {
 
 constexpr const char* kOtherProcessor = "made for another processor family";
 
+struct Usability {
+    const Backend* backend;  // null: cannot be used
+    const char* reason;      // why not, or what it runs on
+};
+
 struct Candidate {
     const char* name;
-    const Backend* backend;  // null: cannot be used
-    const char* reason;
+    std::function<Usability()> ask;  // may start a process the first time; always the same answer
 };
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -53,25 +59,46 @@ const Backend* builtNeon() { return neonBackend(); }
 const Backend* builtNeon() { return nullptr; }
 #endif
 
-Candidate candidate(const char* name, const Backend* built, const char* missing, const char* runsOn) {
-    if (missing) return {name, nullptr, missing};
-    if (!built) return {name, nullptr, "not part of this build"};
-    return {name, built, runsOn};
+Usability usability(const Backend* built, const char* missing, const char* runsOn) {
+    if (missing) return {nullptr, missing};
+    if (!built) return {nullptr, "not part of this build"};
+    return {built, runsOn};
+}
+
+// The processors of Armv8-A all have NEON with fused multiply-add: there is nothing to ask.
+#if defined(__aarch64__)
+constexpr const char* kMissingForNeon = nullptr;
+#else
+constexpr const char* kMissingForNeon = kOtherProcessor;
+#endif
+
+Usability askAvx512() { return usability(builtAvx512(), missingForAvx512(), "AVX-512 F, BW, DQ and VL"); }
+Usability askAvx2() { return usability(builtAvx2(), missingForAvx2(), "AVX2, FMA and F16C"); }
+Usability askNeon() { return usability(builtNeon(), kMissingForNeon, "NEON"); }
+Usability askSerial() { return {&serialBackend, "any processor"}; }
+
+const Backend& fastestInstructionSet() {
+    for (const auto& ask : {askAvx512, askAvx2, askNeon})
+        if (const Backend* backend = ask().backend) return *backend;
+    return serialBackend;
+}
+
+// What it does not do on the device it does as the fastest instruction set.
+Usability askCuda() {
+    const gpu::CudaBackend& cuda = gpu::cudaBackend();
+    if (!cuda.open) return {nullptr, cuda.reason.c_str()};
+    static const Backend backend = [&] {
+        Backend b = fastestInstructionSet();
+        b.name = "cuda";
+        b.open = cuda.open;
+        return b;
+    }();
+    return {&backend, cuda.reason.c_str()};
 }
 
 std::vector<Candidate>& candidates() {
-    // The processors of Armv8-A all have NEON with fused multiply-add: there is nothing to ask.
-#if defined(__aarch64__)
-    const char* missingForNeon = nullptr;
-#else
-    const char* missingForNeon = kOtherProcessor;
-#endif
     static std::vector<Candidate> list = {
-        candidate("cuda", nullptr, nullptr, ""),
-        candidate("avx512", builtAvx512(), missingForAvx512(), "AVX-512 F, BW, DQ and VL"),
-        candidate("avx2", builtAvx2(), missingForAvx2(), "AVX2, FMA and F16C"),
-        candidate("neon", builtNeon(), missingForNeon, "NEON"),
-        candidate("serial", &serialBackend, nullptr, "any processor"),
+        {"cuda", askCuda}, {"avx512", askAvx512}, {"avx2", askAvx2}, {"neon", askNeon}, {"serial", askSerial},
     };
     return list;
 }
@@ -79,7 +106,7 @@ std::vector<Candidate>& candidates() {
 std::string usableNames() {
     std::string names;
     for (const Candidate& c : candidates())
-        if (c.backend) names += (names.empty() ? "" : ", ") + std::string(c.name);
+        if (c.ask().backend) names += (names.empty() ? "" : ", ") + std::string(c.name);
     return names;
 }
 
@@ -96,13 +123,18 @@ const std::vector<rtd_backend_info>& backends() {
             // RTD_BACKEND names one that cannot be used: then there is no default, and creating an index says why.
         }
         std::vector<rtd_backend_info> infos;
-        for (const Candidate& c : candidates()) infos.push_back({c.name, c.backend != nullptr, c.backend && c.backend == byDefault, c.reason});
+        for (const Candidate& c : candidates()) {
+            const auto [backend, reason] = c.ask();
+            infos.push_back({c.name, backend != nullptr, backend && backend == byDefault, reason});
+        }
         return infos;
     }();
     return list;
 }
 
-void addBackend(const Backend& backend, const char* runsOn) { candidates().push_back({backend.name, &backend, runsOn}); }
+void addBackend(const Backend& backend, const char* runsOn) {
+    candidates().push_back({backend.name, [&backend, runsOn] { return Usability{&backend, runsOn}; }});
+}
 
 const Backend& chooseBackend(const char* name) {
     const char* source = "";
@@ -111,12 +143,19 @@ const Backend& chooseBackend(const char* name) {
         source = " (from the environment's RTD_BACKEND)";
     }
     for (const Candidate& c : candidates()) {
-        if (isAuto(name) ? c.backend != nullptr : !std::strcmp(name, c.name)) {
-            if (c.backend) return *c.backend;
-            fail(RTD_UNSUPPORTED, "back end \"%s\"%s cannot be used here: %s; usable: %s", name, source, c.reason, usableNames().c_str());
-        }
+        if (!isAuto(name) && std::strcmp(name, c.name) != 0) continue;
+        const auto [backend, reason] = c.ask();
+        if (backend) return *backend;
+        if (!isAuto(name))
+            fail(RTD_UNSUPPORTED, "back end \"%s\"%s cannot be used here: %s; usable: %s", name, source, reason, usableNames().c_str());
     }
     fail(RTD_UNSUPPORTED, "there is no back end \"%s\"%s; usable: %s, or \"auto\"", name, source, usableNames().c_str());
+}
+
+const Backend& chooseInstructionSet() {
+    const char* name = std::getenv("RTD_BACKEND");
+    if (isAuto(name)) return fastestInstructionSet();
+    return chooseBackend(name);
 }
 
 }  // namespace rtd::cpu

@@ -11,6 +11,7 @@ namespace rtd::gpu {
 class Device {
   public:
     virtual ~Device() = default;
+    virtual const char* name() const = 0;  // for people
     virtual cuda::KernelTable kernels() const = 0;
     virtual void* allocate(size_t bytes, const char* what) = 0;  // aligned to 256 bytes; 0 bytes give null
     virtual void release(void* memory) noexcept = 0;

@@ -164,7 +164,7 @@ void runFuseCall(const rtd_hits* hits, uint32_t heads, const rtd_mutable_matrix*
         }
     }
     WorkerPool none;
-    fuseRows(cpu::chooseBackend(nullptr).lsePiece, arrays, view, options, none, 1, statuses);
+    fuseRows(cpu::chooseInstructionSet().lsePiece, arrays, view, options, none, 1, statuses);
 }
 
 void runLogProbabilitiesCall(const rtd_matrix* logits, const int32_t* tokens, size_t tokensPerRow, double* out) {
@@ -178,7 +178,7 @@ void runLogProbabilitiesCall(const rtd_matrix* logits, const int32_t* tokens, si
         if (tokens[i] < 0 || static_cast<size_t>(tokens[i]) >= view.columns())
             fail(RTD_TOKEN_RANGE, "token %zu of row %zu is %d; the logits have %zu columns", i % tokensPerRow, i / tokensPerRow, tokens[i],
                  view.columns());
-    LogSumExp logSumExp(cpu::chooseBackend(nullptr).lsePiece, view.columns());
+    LogSumExp logSumExp(cpu::chooseInstructionSet().lsePiece, view.columns());
     for (size_t b = 0; b < view.rows(); ++b) {
         const LogitsRow row(const_cast<void*>(view.row(b)), view.dtype(), view.columns());
         const std::optional<double> lse = logSumExp(row);

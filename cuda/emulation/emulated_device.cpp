@@ -32,6 +32,7 @@ const KernelEntry kKernels[] = {RTD_EMULATED(cuda::Single, cuda::KeyType::f32), 
 
 class EmulatedDevice : public gpu::Device {
   public:
+    const char* name() const override { return "an emulated device"; }
     cuda::KernelTable kernels() const override { return {kKernels, std::size(kKernels)}; }
     void* allocate(size_t bytes, const char* what) override {
         if (bytes == 0) return nullptr;
