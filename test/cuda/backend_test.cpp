@@ -1,13 +1,9 @@
-// The back end "cuda-emulated" through the C interface: the host side of the kernel.
-#include <random>
-
+// The host side of the kernel through the C interface, on whichever device the program has.
+#include "../core/case.h"
 #include "../harness.h"
-#include "emulation/emulated_device.h"
-#include "kernel_run.h"
+#include "tested_backend.h"
 
 namespace {
-
-constexpr const char* kName = "cuda-emulated";
 
 Shape smaller(Shape s) {
     if (s.entries > 5000) s.entries = 1500;
@@ -15,40 +11,24 @@ Shape smaller(Shape s) {
 }
 
 void checkBackend(const Case& c, const Way& way) {
-    rtd::emulation::registerEmulatedBackend();
     try {
-        const TestIndex index(indexOptions(c.shape.dim, c.shape.metric, c.shape.dtype, c.shape.heads, kName));
+        const TestIndex index(indexOptions(c.shape.dim, c.shape.metric, c.shape.dtype, c.shape.heads, testedBackend()));
         fillIndex(index, c);
         checkSame(run(index, c, way), expected(c, way.logitsDtype));
     } catch (const std::exception& error) { throw test::Failure(std::string(error.what()) + "\n    in: " + c.shape.text()); }
 }
 
-TEST("it is known by its name and is never the default") {
-    rtd::emulation::registerEmulatedBackend();
-    const rtd_backend_info* list;
-    size_t count;
-    CHECK_OK(rtd_backends(&list, &count));
-    bool isFound = false;
-    for (size_t i = 0; i < count; ++i)
-        if (std::string(list[i].name) == kName) {
-            isFound = true;
-            CHECK_EQUAL(list[i].usable, 1);
-            CHECK_EQUAL(list[i].is_default, 0);
-        }
-    CHECK(isFound);
-}
-
 TEST("random cases through the C interface") {
     std::mt19937_64 random(5);
     for (int i = 0; i < 60; ++i)
-        checkBackend(makeCase(smaller(randomShape(random)), static_cast<uint64_t>(i), false), {kName, 1, i % 4 ? RTD_F32 : RTD_F16, i % 3 == 0});
+        checkBackend(makeCase(smaller(randomShape(random)), static_cast<uint64_t>(i), false),
+                     {testedBackend(), 1, i % 4 ? RTD_F32 : RTD_F16, i % 3 == 0});
 }
 
 TEST("entries added and removed between calls are seen, also by larger calls than before") {
-    rtd::emulation::registerEmulatedBackend();
     Shape shape;
     shape.dim = 6;
-    const TestIndex index(indexOptions(shape.dim, RTD_L2, RTD_F32, 1, kName));
+    const TestIndex index(indexOptions(shape.dim, RTD_L2, RTD_F32, 1, testedBackend()));
     for (const uint32_t entries : {0u, 5u, 33u, 200u}) {
         shape.entries = entries;
         shape.batch = 1 + entries / 3;
@@ -77,16 +57,15 @@ TEST("entries added and removed between calls are seen, also by larger calls tha
             CHECK_OK(rtd_index_remove(index, &removed, 1));
             c.data.removed[removed] = true;
         }
-        checkSame(run(index, c, {kName}), expected(c, RTD_F32));
+        checkSame(run(index, c, {testedBackend()}), expected(c, RTD_F32));
     }
 }
 
 TEST("a call that is refused changes nothing, and the next one is right") {
-    rtd::emulation::registerEmulatedBackend();
     Case c = makeCase(Shape{}, 1, true);
-    const TestIndex index(indexOptions(c.shape.dim, RTD_L2, RTD_F32, 1, kName));
+    const TestIndex index(indexOptions(c.shape.dim, RTD_L2, RTD_F32, 1, testedBackend()));
     fillIndex(index, c);
-    const Answer want = run(index, c, {kName});
+    const Answer want = run(index, c, {testedBackend()});
     std::vector<float> logits = c.logits, queries = c.queries;
     queries[5] = NAN;
     const rtd_matrix queryMatrix = matrixOf(queries, c.shape.dim);
@@ -99,18 +78,17 @@ TEST("a call that is refused changes nothing, and the next one is right") {
     const rtd_matrix good = matrixOf(c.queries, c.shape.dim);
     CHECK_EQUAL(rtd_search_and_fuse(index, &good, &logitMatrix, c.rows.data(), c.rows.size(), &call, nullptr, nullptr), RTD_CANCELLED);
     CHECK_SAME_BITS(logits, c.logits);
-    checkSame(run(index, c, {kName}), want);
+    checkSame(run(index, c, {testedBackend()}), want);
 }
 
 TEST("indexes come and go") {
-    rtd::emulation::registerEmulatedBackend();
     Shape shape;
     shape.entries = 4;
     shape.dim = 3;
     shape.batch = 1;
     shape.vocabulary = 10;
     const Case c = makeCase(shape, 1, true);
-    for (int i = 0; i < 100; ++i) checkBackend(c, {kName});
+    for (int i = 0; i < 100; ++i) checkBackend(c, {testedBackend()});
 }
 
 }  // namespace

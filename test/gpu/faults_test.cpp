@@ -1,0 +1,127 @@
+// Devices that fail in turn at each call, and indexes that come and go.
+#include <malloc.h>
+
+#include "../core/case.h"
+#include "../harness.h"
+#include "core/status.h"
+#include "cpu/dispatch.h"
+#include "emulation/emulated_device.h"
+#include "gpu/device_index.h"
+
+namespace {
+
+using namespace rtd::gpu;
+using rtd::cuda::KernelEntry;
+
+uint32_t callsUntilFault = 0;  // 0: no fault
+size_t allocations = 0;        // that were not released
+
+// The emulated device; one call fails, before it has done anything.
+class FaultyDevice : public Device {
+  public:
+    const char* name() const override { return device_->name(); }
+    rtd::cuda::KernelTable kernels() const override { return device_->kernels(); }
+    void* allocate(size_t bytes, const char* what) override {
+        step();
+        void* memory = device_->allocate(bytes, what);
+        allocations += memory != nullptr;
+        return memory;
+    }
+    void release(void* memory) noexcept override {
+        allocations -= memory != nullptr;
+        device_->release(memory);
+    }
+    void zero(void* to, size_t bytes) override { step(), device_->zero(to, bytes); }
+    void upload(void* to, const void* from, size_t bytes) override { step(), device_->upload(to, from, bytes); }
+    void download(void* to, const void* from, size_t bytes) override { step(), device_->download(to, from, bytes); }
+    void copy(void* to, const void* from, size_t bytes) override { step(), device_->copy(to, from, bytes); }
+    unsigned blocks(const KernelEntry& kernel, size_t sharedBytes) override {
+        step();
+        return device_->blocks(kernel, sharedBytes);
+    }
+    void launch(const KernelEntry& kernel, unsigned grid, size_t sharedBytes, const rtd::cuda::SearchFuseArgs& args) override {
+        step();
+        device_->launch(kernel, grid, sharedBytes, args);
+    }
+    void synchronize() override { step(), device_->synchronize(); }
+
+  private:
+    static void step() {
+        if (callsUntilFault > 0 && --callsUntilFault == 0) rtd::fail(RTD_INTERNAL, "the device was told to fail");
+    }
+
+    std::unique_ptr<Device> device_ = rtd::emulation::createEmulatedDevice();
+};
+
+const char* faultyBackend() {
+    static const rtd::cpu::Backend backend = [] {
+        rtd::cpu::Backend b = rtd::cpu::serialBackend;
+        b.name = "faulty";
+        b.open = [](const rtd::IndexConfig& config) -> std::unique_ptr<OffloadedIndex> {
+            return std::make_unique<DeviceIndex>(std::make_unique<FaultyDevice>(), config);
+        };
+        rtd::cpu::addBackend(b, "an emulated device that fails");
+        return b;
+    }();
+    return backend.name;
+}
+
+// One call of search and fusion: its status, and in `logits` what became of them.
+rtd_status fuse(const rtd_index* index, const Case& c, std::vector<float>& logits) {
+    const rtd_matrix queries = matrixOf(c.queries, c.shape.dim);
+    const rtd_mutable_matrix matrix = mutableMatrixOf(logits, c.shape.vocabulary);
+    return rtd_search_and_fuse(index, &queries, &matrix, c.rows.data(), c.rows.size(), nullptr, nullptr, nullptr);
+}
+
+TEST("wherever the device fails, nothing is changed and the next call is right") {
+    Shape shape;
+    shape.batch = 66;  // two launches
+    Case c = makeCase(shape, 3, false);
+    const Answer want = expected(c, RTD_F32);
+    uint32_t faults = 0;
+    for (uint32_t at = 1;; ++at) {
+        const TestIndex index(indexOptions(shape.dim, shape.metric, shape.dtype, shape.heads, faultyBackend()));
+        fillIndex(index, c);
+        std::vector<float> logits = c.logits;
+        callsUntilFault = at;
+        const rtd_status status = fuse(index, c, logits);
+        const bool wasFault = callsUntilFault == 0;
+        callsUntilFault = 0;
+        if (!wasFault) {
+            CHECK_EQUAL(status, RTD_OK);
+            break;
+        }
+        ++faults;
+        CHECK_EQUAL(status, RTD_INTERNAL);
+        CHECK_EQUAL(std::string(rtd_last_error()), "the device was told to fail");
+        CHECK_SAME_BITS(logits, c.logits);
+        checkSame(run(index, c, {faultyBackend()}), want);
+    }
+    CHECK(faults > 30);
+    CHECK_EQUAL(allocations, 0);
+}
+
+TEST("10,000 indexes that came and went leave nothing behind") {
+    Shape shape;
+    shape.entries = 2;
+    shape.dim = 4;
+    shape.batch = 1;
+    shape.vocabulary = 4;
+    const Case c = makeCase(shape, 1, true);
+    const auto cycle = [&](const char* backend) {
+        const TestIndex index(indexOptions(shape.dim, shape.metric, shape.dtype, shape.heads, backend));
+        fillIndex(index, c);
+        std::vector<float> logits = c.logits;
+        CHECK_EQUAL(fuse(index, c, logits), RTD_OK);
+    };
+    for (const char* backend : {"cuda", faultyBackend()}) {
+        for (int i = 0; i < 50; ++i) cycle(backend);
+        const size_t before = mallinfo2().uordblks;
+        for (int i = 0; i < 10000; ++i) cycle(backend);
+        const size_t after = mallinfo2().uordblks;
+        CHECK(after < before + 10000);  // a byte for each
+        CHECK_EQUAL(allocations, 0);
+    }
+}
+
+}  // namespace

@@ -1,0 +1,54 @@
+# The way to the CUDA binary, on stand-ins. Not under ThreadSanitizer, as the emulated device (cuda/tests.cmake), nor where programs that a test
+# starts would need an emulator.
+if(NOT RTD_SANITIZE MATCHES "thread" AND NOT CMAKE_CROSSCOMPILING)
+    include(${CMAKE_SOURCE_DIR}/cuda/emulation/emulation.cmake)
+
+    add_library(stand_in MODULE ${CMAKE_CURRENT_SOURCE_DIR}/gpu/stand_in.cpp)
+    target_link_libraries(stand_in PRIVATE rtd_module rtd_emulation)
+    add_library(other_version MODULE ${CMAKE_CURRENT_SOURCE_DIR}/gpu/other_version.cpp)
+    add_library(no_function MODULE ${CMAKE_CURRENT_SOURCE_DIR}/gpu/other_version.cpp)
+    target_compile_definitions(no_function PRIVATE rtd_cuda_module=some_other_function)
+    add_executable(stand_in_probe ${CMAKE_CURRENT_SOURCE_DIR}/gpu/stand_in_probe.cpp)
+    foreach(target IN ITEMS other_version no_function stand_in_probe)
+        target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cpp ${CMAKE_SOURCE_DIR}/cuda)
+        target_link_libraries(${target} PRIVATE rtd_options)
+    endforeach()
+
+    add_executable(test_cuda_binary
+        ${CMAKE_CURRENT_SOURCE_DIR}/core/case.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/core/oracle.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/cuda/backend_test.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/gpu/backend_choice_test.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/gpu/choice.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/gpu/faults_test.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/gpu/folder.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/gpu/module_test.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/gpu/probe_test.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/gpu/stand_in_main.cpp)
+    target_compile_definitions(test_cuda_binary PRIVATE
+        RTD_STAND_IN_MODULE="$<TARGET_FILE:stand_in>"
+        RTD_OTHER_VERSION="$<TARGET_FILE:other_version>"
+        RTD_NO_FUNCTION="$<TARGET_FILE:no_function>"
+        RTD_STAND_IN_PROBE="$<TARGET_FILE:stand_in_probe>"
+        RTD_REAL_PROBE="$<TARGET_FILE:rtd_cuda_probe>")
+    target_link_libraries(test_cuda_binary PRIVATE rtd_harness rtd_emulation)
+    add_dependencies(test_cuda_binary stand_in other_version no_function stand_in_probe rtd_cuda_probe)
+    add_test(NAME cuda_binary COMMAND test_cuda_binary)
+endif()
+
+# The test tables on a real device. Only by `ctest -C gpu`, as the preset "gpu" does: it fails where there is none.
+if(TARGET rtd_cuda)
+    add_executable(test_gpu
+        ${CMAKE_CURRENT_SOURCE_DIR}/core/case.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/core/fusion_test.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/core/index_test.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/core/oracle.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/core/search_test.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/core/threads_test.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/cuda/backend_test.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/gpu/main.cpp)
+    target_compile_definitions(test_gpu PRIVATE RTD_BUILT_MODULE="$<TARGET_FILE:rtd_cuda>")
+    target_link_libraries(test_gpu PRIVATE rtd_harness)
+    add_dependencies(test_gpu rtd_cuda)
+    add_test(NAME gpu CONFIGURATIONS gpu COMMAND test_gpu)
+endif()
