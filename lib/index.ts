@@ -14,6 +14,7 @@ export {
     type StoreManifest,
 } from "./datastore.js";
 export { RtdError, type RtdErrorCode } from "./errors.js";
+export { evaluate, type EvaluateOptions, type Evaluation } from "./evaluation/index.js";
 export type { MismatchField, ModelFingerprint } from "./fingerprint.js";
 export { fuse, fuseSync, logProbabilities } from "./fusion.js";
 export { attach, type AttachOptions, type ReferenceOptions, type Step } from "./llama/attach.js";
@@ -22,5 +23,8 @@ export { fingerprintModel, type FingerprintOptions } from "./llama/fingerprint.j
 export { createRecorder, recordHiddenStates, Recorder, type Recorded, type RecordOptions } from "./llama/record.js";
 export { supported, type LlamaSupport } from "./llama/support.js";
 export type { FileReport } from "./native.js";
+export { buildDatastore, type BuildOptions, type BuildReport, type Progress } from "./recipes/build.js";
+export type { Cut } from "./recipes/cut.js";
+export type { Task } from "./recipes/data.js";
 export { createIndex, ReferenceIndex } from "./reference-index.js";
 export type * from "./types.js";
