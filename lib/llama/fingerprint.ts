@@ -34,7 +34,8 @@ export async function fingerprintModel(model: LlamaModel, options: FingerprintOp
         vocabulary: tokenizer.ggml.tokens.length,
         ...defined({
             architecture: general.architecture,
-            quantization: model.typeDescription.split(" ").slice(1).join(" ") || undefined,
+            // llama.cpp describes a model by architecture, size and quantisation, which it may have had to guess from the tensors.
+            quantization: /^\S+ \S+ (?:\(guessed\) )?(.+)$/.exec(model.typeDescription)?.[1],
             tokenizer: [tokenizer.ggml.model, tokenizer.ggml.pre].filter((name) => name !== undefined).join("/"),
             chatTemplate: template === undefined ? undefined : sha256(template),
             lora: options.lora?.length ? await Promise.all(options.lora.map(describeFile)) : undefined,

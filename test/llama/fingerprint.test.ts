@@ -32,6 +32,7 @@ it("says what a model is", async () => {
         sha256: sha256(file),
         bytes: statSync(file).size,
         architecture: "granite",
+        quantization: "all F32",
         embeddingSize: 64,
         vocabulary: 355,
         tokenizer: "llama",
