@@ -16,7 +16,8 @@ struct Config {
     static constexpr uint32_t kQueryWarps = kQueries / kWarpQueries, kKeyWarps = kWarps / kQueryWarps;
     static constexpr uint32_t kTileKeys = kKeyWarps * kWarpKeys;
     static constexpr uint32_t kPiece = kPieceBytes / sizeof(Key);  // elements of a key in one stage
-    static_assert(kLayoutKeys % kTileKeys == 0 && kTileKeys % kWarps == 0 && kPiece % kPartials == 0);
+    static constexpr uint32_t kChunks = kPiece / 4;                // of a query in one stage: what a thread copies at a time
+    static_assert(kLayoutKeys % kTileKeys == 0 && kTileKeys % kWarps == 0 && kPiece % kPartials == 0 && kThreads % kChunks == 0);
     static_assert(kQueries % kWarpQueries == 0 && kWarps % kQueryWarps == 0 && kStages >= 2 && kStages <= 7);
 };
 
@@ -35,7 +36,6 @@ struct SelectScratch {
 
 constexpr uint64_t kWorst = ~uint64_t{0};   // above every order key
 constexpr uint32_t kSettled = 0xffffffffu;  // no append waits
-constexpr uint32_t kNoTicket = 0xffffffffu;
 
 template <class C>
 struct alignas(128) Shared {

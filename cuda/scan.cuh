@@ -17,29 +17,60 @@ struct ScanShape {
         const uint32_t tiles = ceilDiv(a.entries, C::kTileKeys);
         return {tiles, ceilDiv(tiles, a.tilesPerTicket), ceilDiv(a.batch, C::kQueries), ceilDiv(a.layout.headBytes, kPieceBytes)};
     }
+    RTD_DEVICE uint32_t endOf(const SearchFuseArgs& a, uint32_t ticket) const {
+        return (ticket + 1) * a.tilesPerTicket < tiles ? (ticket + 1) * a.tilesPerTicket : tiles;
+    }
 };
 
 // ---- producer ---------------------------------------------------------------------------------------------------------------------------
 
+// The piece that was copied last. At first: as if a ticket before the block's first had just ended.
 struct Ahead {
-    uint32_t sequence = 0;  // of the ticket, in this block
-    uint32_t ticket, tile;  // kNoTicket: to be read from Shared after the next barrier
-    uint32_t head = 0, group = 0, piece = 0, stage = 0;
+    uint32_t head, group, begin;  // of the piece in a head's slice, in bytes
+    uint32_t tile = 0, endTile = 1;
+    uint32_t ticket = 0, sequence = ~0u;  // number of the ticket in this block
+    uint32_t stage = 0;
+    const char* keys = nullptr;  // of this phase: the layout's tile and head
+    uint64_t query = 0;          // of this phase: this thread's first element
 };
+
+// To the next piece, if there is one; a barrier lies between any two calls. Most return at the second line.
+template <class C>
+RTD_DEVICE bool advance(const SearchFuseArgs& a, Shared<C>& s, const ScanShape& shape, Ahead& at, uint32_t ticketOffset) {
+    if (at.ticket >= shape.tickets) return false;
+    if ((at.begin += kPieceBytes) < a.layout.headBytes) return true;
+    at.begin = 0;
+    if (++at.group == shape.groups) {
+        at.group = 0;
+        if (++at.head == a.layout.heads) {
+            at.head = 0;
+            if (++at.tile == at.endTile) {
+                at.ticket = s.tickets[++at.sequence & 7];
+                if (at.ticket >= shape.tickets) return false;
+                if (threadIndex() == 0)  // the next ticket is taken one ticket ahead, so that a barrier lies before its use
+                    s.tickets[(at.sequence + 1) & 7] = addRelaxed(&a.workspace.control->ticket, 1u) - ticketOffset;
+                at.tile = at.ticket * a.tilesPerTicket;
+                at.endTile = shape.endOf(a, at.ticket);
+            }
+        }
+    }
+    const size_t slices = static_cast<size_t>(at.tile * C::kTileKeys / kLayoutKeys) * a.layout.heads + at.head;
+    at.keys = static_cast<const char*>(a.keys) + slices * kLayoutKeys * a.layout.headBytes;
+    at.query = (at.group * C::kQueries + threadIndex() / C::kChunks) * a.queryStride + static_cast<uint64_t>(at.head) * a.headDim +
+               threadIndex() % C::kChunks * 4;
+    return true;
+}
 
 template <class C>
 RTD_DEVICE void copyKeys(const SearchFuseArgs& a, Stage<C>& stage, const Ahead& at) {
-    const uint32_t warp = threadIndex() / 32, lane = threadIndex() & 31;
-    const uint32_t begin = at.piece * kPieceBytes, rest = a.layout.headBytes - begin, width = rest < kPieceBytes ? rest : kPieceBytes;
-    const uint32_t first = at.tile * C::kTileKeys;
-    const char* keys = static_cast<const char*>(a.keys);
-    const char* from = keys + static_cast<size_t>(first / kLayoutKeys) * kLayoutKeys * a.layout.heads * a.layout.headBytes +
-                       static_cast<size_t>(kLayoutKeys) * (static_cast<size_t>(at.head) * a.layout.headBytes + begin) + first % kLayoutKeys * width;
+    const uint32_t warp = threadIndex() / 32, to = (threadIndex() & 31) * 16, first = at.tile * C::kTileKeys;
+    const uint32_t rest = a.layout.headBytes - at.begin, width = rest < kPieceBytes ? rest : kPieceBytes;
+    const bool isWithin = to < width;
+    const char* from = at.keys + static_cast<size_t>(kLayoutKeys) * at.begin + (first % kLayoutKeys + warp) * width + (isWithin ? to : 0);
 #pragma unroll
     for (uint32_t i = 0; i < C::kTileKeys / C::kWarps; ++i) {  // a warp copies a piece of one key at a time
         const uint32_t key = i * C::kWarps + warp;
-        const bool isValid = lane * 16 < width && first + key < a.entries;
-        copyAsync16(reinterpret_cast<char*>(stage.keys[key]) + lane * 16, isValid ? from + key * width + lane * 16 : keys, isValid);
+        copyAsync16(reinterpret_cast<char*>(stage.keys[key]) + to, from + i * C::kWarps * width, isWithin && first + key < a.entries);
     }
 }
 
@@ -47,57 +78,36 @@ RTD_DEVICE float loadQuery(const SearchFuseArgs& a, uint64_t at) {
     return a.queriesAreHalf ? toFloat(static_cast<const Half*>(a.queries)[at]) : static_cast<const float*>(a.queries)[at];
 }
 
-template <class C>
+template <class C, bool kAreAligned>
 RTD_DEVICE void copyQueries(const SearchFuseArgs& a, Stage<C>& stage, const Ahead& at) {
-    constexpr uint32_t kChunks = C::kPiece / 4;
+    constexpr uint32_t kEach = C::kThreads / C::kChunks;  // queries that the block copies at a time
+    const uint32_t to = threadIndex() % C::kChunks * 4, begin = at.begin / sizeof(typename C::Key), element = begin + to;
 #pragma unroll
-    for (uint32_t i = 0; i < (C::kQueries * kChunks + C::kThreads - 1) / C::kThreads; ++i) {
-        const uint32_t chunk = i * C::kThreads + threadIndex(), query = chunk / kChunks;
-        if (query >= C::kQueries) break;
-        const uint32_t b = at.group * C::kQueries + query, element = at.piece * C::kPiece + chunk % kChunks * 4;
-        float* to = &stage.queries[query][chunk % kChunks * 4];
-        const uint64_t from = b * a.queryStride + static_cast<uint64_t>(at.head) * a.headDim + element;
-        if (a.queriesAreAligned) {
+    for (uint32_t i = 0; i < C::kQueries; i += kEach) {
+        const uint32_t query = i + threadIndex() / C::kChunks, b = at.group * C::kQueries + query;
+        if (C::kQueries % kEach != 0 && query >= C::kQueries) break;
+        const uint64_t from = at.query + begin + i * a.queryStride;
+        if constexpr (kAreAligned) {
             const bool isValid = b < a.batch && element < a.headDim;
-            copyAsync16(to, static_cast<const float*>(a.queries) + (isValid ? from : 0), isValid);
+            copyAsync16(&stage.queries[query][to], static_cast<const float*>(a.queries) + (isValid ? from : 0), isValid);
         } else {
             float v[4];
 #pragma unroll
             for (uint32_t c = 0; c < 4; ++c) v[c] = b < a.batch && element + c < a.headDim ? loadQuery(a, from + c) : 0.0f;
-            store4(to, v);
+            store4(&stage.queries[query][to], v);
         }
     }
 }
 
-// Issues the copies of one piece, if any are left, and moves on. Always closes a group of copies, so that the consumer's count is right.
-template <class C>
+// Issues the copies of the next piece. Always closes a group of copies, so that the consumer's count is right.
+template <class C, bool kAreAligned>
 RTD_DEVICE void produce(const SearchFuseArgs& a, Shared<C>& s, Stage<C>* ring, const ScanShape& shape, Ahead& at, uint32_t ticketOffset) {
-    if (at.ticket < shape.tickets) {
-        const bool isNewTicket = at.tile == at.ticket * a.tilesPerTicket && at.head == 0 && at.group == 0 && at.piece == 0;
-        if (isNewTicket && threadIndex() == 0)  // the next ticket is taken one ticket ahead: a barrier lies before its use
-            s.tickets[(at.sequence + 1) & 7] = addRelaxed(&a.workspace.control->ticket, 1u) - ticketOffset;
+    if (advance(a, s, shape, at, ticketOffset)) {
         copyKeys(a, ring[at.stage], at);
-        copyQueries(a, ring[at.stage], at);
-        if (++at.piece == shape.pieces) {
-            at.piece = 0;
-            if (++at.group == shape.groups) {
-                at.group = 0;
-                if (++at.head == a.layout.heads) {
-                    at.head = 0;
-                    if (++at.tile == shape.tiles || at.tile == (at.ticket + 1) * a.tilesPerTicket) ++at.sequence, at.ticket = kNoTicket;
-                }
-            }
-        }
+        copyQueries<C, kAreAligned>(a, ring[at.stage], at);
     }
     at.stage = at.stage + 1 == C::kStages ? 0 : at.stage + 1;
     copyCommit();
-}
-
-template <class C>
-RTD_DEVICE void nextTicket(const SearchFuseArgs& a, const Shared<C>& s, Ahead& at) {
-    if (at.ticket != kNoTicket) return;
-    at.ticket = s.tickets[at.sequence & 7];
-    at.tile = at.ticket * a.tilesPerTicket;
 }
 
 // ---- consumer ---------------------------------------------------------------------------------------------------------------------------
@@ -152,6 +162,19 @@ RTD_DEVICE void refreshBounds(const SearchFuseArgs& a, Shared<C>& s, uint32_t gr
                                                             : 0;  // any old one is valid
 }
 
+// All pieces of a phase. Apart for queries that copies can take as they are, whose loop then holds nothing that seldom runs.
+template <class C, bool kAreAligned>
+RTD_DEVICE void accumulatePhase(const SearchFuseArgs& a, Shared<C>& s, Stage<C>* ring, const ScanShape& shape, Ahead& ahead, uint32_t ticketOffset,
+                                uint32_t warpQuery, uint32_t warpKey, float (&sum)[C::kWarpQueries * C::kWarpKeys][4]) {
+#pragma unroll 1
+    for (uint32_t piece = 0; piece < shape.pieces; ++piece) {
+        copyWait<C::kStages - 2>();
+        syncBlock();  // this piece has landed, and everybody is done with the one before, whose stage is the next to be filled
+        produce<C, kAreAligned>(a, s, ring, shape, ahead, ticketOffset);
+        accumulate<C>(ring[ahead.stage], warpQuery, warpKey, sum);
+    }
+}
+
 template <class C>
 RTD_DEVICE void scanKeys(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, Stage<C>* ring, uint32_t firstTicket, uint32_t ticketOffset) {
     constexpr uint32_t kSums = C::kWarpQueries * C::kWarpKeys, kLanesEach = 32 / kSums;
@@ -160,31 +183,31 @@ RTD_DEVICE void scanKeys(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, 
     const ScanShape shape = ScanShape::of<C>(a);
 
     Ahead ahead;
-    ahead.ticket = firstTicket;
-    ahead.tile = firstTicket * a.tilesPerTicket;
+    ahead.head = a.layout.heads - 1;
+    ahead.group = shape.groups - 1;
+    ahead.begin = a.layout.headBytes;
     if (tid == 0) s.tickets[0] = firstTicket;
     refreshBounds(a, s, 0, 0);
+#pragma unroll 1
     for (uint32_t i = 0; i < C::kStages - 1; ++i) {
-        produce(a, s, ring, shape, ahead, ticketOffset);
         syncBlock();
-        nextTicket(a, s, ahead);
+        if (a.queriesAreAligned)
+            produce<C, true>(a, s, ring, shape, ahead, ticketOffset);
+        else
+            produce<C, false>(a, s, ring, shape, ahead, ticketOffset);
     }
 
     for (uint32_t sequence = 0;; ++sequence) {
         const uint32_t ticket = s.tickets[sequence & 7];
         if (ticket >= shape.tickets) break;
-        const uint32_t end = (ticket + 1) * a.tilesPerTicket < shape.tiles ? (ticket + 1) * a.tilesPerTicket : shape.tiles;
+        const uint32_t end = shape.endOf(a, ticket);
         uint32_t head = 0, group = 0;
         for (uint32_t tile = ticket * a.tilesPerTicket; tile < end;) {
             float sum[kSums][4] = {};
-#pragma unroll 1
-            for (uint32_t piece = 0; piece < shape.pieces; ++piece) {
-                copyWait<C::kStages - 2>();
-                syncBlock();  // this piece has landed, and everybody is done with the one before, whose stage is the next to be filled
-                nextTicket(a, s, ahead);
-                produce(a, s, ring, shape, ahead, ticketOffset);
-                accumulate<C>(ring[ahead.stage], warpQuery, warpKey, sum);
-            }
+            if (a.queriesAreAligned)
+                accumulatePhase<C, true>(a, s, ring, shape, ahead, ticketOffset, warpQuery, warpKey, sum);
+            else
+                accumulatePhase<C, false>(a, s, ring, shape, ahead, ticketOffset, warpQuery, warpKey, sum);
             const float value = orderedValue(treeOfFours<static_cast<int>(kSums)>(sum, lane), C::kIsDot);
             const uint32_t pair = lane / kLanesEach, q = warpQuery + pair / C::kWarpKeys;
             const uint32_t id = tile * C::kTileKeys + warpKey + pair % C::kWarpKeys;
