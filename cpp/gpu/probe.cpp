@@ -74,20 +74,20 @@ int spawn(const std::string& program, const std::string& module, int output, pid
     return error;
 }
 
-// Appends what comes until the other end is closed; false where the time or the room runs out first.
-bool readAll(int fd, Clock::time_point deadline, std::string& output) {
+enum class Reading { ended, late, tooMuch };
+
+// Appends what comes until the other end is closed, or the time or the room runs out.
+Reading readAll(int fd, Clock::time_point deadline, std::string& output) {
     for (;;) {
-        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
-        if (left <= 0) return false;
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+        if (left <= 0) return Reading::late;
         pollfd waiting = {fd, POLLIN, 0};
-        const int ready = poll(&waiting, 1, static_cast<int>(left));
-        if (ready < 0 && errno != EINTR) return false;
-        if (ready <= 0) continue;
+        if (poll(&waiting, 1, static_cast<int>(left)) <= 0) continue;
         char bytes[512];
         const ssize_t n = read(fd, bytes, sizeof bytes);
-        if (n == 0) return true;
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0 || output.size() + static_cast<size_t>(n) > kMaxOutput) return false;
+        if (n == 0) return Reading::ended;
+        if (n < 0) continue;  // a signal came between
+        if (output.size() + static_cast<size_t>(n) > kMaxOutput) return Reading::tooMuch;
         output.append(bytes, static_cast<size_t>(n));
     }
 }
@@ -139,13 +139,11 @@ ProbeResult runProbe(const std::string& program, const std::string& module, std:
     const Clock::time_point deadline = Clock::now() + limit;
     std::string output;
     int status = 0;
-    const bool isRead = readAll(pipe.readEnd(), deadline, output);
-    const bool hasEnded = isRead && waitFor(pid, deadline, status);
-    const bool isLate = Clock::now() >= deadline;
-    if (!hasEnded) {
+    const Reading reading = readAll(pipe.readEnd(), deadline, output);
+    if (reading != Reading::ended || !waitFor(pid, deadline, status)) {
         kill(-pid, SIGKILL);
         const bool isDead = waitFor(pid, Clock::now() + kKillGrace, status);
-        if (!isLate) return unusable("wrote too much, beginning with " + quoted(output));
+        if (reading == Reading::tooMuch) return unusable("wrote too much, beginning with " + quoted(output));
         return unusable("did not end within " + std::to_string(limit.count()) + " ms" + (isDead ? "" : ", and cannot be killed") +
                         ": the driver hangs");
     }
