@@ -77,12 +77,12 @@ GuardedMemory::GuardedMemory(size_t bytes) : pageBytes_(static_cast<size_t>(sysc
 GuardedMemory::~GuardedMemory() { munmap(memory_, bytes_ + 2 * pageBytes_); }
 
 std::byte* GuardedMemory::putLast(const void* from, size_t bytes) {
-    std::memcpy(end() - bytes, from, bytes);
+    if (bytes > 0) std::memcpy(end() - bytes, from, bytes);
     return end() - bytes;
 }
 
 std::byte* GuardedMemory::putFirst(const void* from, size_t bytes) {
-    std::memcpy(begin(), from, bytes);
+    if (bytes > 0) std::memcpy(begin(), from, bytes);
     return begin();
 }
 

@@ -25,8 +25,8 @@ if(RTD_SIMD AND NOT RTD_SANITIZE AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD6
     endif()
 endif()
 
-# A file compiled for one processor shares no code with the others.
-if(RTD_SIMD AND CMAKE_NM)
+# A file compiled for one processor shares no code with the others. (Instrumented, all share the sanitizer's.)
+if(RTD_SIMD AND CMAKE_NM AND NOT RTD_SANITIZE)
     add_test(NAME cpu_symbols COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM} "-DOBJECTS=$<FILTER:$<TARGET_OBJECTS:rtd_objects>,INCLUDE,cpu/(avx2|avx512|neon)>"
         -P ${CMAKE_CURRENT_SOURCE_DIR}/cpu/symbols_test.cmake)
 endif()
