@@ -177,7 +177,7 @@ if (vocabulary > 0) {
     const folder = mkdtempSync(path.join(tmpdir(), "rtd-bench-"));
     try {
         const file = path.join(folder, "noise.gguf");
-        writeModel(file, { vocabulary, embeddingSize: 512, layers: 8, contextSize: 512 });
+        writeModel(file, { vocabulary, embeddingSize: 512, layers: 24, contextSize: 512 });
         const noise = await llama.loadModel({ modelPath: file });
         await benchRecording(noise, `recording ${promptLength} tokens of a model with a vocabulary of ${vocabulary}`);
         await noise.dispose();

@@ -26,7 +26,7 @@ export interface Recorded {
 }
 
 /** llama.cpp keeps room for the logits of every row it is asked for, whether they are computed or not. */
-const maxLogitBytes = 128 * 2 ** 20;
+const maxLogitBytes = 256 * 2 ** 20;
 
 /**
  * Takes hidden states of texts on a context, over and over. It holds one of the context's sequences; the others may be used meanwhile, and the context
