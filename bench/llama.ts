@@ -4,8 +4,8 @@
  *     node dist/bench/llama.js MODEL.gguf [--threads 2] [--rounds 9] [--entries 100000] [--vocabulary 150000]
  *
  * Each answer is checked before anything is timed. All ways are timed in turn within each round, and what is printed are medians of ratios within a
- * round, so that a machine that is busy or warms up does not favour one of them; the spread says how far rounds were apart. The last two lines run on a
- * model of noise with a large vocabulary (0: left out).
+ * round, so that a machine that is busy or warms up does not favour one of them; the spread says how far rounds were apart, and the best rounds are
+ * compared too, which other work on the machine touches least. The last two lines run on a model of noise with a large vocabulary (0: left out).
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -42,6 +42,8 @@ function median(numbers: number[]): number {
     return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN;
 }
 
+const best = (numbers: number[]): number => Math.min(...numbers);
+
 /** Takes every way in turn, in another order each round; each returns its milliseconds a token. The first is what the others are compared with. */
 async function compare(title: string, unit: string, ways: Record<string, () => Promise<number>>): Promise<void> {
     const random = generator(1);
@@ -59,7 +61,8 @@ async function compare(title: string, unit: string, ways: Record<string, () => P
         const ratios = times.map((time, i) => time / base[i]!).toSorted((a, b) => a - b);
         const spread = `${ratios[0]!.toFixed(3)}..${ratios.at(-1)!.toFixed(3)}`;
         console.log(
-            `  ${name.padEnd(44)} ${median(times).toFixed(2).padStart(8)} ${unit}   x ${median(ratios).toFixed(3)}   (${spread})`,
+            `  ${name.padEnd(44)} ${median(times).toFixed(2).padStart(8)} ${unit}   x ${median(ratios).toFixed(3)}   (${spread})` +
+                `   best ${best(times).toFixed(2)}   x ${(best(times) / best(base)).toFixed(3)}`,
         );
     }
 }
