@@ -1,6 +1,8 @@
 // Devices that fail in turn at each call, and indexes that come and go.
 #include <malloc.h>
 
+#include <cstring>
+
 #include "../core/case.h"
 #include "../harness.h"
 #include "core/status.h"
@@ -16,7 +18,7 @@ using rtd::cuda::KernelEntry;
 uint32_t callsUntilFault = 0;  // 0: no fault
 size_t allocations = 0;        // that were not released
 
-// The emulated device; one call fails, before it has done anything.
+// The emulated device; one call fails, before it has done anything but soil what a launch that is cut short may leave behind.
 class FaultyDevice : public Device {
   public:
     const char* name() const override { return device_->name(); }
@@ -40,6 +42,7 @@ class FaultyDevice : public Device {
         return device_->blocks(kernel, sharedBytes);
     }
     void launch(const KernelEntry& kernel, unsigned grid, size_t sharedBytes, const rtd::cuda::SearchFuseArgs& args) override {
+        if (callsUntilFault == 1) std::memset(args.workspace.control, 0xd7, sizeof *args.workspace.control);
         step();
         device_->launch(kernel, grid, sharedBytes, args);
     }

@@ -31,8 +31,8 @@ TEST("what is no binary of ours and this version is refused") {
     checkFails([&] { loadModule(folder.path("absent")); }, RTD_UNSUPPORTED, "cannot be loaded: " + folder.path("absent"));
     checkFails([&] { loadModule(folder.path("text")); }, RTD_UNSUPPORTED, "cannot be loaded: " + folder.path("text"));
     checkFails([] { loadModule(RTD_NO_FUNCTION); }, RTD_UNSUPPORTED, "it has no function rtd_cuda_module");
-    checkFails([] { loadModule(RTD_OTHER_VERSION); }, RTD_UNSUPPORTED,
-               "is of version " + std::to_string(kModuleVersion + 1) + ".0.0.0 and this library needs " + std::to_string(kModuleVersion) + ".");
+    checkFails([] { loadModule(RTD_OTHER_VERSION); }, RTD_UNSUPPORTED, "build both from the same sources");
+    checkFails([] { loadModule(RTD_OTHER_LAYOUT); }, RTD_UNSUPPORTED, "build both from the same sources");
 }
 
 TEST("a device that cannot be opened says why") {

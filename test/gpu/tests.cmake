@@ -7,9 +7,12 @@ if(NOT RTD_SANITIZE MATCHES "thread" AND NOT CMAKE_CROSSCOMPILING)
     target_link_libraries(stand_in PRIVATE rtd_module rtd_emulation)
     add_library(other_version MODULE ${CMAKE_CURRENT_SOURCE_DIR}/gpu/other_version.cpp)
     add_library(no_function MODULE ${CMAKE_CURRENT_SOURCE_DIR}/gpu/other_version.cpp)
-    target_compile_definitions(no_function PRIVATE rtd_cuda_module=some_other_function)
+    add_library(other_layout MODULE ${CMAKE_CURRENT_SOURCE_DIR}/gpu/other_version.cpp)
+    target_compile_definitions(other_version PRIVATE VERSION_STEP=1 BYTES_STEP=0)
+    target_compile_definitions(other_layout PRIVATE VERSION_STEP=0 BYTES_STEP=8)
+    target_compile_definitions(no_function PRIVATE VERSION_STEP=0 BYTES_STEP=0 rtd_cuda_module=some_other_function)
     add_executable(stand_in_probe ${CMAKE_CURRENT_SOURCE_DIR}/gpu/stand_in_probe.cpp)
-    foreach(target IN ITEMS other_version no_function stand_in_probe)
+    foreach(target IN ITEMS other_version other_layout no_function stand_in_probe)
         target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cpp ${CMAKE_SOURCE_DIR}/cuda)
         target_link_libraries(${target} PRIVATE rtd_options)
     endforeach()
@@ -28,11 +31,12 @@ if(NOT RTD_SANITIZE MATCHES "thread" AND NOT CMAKE_CROSSCOMPILING)
     target_compile_definitions(test_cuda_binary PRIVATE
         RTD_STAND_IN_MODULE="$<TARGET_FILE:stand_in>"
         RTD_OTHER_VERSION="$<TARGET_FILE:other_version>"
+        RTD_OTHER_LAYOUT="$<TARGET_FILE:other_layout>"
         RTD_NO_FUNCTION="$<TARGET_FILE:no_function>"
         RTD_STAND_IN_PROBE="$<TARGET_FILE:stand_in_probe>"
         RTD_REAL_PROBE="$<TARGET_FILE:rtd_cuda_probe>")
     target_link_libraries(test_cuda_binary PRIVATE rtd_harness rtd_emulation)
-    add_dependencies(test_cuda_binary stand_in other_version no_function stand_in_probe rtd_cuda_probe)
+    add_dependencies(test_cuda_binary stand_in other_version other_layout no_function stand_in_probe rtd_cuda_probe)
     add_test(NAME cuda_binary COMMAND test_cuda_binary)
 endif()
 
