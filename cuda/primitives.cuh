@@ -29,6 +29,13 @@ template <typename T>
 RTD_DEVICE T shuffleXor(T v, int mask) {
     return __shfl_xor_sync(kAllLanes, v, mask);
 }
+template <int kCount>
+RTD_DEVICE void shuffleXor(float (&v)[kCount][4], int mask) {  // all of them; one meeting of the lanes on the emulated device
+#pragma unroll
+    for (int m = 0; m < kCount; ++m)
+#pragma unroll
+        for (int c = 0; c < 4; ++c) v[m][c] = shuffleXor(v[m][c], mask);
+}
 template <typename T>
 RTD_DEVICE T shuffle(T v, uint32_t lane) {
     return __shfl_sync(kAllLanes, v, static_cast<int>(lane));

@@ -12,17 +12,26 @@ RTD_DEVICE float treeOfFours(float (&v)[kRoom][4], uint32_t lane) {
         return addRn(addRn(v[0][0], v[0][2]), addRn(v[0][1], v[0][3]));
     } else if constexpr (kSums > 1) {
         const bool isUpper = lane & kStep;
+        float give[kSums / 2][4];
 #pragma unroll
         for (int m = 0; m < kSums / 2; ++m)
 #pragma unroll
             for (int c = 0; c < 4; ++c) {
-                const float give = isUpper ? v[m][c] : v[m + kSums / 2][c], keep = isUpper ? v[m + kSums / 2][c] : v[m][c];
-                v[m][c] = addRn(keep, shuffleXor(give, kStep));
+                const float lower = v[m][c], upper = v[m + kSums / 2][c];
+                give[m][c] = isUpper ? lower : upper;
+                v[m][c] = isUpper ? upper : lower;
             }
+        shuffleXor(give, kStep);
+#pragma unroll
+        for (int m = 0; m < kSums / 2; ++m)
+#pragma unroll
+            for (int c = 0; c < 4; ++c) v[m][c] = addRn(v[m][c], give[m][c]);
         return treeOfFours<kSums / 2, kStep / 2>(v, lane);
     } else {
+        float other[1][4] = {{v[0][0], v[0][1], v[0][2], v[0][3]}};
+        shuffleXor(other, kStep);
 #pragma unroll
-        for (int c = 0; c < 4; ++c) v[0][c] = addRn(v[0][c], shuffleXor(v[0][c], kStep));
+        for (int c = 0; c < 4; ++c) v[0][c] = addRn(v[0][c], other[0][c]);
         return treeOfFours<1, kStep / 2>(v, lane);
     }
 }

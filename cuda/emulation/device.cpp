@@ -48,19 +48,32 @@ void Device::run() {
 }
 
 const uint64_t* Device::rendezvous(uint64_t value, const Where& where, bool isBarrier) {
+    if (isBarrier && isDropped(where)) return nullptr;
+    uint64_t* slots = warp().slots[warp().phase & 1];
+    slots[current_->thread % 32] = value;
+    meet(where, isBarrier);
+    return slots;
+}
+
+const float* Device::exchange(const float* values, size_t bytes, uint32_t from, const Where& where) {
+    Exchange* exchanges = warp().exchanges[warp().phase & 1];
+    std::memcpy(exchanges[current_->thread % 32].values, values, bytes);
+    meet(where, false);
+    return exchanges[from].values;
+}
+
+// Returns when every lane of the warp has come.
+void Device::meet(const Where& where, bool isBarrier) {
     Lane& lane = *current_;
     Warp& warp = warpOf(lane);
-    if (isBarrier && isDropped(where)) return nullptr;
     if (warp.arrived == 0)
         warp.place = where;
     else if (warp.place.line() != where.line())
         fail("lanes of a warp meet in different collectives");
-    uint64_t* slots = warp.slots[warp.phase & 1];
-    slots[lane.thread % 32] = value;
     if (++warp.arrived < 32) {
         warp.ready &= ~(1u << lane.thread % 32);
         yield();
-        return slots;
+        return;
     }
     ++count.collectives;
     warp.arrived = 0;
@@ -78,7 +91,6 @@ const uint64_t* Device::rendezvous(uint64_t value, const Where& where, bool isBa
         }
         for (size_t i = first; i < first + 32; ++i) lane.block->lanes[i].seen = seen;
     }
-    return slots;
 }
 
 void Device::syncBlock(const Where& where) {
@@ -252,7 +264,7 @@ std::unique_ptr<Block> Device::startBlock(uint32_t index) {
         lane.block = block.get();
         lane.thread = t;
         lane.stack = takeStack();
-        lane.stackPointer = prepareStack(lane.stack, kStackBytes, &Device::run);
+        lane.stackPointer = prepareStack(lane.stack, kStackBytes - t % 32 * kStaggerBytes, &Device::run);
     }
     return block;
 }

@@ -40,8 +40,14 @@ struct Lane {
     std::vector<uintptr_t> loads, fetches;  // addresses since the last rendezvous, while accesses are audited
 };
 
+// What lanes hand to each other at once. Double, so that a lane may arrive at the next meeting before others have read what this one left.
+struct Exchange {
+    float values[64];
+};
+
 struct Warp {
     uint64_t slots[2][32];
+    Exchange exchanges[2][32];
     uint32_t phase = 0, arrived = 0;
     uint32_t ready = ~0u;  // lanes that can run, one bit each
     Where place;           // where the first lane of this rendezvous stands
@@ -86,6 +92,7 @@ class Device {
     Warp& warp() { return warpOf(*current_); }
     uint32_t gridSize() const { return launch_.grid; }
     const uint64_t* rendezvous(uint64_t value, const Where& where, bool isBarrier);  // of the warp: every lane's value, once all have arrived
+    const float* exchange(const float* values, size_t bytes, uint32_t from, const Where& where);  // the same for many values, those of one lane
     void syncBlock(const Where& where);
     void release(const Where& where);
     void acquire(const Where& where);
@@ -103,7 +110,7 @@ class Device {
     }
 
   private:
-    static constexpr size_t kStackBytes = size_t{64} << 10;
+    static constexpr size_t kStackBytes = size_t{64} << 10, kStaggerBytes = 832;  // lanes' frames fall on different lines of the cache
 
     static Warp& warpOf(Lane& lane) { return lane.block->warps[lane.thread / 32]; }
     static void run();
@@ -111,6 +118,7 @@ class Device {
         return dropLine != 0 && where.line() == dropLine && std::string_view(where.file_name()).ends_with(dropFile);
     }
     void yield();
+    void meet(const Where& where, bool isBarrier);
     void fail(const char* what);
     uint32_t nextLane(uint32_t among) const;
     void step(std::vector<std::unique_ptr<Block>>& live, Stores& orphans, uint32_t& finished);

@@ -47,6 +47,11 @@ T shuffleXor(T v, int mask, Where where = Where::current()) {
     const uint32_t lane = (threadIndex() ^ static_cast<uint32_t>(mask)) & 31;
     return valueOfRaw<T>(device.rendezvous(rawOf(v), where, false)[lane]);
 }
+template <int kCount>
+void shuffleXor(float (&v)[kCount][4], int mask, Where where = Where::current()) {
+    static_assert(sizeof v <= sizeof emulation::Exchange::values);
+    std::memcpy(v, device.exchange(v[0], sizeof v, (threadIndex() ^ static_cast<uint32_t>(mask)) & 31, where), sizeof v);
+}
 inline uint32_t ballot(bool v, Where where = Where::current()) {
     const uint64_t* all = device.rendezvous(v, where, false);
     uint32_t votes = 0;

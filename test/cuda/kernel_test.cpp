@@ -1,6 +1,10 @@
 // The kernel against the oracle and the CPU back ends: ids, distance bits, logit bits and statuses.
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
+#include <map>
 #include <random>
+#include <set>
 
 #include "../harness.h"
 #include "kernel_run.h"
@@ -23,9 +27,11 @@ KernelWay randomWay(std::mt19937_64& random, const Shape& shape) {
     return way;
 }
 
-void checkKernel(const Case& c, const KernelWay& way) {
+Answer checkKernel(const Case& c, const KernelWay& way) {
     try {
-        checkSame(runKernel(c, way), expected(c, way.logitsDtype));
+        const Answer answer = runKernel(c, way);
+        checkSame(answer, expected(c, way.logitsDtype));
+        return answer;
     } catch (const std::exception& error) { throw test::Failure(std::string(error.what()) + "\n    in: " + c.shape.text() + "; " + way.text()); }
 }
 
@@ -58,14 +64,55 @@ void checkEveryConfig(const Case& c) {
     }
 }
 
+// What a random case is an instance of. Every one of these must come up at least once in 400 cases.
+std::set<std::string> traitsOf(const Case& c, const KernelWay& way, const Answer& answer) {
+    const Shape& s = c.shape;
+    std::set<std::string> traits = {"kind " + std::to_string(static_cast<int>(s.kind)), kernelConfigName(way.config)};
+    const auto add = [&](bool has, const char* trait) {
+        if (has) traits.insert(trait);
+    };
+    const bool isSearched = s.batch > 0 && s.entries > 0;
+    const uint32_t tiles = (s.entries + 31) / 32;
+    add(isSearched && s.k == s.entries, "k = N");
+    add(isSearched && s.k > s.entries, "k > N");
+    add(isSearched && s.k * 8 < s.entries, "N > 8 k");
+    add(s.entries == 0, "no entries");
+    add(s.batch > 16, "several groups of queries");
+    add(s.heads > 1, "heads");
+    add(isSearched && way.grid == 1, "one block");
+    add(isSearched && way.grid > tiles, "more blocks than tiles");
+    add(isSearched && way.resident < way.grid, "blocks that start late");
+    add(isSearched && s.entries > 300 && way.smallestPool == 64, "pools that are cut often");
+    add(isSearched && way.isPadded, "unaligned queries");
+    add(way.launches > 1, "a second launch on the workspace");
+    add(std::find(c.data.removed.begin(), c.data.removed.end(), true) != c.data.removed.end(), "removed entries");
+    for (uint32_t b = 0; b < s.batch; ++b) {
+        const auto logits = c.logits.begin() + static_cast<ptrdiff_t>(b * s.vocabulary);
+        add(std::all_of(logits, logits + s.vocabulary, [](float l) { return l == -INFINITY; }), "a row of -inf");
+        add(std::any_of(logits, logits + s.vocabulary, [](float l) { return std::isnan(l); }), "a row with NaN");
+        const bool isEmpty = isSearched && answer.counts[size_t{b} * s.heads] == 0;
+        add(isEmpty && c.rows[b].flags & RTD_ROW_MAX_DISTANCE && !(c.rows[b].flags & RTD_ROW_SKIP) && !c.rows[b].namespaces,
+            "a threshold that rejects everything");
+        add(isEmpty && c.rows[b].namespaces && !(c.rows[b].flags & RTD_ROW_SKIP), "namespaces that accept nothing");
+    }
+    return traits;
+}
+
 TEST("random cases") {
     std::mt19937_64 random(1);
     const char* wanted = std::getenv("RTD_KERNEL_CASES");
-    const int cases = wanted ? std::atoi(wanted) : 250;
+    const int cases = wanted ? std::atoi(wanted) : 5000;
+    std::map<std::string, int> seen;
     for (int i = 0; i < cases; ++i) {
         const Shape shape = smaller(randomShape(random));
-        checkKernel(makeCase(shape, static_cast<uint64_t>(i), false), randomWay(random, shape));
+        const KernelWay way = randomWay(random, shape);
+        const Case c = makeCase(shape, static_cast<uint64_t>(i), false);
+        for (const std::string& trait : traitsOf(c, way, checkKernel(c, way))) ++seen[trait];
     }
+    if (cases < 400) return;
+    CHECK_EQUAL(seen.size(), 10 + kernelConfigCount() + 17);
+    for (const auto& [trait, count] : seen)
+        if (count < cases / 400) throw test::Failure("only " + std::to_string(count) + " of " + std::to_string(cases) + " random cases: " + trait);
 }
 
 TEST("the CPU back ends give the same bits") {
