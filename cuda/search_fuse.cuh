@@ -24,7 +24,7 @@
 //
 //     max(N d s / R, 2 N d B / (u F))      u: the share of issue slots that are arithmetic
 //
-// At 16 queries 256 of the scan loop's 421 instructions are (sm_90, f32, l2), so u is at least 0.6; what begins a phase or takes a ticket is in the
+// At 16 queries 256 of the scan loop's 420 instructions are (sm_90, f32, l2), so u is at least 0.6; what begins a phase or takes a ticket is in the
 // loop but seldom runs. There come the launch and one merge (10 to 20 us). Cuts: about log_{P/k}(N/P) a row when keys come in no special order,
 // N / (P - k) at worst. All of this is a model: no GPU has run this kernel yet.
 // Where B makes it compute-bound an int8 pass that rules keys out belongs before `accumulate`, and its levels beside the keys in the layout.

@@ -1,0 +1,90 @@
+/** The committed limits of every kernel on every architecture, cuda/budget.json, and the rules that hold for all of them. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { nameOf, root, type Kernel } from "./compiled.js";
+import type { Occupancy } from "./occupancy.js";
+
+export type Measured = Kernel & { occupancy: Occupancy };
+
+/** Of one kernel on one architecture. */
+interface Figures {
+    // At most.
+    registers: number;
+    sharedBytes: number; // at k = 2048
+    instructions: number; // of the scan loop
+    // At least.
+    arithmetic: number;
+    copies: number;
+    lds128: number;
+    lds64: number;
+    blocks64: number;
+    blocks2048: number;
+}
+const isUpper = (figure: keyof Figures): boolean => ["registers", "sharedBytes", "instructions"].includes(figure);
+
+type Budget = Record<string, Record<string, Figures>>;
+const path = join(root, "cuda/budget.json");
+
+export function figuresOf({ registers, staticSharedBytes, loop, occupancy }: Measured): Figures {
+    return {
+        registers,
+        sharedBytes: staticSharedBytes + occupancy.sharedBytes2048,
+        instructions: loop.instructions,
+        arithmetic: loop.arithmetic,
+        copies: loop.copies,
+        lds128: loop.lds128,
+        lds64: loop.lds64,
+        blocks64: occupancy.blocks64,
+        blocks2048: occupancy.blocks2048,
+    };
+}
+
+export const readBudget = (): Budget => JSON.parse(readFileSync(path, "utf8")) as Budget;
+
+/** Makes what was seen the budget; architectures that were not compiled keep theirs. One kernel a line. */
+export function writeBudget(kernels: Measured[], old: Budget): void {
+    const budget: Budget = { ...old };
+    for (const kernel of kernels) budget[`sm_${String(kernel.sm)}`] = {};
+    for (const kernel of kernels) budget[`sm_${String(kernel.sm)}`]![nameOf(kernel)] = figuresOf(kernel);
+    const lines = Object.entries(budget).map(
+        ([sm, all]) =>
+            `    "${sm}": {\n` +
+            Object.entries(all)
+                .map(([name, figures]) => `        "${name}": ${JSON.stringify(figures).replaceAll(/[:,]/g, "$& ")}`)
+                .join(",\n") +
+            "\n    }",
+    );
+    writeFileSync(path, `{\n${lines.join(",\n")}\n}\n`);
+}
+
+export function* faultsOf(kernel: Measured, budget: Budget): Generator<string> {
+    const { loop, spilledBytes, key, sm } = kernel;
+    if (loop.instructions === 0) yield "no scan loop found";
+    if (spilledBytes > 0) yield `${String(spilledBytes)} bytes spilled`;
+    if (loop.fences > 0) yield "a fence in the scan loop";
+    if (loop.barriers !== 1) yield `${String(loop.barriers)} barriers in the scan loop`;
+    if (loop.copies === 0) yield "no 128-bit copies in the scan loop";
+    if (loop.lds128 === 0 || (key !== "f32" && loop.lds64 === 0)) yield "narrow loads from shared memory in the scan loop";
+    const limits = budget[`sm_${String(sm)}`]?.[nameOf(kernel)];
+    if (!limits) {
+        yield "no budget";
+        return;
+    }
+    for (const [figure, seen] of Object.entries(figuresOf(kernel)) as [keyof Figures, number][])
+        if (isUpper(figure) ? seen > limits[figure] : seen < limits[figure])
+            yield `${figure} ${String(seen)}, budget ${String(limits[figure])}`;
+}
+
+export function textOf(kernel: Measured): string {
+    const { registers, spilledBytes, staticSharedBytes, loop, occupancy: o } = kernel;
+    const shared = `shared ${String(staticSharedBytes)} + ${String(o.sharedBytes64)} (k=64), ${String(o.sharedBytes2048)} (k=2048)`;
+    const blocks = `blocks an SM ${String(o.blocks64)}, ${String(o.blocks2048)}`;
+    const share = `${((100 * loop.arithmetic) / loop.instructions).toFixed(0)}%`;
+    const copy = kernel.sm >= 80 ? "LDGSTS.128" : "LDG.128";
+    const counts = `${String(loop.arithmetic)} FADD/FFMA (${share}), ${String(loop.copies)} ${copy}, ${String(loop.lds128)} LDS.128, ${String(loop.lds64)} LDS.64`;
+    return (
+        `sm_${String(kernel.sm)} ${nameOf(kernel)}: ${String(registers)} registers, ${String(spilledBytes)} bytes spilled, ${shared}, ${blocks}; ` +
+        `loop ${String(loop.instructions)}: ${counts}`
+    );
+}

@@ -1,0 +1,43 @@
+/** What the emulated device counted in a fixed set of calls (test/cuda/kernel_counts.cpp). */
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+
+import { root } from "./compiled.js";
+
+export interface Counts {
+    name: string;
+    config: string;
+    calls: number;
+    launches: number;
+    /** Bytes of keys: what each call must read once, what it read for the first time, and again. */
+    neededBytes: number;
+    firstTouchedBytes: number;
+    furtherBytes: number;
+    /** Accesses of warps in the scan loop that were looked at, and what was wrong with them. */
+    auditedAccesses: number;
+    bankConflicts: number;
+    uncoalesced: number;
+}
+
+/** Builds the preset "native" as far as needed. */
+export function emulatedCounts(jobs: number): Counts[] {
+    const build = ["--build", "--preset", "native", "--target", "kernel_counts", "--parallel", String(jobs)];
+    for (const args of [["--preset", "native"], build])
+        execFileSync("cmake", args, { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
+    return JSON.parse(execFileSync(join(root, "build/native/test/kernel_counts"), { encoding: "utf8" })) as Counts[];
+}
+
+export function* faultsOf(counts: Counts): Generator<string> {
+    if (counts.launches !== counts.calls) yield `${String(counts.launches)} launches for ${String(counts.calls)} calls`;
+    if (counts.firstTouchedBytes > 1.05 * counts.neededBytes) yield "more bytes of keys than 1.05 times the needed";
+    if (counts.firstTouchedBytes < counts.neededBytes) yield "fewer bytes of keys than there are";
+    if (counts.auditedAccesses === 0) yield "no accesses were looked at";
+    if (counts.bankConflicts > 0) yield `${String(counts.bankConflicts)} bank conflicts`;
+    if (counts.uncoalesced > 0) yield `${String(counts.uncoalesced)} uncoalesced copies`;
+}
+
+export function textOf(c: Counts): string {
+    const bytes = `${String(c.firstTouchedBytes)} of ${String(c.neededBytes)} needed bytes of keys, ${String(c.furtherBytes)} again`;
+    const access = `${String(c.auditedAccesses)} accesses: ${String(c.bankConflicts)} bank conflicts, ${String(c.uncoalesced)} uncoalesced`;
+    return `emulated ${c.name} (${c.config}): ${String(c.launches / c.calls)} launch a call; ${bytes}; ${access}`;
+}
