@@ -29,11 +29,21 @@ export async function loadModel(
     });
     // node-llama-cpp takes at least four threads. llama.cpp's wait for each other by spinning, so more of them than processors are ten times slower.
     if (threads === undefined && llama.maxThreads > availableParallelism()) llama.maxThreads = availableParallelism();
-    return await llama.loadModel({
-        modelPath,
-        ...(signal && { loadSignal: signal }),
-        ...(onProgress && { onLoadProgress: onProgress }),
-    });
+    try {
+        return await llama.loadModel({
+            modelPath,
+            ...(signal && { loadSignal: signal }),
+            ...(onProgress && { onLoadProgress: onProgress }),
+        });
+    } catch (cause) {
+        if (signal?.aborted) throw cause;
+        const reason = cause instanceof Error ? cause.message : String(cause);
+        throw new RtdError(
+            "ERR_RTD_BAD_FORMAT",
+            `${modelPath}: llama.cpp cannot load it (${reason}); it takes whole GGUF files of the architectures it knows`,
+            { cause },
+        );
+    }
 }
 
 async function importNodeLlamaCpp(): Promise<typeof NodeLlamaCpp> {

@@ -96,19 +96,16 @@ describe("rtd", () => {
         expect(existsSync(inFolder("bad.rtd"))).toBe(false);
     });
 
-    it("names a model that is not there", async () => {
-        const { code, stderr } = await rtd(
-            "build",
-            inFolder("x.rtd"),
-            "--model",
-            inFolder("none.gguf"),
-            "--task",
-            "text",
-            "--data",
-            inFolder("text.txt"),
-        );
+    it.each([
+        ["is not there", "none.gguf"],
+        ["cannot be loaded", "cut.gguf"],
+    ])("names a model that %s", async (_, name) => {
+        writeFileSync(inFolder("cut.gguf"), readFileSync(model).subarray(0, 200));
+        const data = ["--task", "text", "--data", inFolder("text.txt")];
+        const { code, stderr } = await rtd("build", inFolder("x.rtd"), "--model", inFolder(name), ...data);
         expect(code).toBe(1);
-        expect(stderr).toContain("none.gguf");
+        expect(stderr).toMatch(new RegExp(`^rtd: .*${name}`, "m"));
+        expect(existsSync(inFolder("x.rtd"))).toBe(false);
     });
 });
 
