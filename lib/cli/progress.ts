@@ -1,4 +1,4 @@
-/** Progress on stderr: how far, how fast, how long still. Silent without a terminal and with --json. */
+/** Progress on stderr: how far, how fast, how long still. Where that is no terminal a line now and then; silent with --json. */
 import ora from "ora";
 
 import type { Progress } from "../recipes/build.js";
@@ -13,6 +13,9 @@ export interface ProgressLine {
     stop(): void;
 }
 
+/** Milliseconds between the lines of a log. */
+const logEvery = 15_000;
+
 export function progressLine(name: string, { silent = false }: { silent?: boolean | undefined } = {}): ProgressLine {
     const spinner = ora({
         text: name,
@@ -20,12 +23,17 @@ export function progressLine(name: string, { silent = false }: { silent?: boolea
         isSilent: silent || !process.stderr.isTTY,
         discardStdin: false,
     }).start();
+    const logs = !silent && !process.stderr.isTTY;
+    let logged = performance.now();
     let first: { what: string; done: number; at: number } | undefined;
     return {
         update(progress, what = name) {
             const now = performance.now();
             if (first?.what !== what) first = { what, done: progress.done, at: now };
             spinner.text = `${what}: ${progressText(progress, progress.done - first.done, (now - first.at) / 1000)}`;
+            if (!logs || now - logged < logEvery) return;
+            logged = now;
+            process.stderr.write(`${spinner.text}\n`);
         },
         note(text) {
             spinner.text = `${name}: ${text}`;

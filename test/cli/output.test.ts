@@ -1,8 +1,8 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 
 import { number, unescape, wholeNumber } from "../../lib/cli/options.js";
 import { percent, properties, table } from "../../lib/cli/output.js";
-import { duration, progressText } from "../../lib/cli/progress.js";
+import { duration, progressLine, progressText } from "../../lib/cli/progress.js";
 
 describe("progress", () => {
     it("says how far, how fast and how long still", () => {
@@ -11,6 +11,27 @@ describe("progress", () => {
         );
         expect(progressText({ done: 5, total: 10, unit: "answers" }, 5, 2)).toBe("5 of 10 answers, 2.5 answers/s, 2 s left");
         expect(progressText({ done: 5, total: 10, unit: "answers" }, 0, 0)).toBe("5 of 10 answers");
+    });
+
+    it("is a line now and then where stderr is a log, and none with --json", () => {
+        const now = vi.spyOn(performance, "now").mockReturnValue(0);
+        const written = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+        try {
+            for (const silent of [false, true]) {
+                const line = progressLine("building", { silent });
+                for (let second = 0; second <= 40; second++) {
+                    now.mockReturnValue(second * 1000);
+                    line.update({ done: second, total: 80, unit: "examples" });
+                }
+                line.stop();
+            }
+            expect(written.mock.calls.map(([text]) => text)).toEqual([
+                "building: 15 of 80 examples, 1.0 examples/s, 1 min 05 s left\n",
+                "building: 30 of 80 examples, 1.0 examples/s, 50 s left\n",
+            ]);
+        } finally {
+            vi.restoreAllMocks();
+        }
     });
 
     it("writes times as people do", () => {
