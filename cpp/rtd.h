@@ -14,8 +14,9 @@
  * Option structs begin with struct_size = sizeof(the struct): fields a caller does not know are taken as zero, and zero is always the default.
  * The library keeps no pointer of the caller's after a call returns. Strings are UTF-8 and end in NUL.
  *
- * Threads.  Any number of threads may search one index at once; adding, removing and sealing may go on meanwhile, one at a time (others
- * wait). A search sees the entries that were there when it began. Handles are counted: retain and release may be called from any thread.
+ * Threads.  Any number of threads may search one index at once; adding and removing may go on meanwhile, one at a time (others wait), and
+ * so may a seal, for which only other seals wait and what else writes to a store's disk. A search sees the entries that were there when it
+ * began. Handles are counted: retain and release may be called from any thread.
  */
 #ifndef RTD_H
 #define RTD_H

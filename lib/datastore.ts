@@ -137,7 +137,7 @@ export class Datastore implements AsyncDisposable {
     }
 
     /**
-     * Appends keys [n, dim] with tokens [n], all or none. In memory until {@link seal}; it waits for a seal that is running.
+     * Appends keys [n, dim] with tokens [n], all or none. In memory until {@link seal}; while one runs, for the next.
      * @returns the first one's id; the others follow.
      * @throws RtdError as {@link ReferenceIndex.add}; `ERR_RTD_READ_ONLY` where the store was opened for reading
      */

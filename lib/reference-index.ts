@@ -77,7 +77,7 @@ export class ReferenceIndex implements Disposable {
     }
 
     /**
-     * Adds keys [n, dim] with tokens [n], all or none. It waits for a running {@link seal}.
+     * Adds keys [n, dim] with tokens [n], all or none.
      * @returns the first one's id; the others follow.
      * @throws RtdError `ERR_RTD_NOT_FINITE`, `ERR_RTD_TOKEN_RANGE` (a negative token), `ERR_RTD_READ_ONLY` (a store's index: append to the store)
      */

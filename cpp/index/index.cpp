@@ -140,17 +140,27 @@ uint32_t Index::addPart(Part part) {
     return first;
 }
 
-void Index::replaceTail(Part part) {
+Snapshot Index::endPart() {
+    const std::lock_guard lock(writing_);
+    tail_ = {};
+    return current_;
+}
+
+void Index::replaceParts(Part part) {
     const std::lock_guard lock(writing_);
     Snapshot next = current_;
-    auto parts = std::make_shared<std::vector<Part>>(*next.parts);
-    while (!parts->empty() && parts->back().first >= part.first) parts->pop_back();
-    const uint32_t end = parts->empty() ? 0 : parts->back().first + next.filled(parts->back());
-    if (part.count == 0 || end != part.first || part.count != next.entries - part.first)
-        fail(RTD_INTERNAL, "a part of %u entries cannot replace those from %u to %u", part.count, part.first, next.entries);
-    parts->push_back(std::move(part));
-    next.parts = std::move(parts);
-    tail_ = {};
+    const auto& parts = *next.parts;
+    const uint64_t end = uint64_t{part.first} + part.count;
+    const auto isBefore = [](const Part& p, uint64_t id) { return p.first < id; };
+    const auto from = std::lower_bound(parts.begin(), parts.end(), part.first, isBefore), to = std::lower_bound(from, parts.end(), end, isBefore);
+    if (from == to || from->first != part.first || std::prev(to)->first + next.filled(*std::prev(to)) != end)
+        fail(RTD_INTERNAL, "a part of %u entries cannot replace those from %u: no parts of the index's %u entries begin and end there", part.count,
+             part.first, next.entries);
+    auto replaced = std::make_shared<std::vector<Part>>(parts.begin(), from);
+    replaced->push_back(std::move(part));
+    replaced->insert(replaced->end(), to, parts.end());
+    if (to == parts.end()) tail_ = {};
+    next.parts = std::move(replaced);
     publish(std::move(next));
 }
 
@@ -176,7 +186,7 @@ void Index::remove(const uint32_t* ids, size_t count) {
     publish(std::move(next));
 }
 
-float Index::computeTemperature(const Call& call) const { return defaultTemperature(*this, snapshot(), call); }
+float Index::computeTemperature(const Snapshot& snapshot, const Call& call) const { return defaultTemperature(*this, snapshot, call); }
 
 void Index::markSealed(uint32_t end, float temperature) {
     const std::lock_guard lock(writing_);
@@ -187,12 +197,19 @@ void Index::markSealed(uint32_t end, float temperature) {
 }
 
 void Index::seal(const Call& call) {
+    const std::lock_guard sealing(sealing_);
+    Snapshot sealed;
+    {
+        const std::lock_guard lock(writing_);
+        if (current_.sealed == current_.entries && !changedSinceSeal_) return;
+        sealed = current_;
+    }
+    const float temperature = defaultTemperature(*this, sealed, call);
     const std::lock_guard lock(writing_);
     Snapshot next = current_;
-    if (next.sealed == next.entries && !changedSinceSeal_) return;
-    next.temperature = defaultTemperature(*this, next, call);
-    next.sealed = next.entries;
-    changedSinceSeal_ = false;
+    next.temperature = temperature;
+    next.sealed = sealed.entries;
+    changedSinceSeal_ = next.removed != sealed.removed;
     publish(std::move(next));
 }
 

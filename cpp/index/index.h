@@ -1,7 +1,7 @@
 // An index: entries, the back end and the threads that search them. The C interface, the store and the tests work with this class.
 //
-// Any number of threads may search at once. Writers (add, remove, seal, ...) wait for each other; each publishes a new snapshot at its end,
-// so a call that throws changes nothing and a search sees whole writes only.
+// Any number of threads may search at once. Writers (add, remove, ...) wait for each other; each publishes a new snapshot at its end, so a call
+// that throws changes nothing and a search sees whole writes only. A seal works on a snapshot and nobody but another seal waits for it.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -63,19 +63,21 @@ class Index {
     // RTD_TOKEN_RANGE. Later adds begin a new part. Returns the first id.
     uint32_t addPart(Part part);
 
-    // Exchanges the memory of the entries [part.first, entries) for a part with the same content (a segment just written). part.first must
-    // be where a part begins.
-    void replaceTail(Part part);
+    // Ends the last part, so that later adds begin a new one, and returns the snapshot of whole parts there is now.
+    Snapshot endPart();
+    // Exchanges the memory of the entries [part.first, part.first + part.count), whole parts, for a part with the same content (a segment just
+    // written).
+    void replaceParts(Part part);
 
     // Removes entries; RTD_UNKNOWN_ID names the first that was never given, is removed already or comes twice.
     void remove(const uint32_t* ids, size_t count);
     void checkRemovable(const uint32_t* ids, size_t count) const;  // throws what remove would
 
-    // Computes the default temperature over the entries as they are now (see rtd_index_seal) without keeping it.
-    float computeTemperature(const Call& call) const;
+    // Computes the default temperature over the entries of a snapshot of this index (see rtd_index_seal) without keeping it.
+    float computeTemperature(const Snapshot& snapshot, const Call& call) const;
     // Says that the ids below `end` are sealed, and sets the default temperature.
     void markSealed(uint32_t end, float temperature);
-    // Both. The temperature stays as it was where nothing was added or removed since.
+    // Both, while others may add and remove. The temperature stays as it was where nothing was added or removed since.
     void seal(const Call& call);
 
     // ---- readers ----
@@ -98,7 +100,8 @@ class Index {
     const cpu::Backend* backend_;
     std::unique_ptr<WorkerPool> workers_;
     std::unique_ptr<gpu::OffloadedIndex> offloaded_;
-    std::mutex writing_;          // held by the one writer
+    std::mutex sealing_;          // held by the one who seals; taken before writing_
+    std::mutex writing_;          // held by the one writer, for as long as memory is written
     mutable std::mutex reading_;  // held while current_ is copied or exchanged, for some nanoseconds
     Snapshot current_;
     WritablePart tail_;              // the last part, where it is a chunk of ours that may have room; guarded by writing_

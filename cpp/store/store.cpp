@@ -201,10 +201,10 @@ void Store::commit(Manifest next, NewFiles& newFiles) {
 
 uint32_t Store::append(const rtd_matrix& keys, const int32_t* tokens, const uint32_t* namespaces, const uint32_t* examples,
                        const uint32_t* positions) {
-    const std::lock_guard writing(writing_);
+    const std::lock_guard appending(appending_);
     requireWritable();
     // What the index would refuse must not first grow two columns.
-    MatrixView(&keys, "keys").needColumns(manifest_.dim);
+    MatrixView(&keys, "keys").needColumns(index_->config().dim);
     if (const uint32_t entries = index_->snapshot().entries; keys.rows > RTD_NO_ID - entries) {
         fail(RTD_INVALID_ARGUMENT, "%zu entries do not fit: the store has %u and holds at most %u", keys.rows, entries, RTD_NO_ID);
     }
@@ -228,18 +228,25 @@ uint32_t Store::append(const rtd_matrix& keys, const int32_t* tokens, const uint
 void Store::seal(const Call& call) {
     const std::lock_guard writing(writing_);
     requireWritable();
-    const Snapshot snapshot = index_->snapshot();
+    Snapshot snapshot;
+    std::vector<uint32_t> examples, positions;
+    {
+        const std::lock_guard appending(appending_);
+        snapshot = index_->endPart();
+        examples = examples_;
+        positions = positions_;
+    }
     const uint32_t first = manifest_.entries(), end = snapshot.entries;
     if (first == end && !staleTemperature_) return;
 
     const KeyShape shape{manifest_.dim, manifest_.dtype};
     Manifest next = manifest_;
-    next.temperature = index_->computeTemperature(call);
+    next.temperature = index_->computeTemperature(snapshot, call);
     NewFiles newFiles(*directory_);
     std::optional<Segment> segment;
     if (first < end) {
         const std::string& name = newFiles.add(segmentName(nextSegment_++));
-        next.segments.push_back(writeSegment(*directory_, name, shape, {snapshot, first, examples_, positions_}, call));
+        next.segments.push_back(writeSegment(*directory_, name, shape, {snapshot, first, examples, positions}, call));
         segment = openSegment(*directory_, next.segments.back(), shape, false);
         segment->part.first = first;
         bool removed = false;
@@ -255,13 +262,14 @@ void Store::seal(const Call& call) {
     staleTemperature_ = false;
     if (segment) {
         {
+            const std::lock_guard appending(appending_);
             const std::lock_guard state(state_);
             segments_.push_back(*segment);
-            examples_.clear();
-            positions_.clear();
+            examples_.erase(examples_.begin(), examples_.begin() + segment->part.count);
+            positions_.erase(positions_.begin(), positions_.begin() + segment->part.count);
         }
         try {
-            index_->replaceTail(segment->part);
+            index_->replaceParts(segment->part);
         } catch (const std::bad_alloc&) {  // the entries stay in memory, which is as good
         }
     }
@@ -308,6 +316,7 @@ void Store::setMetadata(const std::string& json) {
 
 void Store::close() {
     const std::lock_guard writing(writing_);
+    const std::lock_guard appending(appending_);
     const std::lock_guard state(state_);
     closed_ = true;
     lock_.reset();

@@ -57,15 +57,17 @@ class Store {
 
     const std::shared_ptr<Directory> directory_;
 
-    std::mutex writing_;          // held by the one writer; what follows is its own
-    std::unique_ptr<Lock> lock_;  // null: opened for reading
+    std::mutex writing_;          // held by the one who writes to disk; what follows is its own
+    std::unique_ptr<Lock> lock_;  // null: opened for reading; until the store is closed
     uint64_t nextSegment_ = 1;    // numbers and generations are not used twice, also where a write failed and yet may be on disk
     uint64_t nextRemoved_ = 1;
     uint64_t nextGeneration_ = 1;
     bool staleTemperature_ = false;     // entries were removed since it was computed
     std::vector<std::string> garbage_;  // files that only an older manifest names, or one that may or may not have become durable
 
-    mutable std::mutex state_;  // held for instants: by readers, and by the writer while it changes what follows
+    std::mutex appending_;  // held by the one who appends, and by the writer while entries pass from pending to sealed; taken after writing_
+
+    mutable std::mutex state_;  // taken last and held for instants: by readers, and by who changes what follows
     bool closed_ = false;
     std::shared_ptr<Index> index_;
     Manifest manifest_;

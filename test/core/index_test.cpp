@@ -209,7 +209,7 @@ TEST("parts of foreign memory are searched as they are, and replace pending entr
         checkSame(run(&handle, c, {nullptr, 2}), want);
 
         const std::weak_ptr<const void> pending = index->snapshot().parts->back().owner;
-        index->replaceTail(tail.part);
+        index->replaceParts(tail.part);
         CHECK(pending.expired());
         CHECK_EQUAL(tail.memory.use_count(), 3);  // ours twice, the index's once
         checkSame(run(&handle, c, {nullptr, 2}), want);
@@ -221,12 +221,23 @@ TEST("parts of foreign memory are searched as they are, and replace pending entr
         const rtd_matrix more = {c.given.data(), 1, shape.dim, 0, RTD_F32};
         CHECK_EQUAL(index->add(more, c.data.tokens.data(), nullptr), 700u);
         CHECK_EQUAL(index->snapshot().parts->size(), 4u);
-        Foreign wrong(c, 300, 1, bytes);
-        bool isRefused = false;
-        try {
-            index->replaceTail(wrong.part);
-        } catch (const rtd::Error& error) { isRefused = error.status == RTD_INTERNAL; }
-        CHECK(isRefused);
+        for (const auto& [first, count] : {std::pair{299u, 2u}, {300u, 2u}, {0u, 299u}, {301u, 398u}, {700u, 2u}, {701u, 1u}, {300u, 0u}}) {
+            Foreign wrong(c, 0, count, bytes);
+            wrong.part.first = first;
+            bool isRefused = false;
+            try {
+                index->replaceParts(wrong.part);
+            } catch (const rtd::Error& error) { isRefused = error.status == RTD_INTERNAL; }
+            CHECK(isRefused);
+        }
+        // Those in the middle: what follows stays, and what is added goes on in its chunk.
+        Foreign both(c, 0, 301, bytes);
+        index->replaceParts(both.part);
+        CHECK_EQUAL(index->add(more, c.data.tokens.data(), nullptr), 701u);
+        CHECK_EQUAL(index->snapshot().parts->size(), 3u);
+        const uint32_t last[] = {700, 701};
+        index->remove(last, 2);
+        checkSame(run(&handle, c, {nullptr, 2}), want);
     }
 }
 

@@ -1,11 +1,9 @@
 add_executable(test_core
-    ${CMAKE_CURRENT_SOURCE_DIR}/core/case.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/core/errors_test.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/core/fusion_test.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/core/index_test.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/core/main.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/core/number_test.cpp
-    ${CMAKE_CURRENT_SOURCE_DIR}/core/oracle.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/core/search_test.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/core/threads_test.cpp)
 target_link_libraries(test_core PRIVATE rtd_harness)

@@ -5,6 +5,7 @@
 
 #include "case.h"
 #include "harness.h"
+#include "index/index.h"
 #include "index/workers.h"
 
 namespace {
@@ -184,6 +185,63 @@ TEST("a search can be stopped at any tile, and then writes nothing") {
     info.struct_size = sizeof info;
     CHECK_OK(rtd_index_get_info(index, &info));
     CHECK_EQUAL(info.sealed, 0u);
+}
+
+TEST("entries are added and removed while a seal reads the keys; they are the next seal's") {
+    constexpr uint32_t kDim = 8, kFirst = 500, kMore = 40;
+    const auto index = rtd::Index::create({kDim, rtd::Metric::l2, rtd::Dtype::f32, 1, nullptr, 2});
+    std::vector<float> keys(size_t{kFirst} * kDim);
+    for (size_t i = 0; i < keys.size(); ++i) keys[i] = static_cast<float>(i * 7919 % 4096);
+    const std::vector<int32_t> tokens(kFirst, 5);
+    index->add({keys.data(), kFirst, kDim, 0, RTD_F32}, tokens.data(), nullptr);
+    const float temperature = index->computeTemperature(index->snapshot(), {});
+
+    // The seal stands still until the writer is done: it would hang here if the writer waited for it.
+    struct Meeting {
+        std::atomic<bool> hasBegun = false, isWritten = false;
+        static int stop(void* context) {
+            auto& meeting = *static_cast<Meeting*>(context);
+            meeting.hasBegun = true;
+            while (!meeting.isWritten) std::this_thread::yield();
+            return 0;
+        }
+    } meeting;
+    std::thread writer([&] {
+        while (!meeting.hasBegun) std::this_thread::yield();
+        index->add({keys.data(), kMore, kDim, 0, RTD_F32}, tokens.data(), nullptr);
+        const uint32_t id = 3;
+        index->remove(&id, 1);
+        meeting.isWritten = true;
+    });
+    index->seal({.threads = 2, .shouldStop = Meeting::stop, .context = &meeting});
+    writer.join();
+    CHECK_EQUAL(index->snapshot().entries, kFirst + kMore);
+    CHECK_EQUAL(index->snapshot().live, kFirst + kMore - 1);
+    CHECK_EQUAL(index->snapshot().sealed, kFirst);
+    CHECK_EQUAL(index->snapshot().temperature, temperature);
+    const float anew = index->computeTemperature(index->snapshot(), {});
+    CHECK(anew != temperature);
+    index->seal({});
+    CHECK_EQUAL(index->snapshot().sealed, kFirst + kMore);
+    CHECK_EQUAL(index->snapshot().temperature, anew);
+}
+
+TEST("an entry removed while a seal reads the keys makes the next seal compute the temperature anew") {
+    const auto index = rtd::Index::create({1, rtd::Metric::l2, rtd::Dtype::f32, 1, nullptr, 1});
+    const std::vector<float> keys = {0, 1, 3, 700};
+    const std::vector<int32_t> tokens(4, 1);
+    index->add({keys.data(), 4, 1, 0, RTD_F32}, tokens.data(), nullptr);
+    index->seal({.shouldStop =
+                     [](void* context) {
+                         auto& i = *static_cast<rtd::Index*>(context);
+                         const uint32_t farthest = 3;
+                         if (i.snapshot().isLive(farthest)) i.remove(&farthest, 1);
+                         return 0;
+                     },
+                 .context = index.get()});
+    const float before = index->snapshot().temperature;
+    index->seal({});
+    CHECK(index->snapshot().temperature < before);
 }
 
 }  // namespace

@@ -4,8 +4,6 @@ if(NOT RTD_SANITIZE MATCHES "thread")
 
     # The kernel in all its test shapes, compiled once.
     add_library(kernel_cases OBJECT
-        ${CMAKE_CURRENT_SOURCE_DIR}/core/case.cpp
-        ${CMAKE_CURRENT_SOURCE_DIR}/core/oracle.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/kernel_run.cpp)
     target_link_libraries(kernel_cases PUBLIC rtd_harness rtd_emulation)
 

@@ -3,13 +3,14 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "../core/case.h"
 #include "../harness.h"
+#include "../temporary_directory.h"
 #include "choice.h"
-#include "folder.h"
 
 namespace {
 
@@ -42,31 +43,31 @@ std::string ask(const std::string& question) {
 
 // A folder with the played probe, and a "binary" that tells it what to do.
 struct Played {
-    explicit Played(const std::string& part) : library(folder.path(part)) {
-        folder.link("rtd-cuda-probe", RTD_STAND_IN_PROBE);
-        folder.write(part, "");
-        ran = part + ".ran";
+    explicit Played(const std::string& part) : library(folder / part) {
+        std::filesystem::create_symlink(RTD_STAND_IN_PROBE, folder / "rtd-cuda-probe");
+        test::writeFile(folder / part, "");
+        ran = library + ".ran";
     }
-    size_t runs() const { return folder.bytes(ran); }
-    test::Folder folder;
+    size_t runs() const { return std::filesystem::exists(ran) ? test::readFile(ran).size() : 0; }
+    test::TemporaryDirectory folder;
     std::string library, ran;
 };
 
 TEST("a binary that works makes cuda usable and the default") {
-    const test::Folder folder;
-    folder.link("rtd-cuda-probe", RTD_REAL_PROBE);
-    folder.link("module.so", RTD_STAND_IN_MODULE);
-    const Environment environment(folder.path("module.so"));
+    const test::TemporaryDirectory folder;
+    std::filesystem::create_symlink(RTD_REAL_PROBE, folder / "rtd-cuda-probe");
+    std::filesystem::create_symlink(RTD_STAND_IN_MODULE, folder / "module.so");
+    const Environment environment(folder / "module.so");
     CHECK_EQUAL(ask("--cuda"), "usable, default: an emulated device\n");
     CHECK_EQUAL(ask("--create auto"), "cuda\n");
     CHECK_EQUAL(ask("--create cuda"), "cuda\n");
 }
 
 TEST("another back end named by the environment is the default all the same") {
-    const test::Folder folder;
-    folder.link("rtd-cuda-probe", RTD_REAL_PROBE);
-    folder.link("module.so", RTD_STAND_IN_MODULE);
-    const Environment environment(folder.path("module.so"), "serial");
+    const test::TemporaryDirectory folder;
+    std::filesystem::create_symlink(RTD_REAL_PROBE, folder / "rtd-cuda-probe");
+    std::filesystem::create_symlink(RTD_STAND_IN_MODULE, folder / "module.so");
+    const Environment environment(folder / "module.so", "serial");
     CHECK_EQUAL(ask("--cuda"), "usable: an emulated device\n");
     CHECK_EQUAL(ask("--create auto"), "serial\n");
     CHECK_EQUAL(ask("--create cuda"), "cuda\n");
@@ -92,11 +93,11 @@ TEST("a probe that is pleased with what cannot be loaded is not believed") {
 }
 
 TEST("without a binary no process is started") {
-    const test::Folder folder;
-    folder.link("rtd-cuda-probe", RTD_STAND_IN_PROBE);
-    const Environment environment(folder.path("unusable"));
-    CHECK_EQUAL(ask("--cuda"), "unusable: the environment's RTD_CUDA_LIBRARY names " + folder.path("unusable") + ", which is no file\n");
-    CHECK_EQUAL(folder.bytes("unusable.ran"), 0);
+    const test::TemporaryDirectory folder;
+    std::filesystem::create_symlink(RTD_STAND_IN_PROBE, folder / "rtd-cuda-probe");
+    const Environment environment(folder / "unusable");
+    CHECK_EQUAL(ask("--cuda"), "unusable: the environment's RTD_CUDA_LIBRARY names " + folder / "unusable" + ", which is no file\n");
+    CHECK(!std::filesystem::exists(folder / "unusable.ran"));
 }
 
 TEST("a binary is looked for beside this program") {

@@ -4,8 +4,8 @@
 #include <numeric>
 
 #include "../harness.h"
+#include "../temporary_directory.h"
 #include "core/status.h"
-#include "folder.h"
 #include "gpu/module.h"
 #include "gpu/module_device.h"
 
@@ -26,10 +26,10 @@ void checkFails(Body body, rtd_status status, const std::string& part) {
 }
 
 TEST("what is no binary of ours and this version is refused") {
-    const test::Folder folder;
-    folder.write("text", "no library");
-    checkFails([&] { loadModule(folder.path("absent")); }, RTD_UNSUPPORTED, "cannot be loaded: " + folder.path("absent"));
-    checkFails([&] { loadModule(folder.path("text")); }, RTD_UNSUPPORTED, "cannot be loaded: " + folder.path("text"));
+    const test::TemporaryDirectory folder;
+    test::writeFile(folder / "text", "no library");
+    checkFails([&] { loadModule(folder / "absent"); }, RTD_UNSUPPORTED, "cannot be loaded: " + folder / "absent");
+    checkFails([&] { loadModule(folder / "text"); }, RTD_UNSUPPORTED, "cannot be loaded: " + folder / "text");
     checkFails([] { loadModule(RTD_NO_FUNCTION); }, RTD_UNSUPPORTED, "it has no function rtd_cuda_module");
     checkFails([] { loadModule(RTD_OTHER_VERSION); }, RTD_UNSUPPORTED, "build both from the same sources");
     checkFails([] { loadModule(RTD_OTHER_LAYOUT); }, RTD_UNSUPPORTED, "build both from the same sources");

@@ -10,7 +10,7 @@
 #include <filesystem>
 
 #include "../harness.h"
-#include "folder.h"
+#include "../temporary_directory.h"
 
 namespace {
 
@@ -19,8 +19,8 @@ using rtd::gpu::runProbe;
 using namespace std::chrono_literals;
 
 ProbeResult play(const std::string& part, std::chrono::milliseconds limit = 10s) {
-    const test::Folder folder;
-    return runProbe(RTD_STAND_IN_PROBE, folder.path(part), limit);
+    const test::TemporaryDirectory folder;
+    return runProbe(RTD_STAND_IN_PROBE, folder / part, limit);
 }
 
 void checkUnusable(const ProbeResult& result, const std::string& reason) {
@@ -83,10 +83,10 @@ TEST("one that hangs is killed in time, with all it started") {
 }
 
 TEST("one that is not there, or no program, is said to be so") {
-    const test::Folder folder;
-    folder.write("text", "no program");
-    checkUnusable(runProbe(folder.path("absent"), "x", 1s), "cannot be run: No such file or directory");
-    checkUnusable(runProbe(folder.path("text"), "x", 1s), "cannot be run: Permission denied");
+    const test::TemporaryDirectory folder;
+    test::writeFile(folder / "text", "no program");
+    checkUnusable(runProbe(folder / "absent", "x", 1s), "cannot be run: No such file or directory");
+    checkUnusable(runProbe(folder / "text", "x", 1s), "cannot be run: Permission denied");
 }
 
 TEST("a host that ignores or blocks signals changes nothing") {
@@ -115,10 +115,10 @@ TEST("the real one searches on the binary's device") {
 }
 
 TEST("the real one says why a binary cannot be used") {
-    const test::Folder folder;
-    folder.write("text", "no library");
-    checkUnusable(runProbe(RTD_REAL_PROBE, folder.path("absent"), 60s), "the CUDA binary cannot be loaded: " + folder.path("absent"));
-    checkUnusable(runProbe(RTD_REAL_PROBE, folder.path("text"), 60s), "the CUDA binary cannot be loaded: " + folder.path("text"));
+    const test::TemporaryDirectory folder;
+    test::writeFile(folder / "text", "no library");
+    checkUnusable(runProbe(RTD_REAL_PROBE, folder / "absent", 60s), "the CUDA binary cannot be loaded: " + folder / "absent");
+    checkUnusable(runProbe(RTD_REAL_PROBE, folder / "text", 60s), "the CUDA binary cannot be loaded: " + folder / "text");
     setenv("RTD_STAND_IN", "the device is on strike", 1);
     const ProbeResult result = runProbe(RTD_REAL_PROBE, RTD_STAND_IN_MODULE, 60s);
     unsetenv("RTD_STAND_IN");

@@ -1,10 +1,11 @@
 // The tests of the way to a CUDA binary, on a stand-in with the emulated device in it: "cuda" is that one here.
 #include <cstdlib>
+#include <filesystem>
 
 #include "../cuda/tested_backend.h"
 #include "../harness.h"
+#include "../temporary_directory.h"
 #include "choice.h"
-#include "folder.h"
 
 const char* testedBackend() { return "cuda"; }
 
@@ -14,9 +15,9 @@ extern "C" const char* __asan_default_options() { return "allocator_may_return_n
 
 int main(int argc, char** argv) {
     if (answerChoice(argc, argv)) return 0;
-    const test::Folder folder;
-    folder.link("rtd-cuda-probe", RTD_REAL_PROBE);
-    folder.link("module.so", RTD_STAND_IN_MODULE);
-    setenv("RTD_CUDA_LIBRARY", folder.path("module.so").c_str(), 1);
+    const test::TemporaryDirectory folder;
+    std::filesystem::create_symlink(RTD_REAL_PROBE, folder / "rtd-cuda-probe");
+    std::filesystem::create_symlink(RTD_STAND_IN_MODULE, folder / "module.so");
+    setenv("RTD_CUDA_LIBRARY", (folder / "module.so").c_str(), 1);
     return test::runAll(argc, argv);
 }

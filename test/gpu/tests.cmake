@@ -18,13 +18,10 @@ if(NOT RTD_SANITIZE MATCHES "thread" AND NOT CMAKE_CROSSCOMPILING)
     endforeach()
 
     add_executable(test_cuda_binary
-        ${CMAKE_CURRENT_SOURCE_DIR}/core/case.cpp
-        ${CMAKE_CURRENT_SOURCE_DIR}/core/oracle.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/backend_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/gpu/backend_choice_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/gpu/choice.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/gpu/faults_test.cpp
-        ${CMAKE_CURRENT_SOURCE_DIR}/gpu/folder.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/gpu/module_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/gpu/probe_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/gpu/stand_in_main.cpp)
@@ -43,10 +40,8 @@ endif()
 # The test tables on a real device. Only by `ctest -C gpu`, as the preset "gpu" does: it fails where there is none.
 if(TARGET rtd_cuda)
     add_executable(test_gpu
-        ${CMAKE_CURRENT_SOURCE_DIR}/core/case.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/core/fusion_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/core/index_test.cpp
-        ${CMAKE_CURRENT_SOURCE_DIR}/core/oracle.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/core/search_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/core/threads_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/backend_test.cpp

@@ -217,6 +217,45 @@ TEST("threads: searches, origins and verification go on while others write") {
     CHECK_EQUAL(contentOf(disk(), directory / "s"), contentOf(*store));
 }
 
+TEST("threads: entries appended during a seal are pending, and durable with the next") {
+    const TemporaryDirectory directory;
+    const auto store = Store::create(disk(), directory / "s", smallConfig(), "{}", "{}");
+    Batch(1, 40, 6).appendTo(*store);
+    // The seal stands still until the others are done: it would hang here if they waited for it.
+    struct Meeting {
+        std::atomic<bool> hasBegun = false, isDone = false;
+    } meeting;
+    const auto wait = [](void* context) {
+        auto& m = *static_cast<Meeting*>(context);
+        m.hasBegun = true;
+        while (!m.isDone) std::this_thread::yield();
+        return 0;
+    };
+    std::thread appender([&] {
+        while (!meeting.hasBegun) std::this_thread::yield();
+        Batch(2, 3, 6).appendTo(*store);
+        Batch(3, 30, 6).appendTo(*store);
+        meeting.isDone = true;
+    });
+    store->seal({.threads = 1, .shouldStop = wait, .context = &meeting});
+    appender.join();
+    CHECK_EQUAL(store->index()->snapshot().sealed, 40);
+    CHECK_EQUAL(store->index()->snapshot().entries, 73);
+
+    // The same content as without a meeting, on disk too.
+    const auto separately = Store::create(disk(), directory / "t", smallConfig(), "{}", "{}");
+    Batch(1, 40, 6).appendTo(*separately);
+    separately->seal({});
+    CHECK_EQUAL(contentOf(disk(), directory / "s"), contentOf(*separately));
+    Batch(2, 3, 6).appendTo(*separately);
+    Batch(3, 30, 6).appendTo(*separately);
+    CHECK_EQUAL(contentOf(*store), contentOf(*separately));
+    store->seal({});
+    separately->seal({});
+    CHECK_EQUAL(contentOf(*store), contentOf(*separately));
+    CHECK_EQUAL(contentOf(disk(), directory / "s"), contentOf(*store));
+}
+
 TEST("threads: closing while others call") {
     const TemporaryDirectory directory;
     const auto store = Store::create(disk(), directory / "s", smallConfig(), "{}", "{}");

@@ -114,29 +114,6 @@ rtd_status statusOf(const std::function<void()>& body, std::string* message) {
     return RTD_OK;
 }
 
-TemporaryDirectory::TemporaryDirectory() {
-    const char* const base = std::getenv("TMPDIR");
-    path_ = std::string(base ? base : "/tmp") + "/rtd-store-XXXXXX";
-    if (!::mkdtemp(path_.data())) test::fail(__FILE__, __LINE__, "mkdtemp " + path_);
-}
-
-TemporaryDirectory::~TemporaryDirectory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-}
-
-std::string readFile(const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    if (!in) test::fail(__FILE__, __LINE__, "cannot read " + path);
-    return {std::istreambuf_iterator<char>(in), {}};
-}
-
-void writeFile(const std::string& path, const std::string& content) {
-    std::ofstream out(path, std::ios::binary | std::ios::trunc);
-    out << content;
-    if (!out.flush()) test::fail(__FILE__, __LINE__, "cannot write " + path);
-}
-
 int inChild(const std::function<int()>& body) {
     std::fflush(stdout);
     const pid_t child = ::fork();

@@ -12,8 +12,11 @@
 #include "harness.h"
 #include "store/checksum.h"
 #include "store/store.h"
+#include "temporary_directory.h"
 
 namespace rtd::store {
+
+using test::readFile, test::TemporaryDirectory, test::writeFile;
 
 // Entries whose values follow from a seed. Keys are halves of small integers: exact in every dtype, with ties.
 struct Batch {
@@ -41,23 +44,6 @@ void forgeFile(FakeFileSystem& files, const std::string& path, const std::string
 
 // The status of the Error that `body` throws, RTD_OK if it throws none. The message goes to `message`.
 rtd_status statusOf(const std::function<void()>& body, std::string* message = nullptr);
-
-// A directory for one test, removed with everything in it.
-class TemporaryDirectory {
-  public:
-    TemporaryDirectory();
-    TemporaryDirectory(const TemporaryDirectory&) = delete;
-    TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-    ~TemporaryDirectory();
-    std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-    const std::string& path() const { return path_; }
-
-  private:
-    std::string path_;
-};
-
-std::string readFile(const std::string& path);
-void writeFile(const std::string& path, const std::string& content);
 
 // Runs `body` in a child process and returns its exit status; whatever it throws becomes 99.
 int inChild(const std::function<int()>& body);
