@@ -67,7 +67,8 @@ struct RowState {
     uint32_t committed;      // entries written
     uint32_t shares;         // length of this head's list of votes
     uint32_t headsDone;      // heads of this query that are merged; in the state of head 0
-    uint32_t unused[10];
+    uint32_t partsDone;      // parts of the pool that are cut, where several blocks merge the row
+    uint32_t unused[9];
 };
 
 struct Workspace {
@@ -79,11 +80,13 @@ struct Workspace {
     uint32_t poolCapacity;  // power of two, >= 8 k and >= 256
 };
 
+constexpr uint32_t kSmallestPool = 4096;
+
 struct WorkspaceLayout {
     uint32_t rows, batch, poolCapacity, lsePieces;
 
-    // For up to `batch` queries with k up to maxHits over logits of up to `vocabulary`.
-    static WorkspaceLayout of(uint32_t batch, uint32_t heads, uint32_t maxHits, uint32_t vocabulary, uint32_t smallestPool = 4096) {
+    // For up to `batch` queries with k up to maxHits over logits of up to `vocabulary`. smallestPool: a power of two.
+    static WorkspaceLayout of(uint32_t batch, uint32_t heads, uint32_t maxHits, uint32_t vocabulary, uint32_t smallestPool = kSmallestPool) {
         uint32_t pool = smallestPool;
         while (pool < 8 * maxHits) pool *= 2;
         return {batch * heads, batch, pool, (vocabulary + 1023) / 1024};
@@ -138,6 +141,8 @@ struct SearchFuseArgs {
     Workspace workspace;
     uint32_t hitRoom;         // power of two >= every k and >= 32: hits that fit in shared memory
     uint32_t tilesPerTicket;  // >= 1
+    uint32_t mergeParts;      // >= 1: so many blocks share the merge of a row ...
+    uint32_t splitAbove;      // ... whose pool holds more than this
 };
 
 }  // namespace rtd::cuda

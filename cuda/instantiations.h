@@ -5,7 +5,7 @@
 //
 //   large   sm_80, sm_87, sm_90, sm_100, sm_103   163 KB and more
 //   medium  sm_86, sm_89, sm_120, sm_121          99 KB
-//   small   sm_75                                 64 KB; copies go through registers, and 16 queries a pass do not fit
+//   small   sm_75                                 64 KB; copies go through registers, and more than 4 queries a pass do not fit
 #pragma once
 
 #define RTD_FOR_KEYS(X, isDot, queries, stages32, stages16) \
@@ -20,11 +20,13 @@
 #define RTD_LARGE_KERNELS(X)    \
     RTD_FOR_METRICS(X, 1, 4, 4) \
     RTD_FOR_METRICS(X, 4, 6, 6) \
+    RTD_FOR_METRICS(X, 8, 6, 5) \
     RTD_FOR_METRICS(X, 16, 6, 5)
 
 #define RTD_MEDIUM_KERNELS(X)   \
     RTD_FOR_METRICS(X, 1, 4, 4) \
     RTD_FOR_METRICS(X, 4, 4, 3) \
+    RTD_FOR_METRICS(X, 8, 3, 3) \
     RTD_FOR_METRICS(X, 16, 4, 3)
 
 #define RTD_SMALL_KERNELS(X)    \

@@ -1,21 +1,66 @@
-// The end of a row, by one block: the k nearest out of its pool, their vote, the merge with the logits, and the row's state as it was found.
+// The end of a row: the k nearest out of its pool, their vote, the merge with the logits, and the row's state as it was found. By one block, before
+// which others may have cut the parts of a long pool.
 #pragma once
 #include "logits.cuh"
 #include "pool.cuh"
 
 namespace rtd::cuda {
 
+// ---- parts ------------------------------------------------------------------------------------------------------------------------------
+
+// A row's pool at the end, in parts of `length` entries, the last shorter and others perhaps empty. Cutting leaves the `kept` smallest of each in front.
+struct Parts {
+    uint32_t count, length, kept;
+
+    static RTD_DEVICE Parts of(const SearchFuseArgs& a, uint32_t row) {
+        const uint32_t count = loadRelaxed(&a.workspace.rows[row].committed), k = a.rows[row / a.layout.heads].k;
+        const uint32_t length = count > a.splitAbove ? (count + a.mergeParts - 1) / a.mergeParts : count;
+        return {count, length, length < k ? length : k};
+    }
+    RTD_DEVICE bool areOne() const { return length == count; }
+    RTD_DEVICE uint32_t lengthOf(uint32_t part) const {
+        const uint32_t begin = part * length;
+        return begin >= count ? 0 : count - begin < length ? count - begin : length;
+    }
+    // How many are left once all are cut, and where they are.
+    RTD_DEVICE uint32_t left() const {
+        const uint32_t whole = count / length, rest = count % length;
+        return whole * kept + (rest < kept ? rest : kept);
+    }
+    RTD_DEVICE uint32_t place(uint32_t i) const { return areOne() ? i : i / kept * length + i % kept; }
+};
+
+// Cuts one part to its k smallest. Returns true, to every thread, for the block that finds all parts of the row cut: it merges the row.
+template <class C>
+RTD_DEVICE bool cutPart(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, uint32_t row, uint32_t part) {
+    const Parts parts = Parts::of(a, row);
+    if (parts.areOne()) return part == 0;
+    const uint32_t tid = threadIndex(), n = parts.lengthOf(part);
+    if (n > parts.kept) {
+        uint64_t* pool = poolOf(a, row) + part * parts.length;
+        const auto load = [&](uint32_t i) { return loadGlobal(pool + i); };
+        const uint64_t bound = selectBound<C::kThreads>(s.select, n, parts.kept, load);
+        const uint32_t found = collect<C::kThreads>(s.select, n, bound, hits, load);  // ends with a barrier
+        for (uint32_t i = tid; i < found; i += C::kThreads) storeGlobal(&pool[i], hits[i]);
+    }
+    syncBlock();
+    if (tid == 0) s.broadcast = addAcquireRelease(&a.workspace.rows[row].partsDone, 1u) + 1 == a.mergeParts;
+    syncBlock();
+    return s.broadcast;
+}
+
 // ---- hits -------------------------------------------------------------------------------------------------------------------------------
 
 // The row's hits, nearest first, to shared memory; returns how many. room: what is left of shared memory.
 template <class C>
 RTD_DEVICE uint32_t selectHits(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, uint64_t* room, uint32_t row) {
-    const uint32_t tid = threadIndex(), k = a.rows[row / a.layout.heads].k, count = loadRelaxed(&a.workspace.rows[row].committed);
+    const Parts parts = Parts::of(a, row);
+    const uint32_t tid = threadIndex(), k = a.rows[row / a.layout.heads].k, count = parts.areOne() ? parts.count : parts.left();
     const uint64_t* pool = poolOf(a, row);
     const bool isCopied = count > k && count * sizeof(uint64_t) <= kRingBytes<C>;  // several passes follow
     if (isCopied)
-        for (uint32_t i = tid; i < count; i += C::kThreads) room[i] = loadGlobal(pool + i);
-    const auto load = [&](uint32_t i) { return isCopied ? room[i] : loadGlobal(pool + i); };
+        for (uint32_t i = tid; i < count; i += C::kThreads) room[i] = loadGlobal(pool + parts.place(i));
+    const auto load = [&](uint32_t i) { return isCopied ? room[i] : loadGlobal(pool + parts.place(i)); };
     const uint64_t bound = count > k ? selectBound<C::kThreads>(s.select, count, k, load) : kWorst;  // begins with a barrier
     const uint32_t found = collect<C::kThreads>(s.select, count, bound, hits, load), size = powerOfTwoAtLeast(found);
     for (uint32_t i = found + tid; i < size; i += C::kThreads) hits[i] = kWorst;
@@ -189,6 +234,7 @@ RTD_DEVICE void mergeRow(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, 
         storeRelaxed(&state.invertedBound, uint64_t{0});
         storeRelaxed(&state.reserved, 0u);
         storeRelaxed(&state.committed, 0u);
+        storeRelaxed(&state.partsDone, 0u);
     }
     if (isFused(a, b)) {
         const Votes votes = takeVotes(a, s, hits, reinterpret_cast<double*>(ring), row, m);

@@ -13,6 +13,7 @@
 //   2 pool.cuh    A key nearer than the row's bound goes to the row's pool. Who fills the pool cuts it to the k smallest, which tightens the bound.
 //                 Bounds only ever tighten, so an old one is merely slower, never wrong.
 //   3 merge.cuh   The last blocks to finish share the rows: select, sort, vote, rewrite, and leave the workspace all zero for the next launch.
+//                 Of few rows with many finds each (a small datastore has no bound before it ends) several blocks first cut parts of the pool.
 //   select.cuh, sums.cuh, logits.cuh    what these are made of; canonical.h has the arithmetic, which C++ and CUDA share bit for bit.
 //
 // Waiting. There is no grid barrier and no memset. A block waits only for blocks that are running: for a cut in progress, or at the end, once all
@@ -49,13 +50,13 @@ RTD_DEVICE uint32_t reduceAllLogits(const SearchFuseArgs& a, Shared<C>& s, uint3
     }
 }
 
-// Says that all this block had to give is in the pools. Returns whether it takes part in merging: the last blocks do, as many as there are rows,
+// Says that all this block had to give is in the pools. Returns whether it takes part in merging: the last blocks do, as many as there is work for,
 // but only the very last needs nobody; the others may wait for it once the whole grid has started, else they leave.
-RTD_DEVICE bool arrive(const SearchFuseArgs& a, uint32_t rows) {
+RTD_DEVICE bool arrive(const SearchFuseArgs& a, uint32_t mergers) {
     Control& control = *a.workspace.control;
     const uint32_t order = addAcquireRelease(&control.arrived, 1u);
     if (order + 1 == gridSize()) return true;
-    if (order + rows < gridSize() || loadRelaxed(&control.started) != gridSize()) return false;
+    if (order + mergers < gridSize() || loadRelaxed(&control.started) != gridSize()) return false;
     spinUntil([&] { return loadAcquire(&control.arrived) == gridSize(); });
     return true;
 }
@@ -65,7 +66,7 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocksPerSm) searchFuse(const
     Shared<C>& s = *reinterpret_cast<Shared<C>*>(sharedMemory());
     auto* hits = reinterpret_cast<uint64_t*>(sharedMemory() + sizeof(Shared<C>));
     auto* ring = reinterpret_cast<char*>(hits + a.hitRoom);
-    const uint32_t tid = threadIndex(), rows = a.batch * a.layout.heads;
+    const uint32_t tid = threadIndex(), mergeTickets = a.batch * a.layout.heads * a.mergeParts;
     Control& control = *a.workspace.control;
 
     if (tid == 0) {
@@ -81,16 +82,16 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocksPerSm) searchFuse(const
     const uint32_t ticket = reduceAllLogits(a, s, lseTickets);
     scanKeys(a, s, hits, reinterpret_cast<Stage<C>*>(ring), ticket - lseTickets, lseTickets);
 
-    if (tid == 0) s.broadcast = arrive(a, rows);  // a barrier lies behind every append
+    if (tid == 0) s.broadcast = arrive(a, mergeTickets);  // a barrier lies behind every append
     syncBlock();
     if (s.broadcast) {
         for (;;) {
             syncBlock();
             if (tid == 0) s.broadcast = addRelaxed(&control.merging, 1u);
             syncBlock();
-            const uint32_t row = s.broadcast;
-            if (row >= rows) break;
-            mergeRow(a, s, hits, ring, row);
+            const uint32_t mergeTicket = s.broadcast, row = mergeTicket / a.mergeParts;
+            if (mergeTicket >= mergeTickets) break;
+            if (cutPart(a, s, hits, row, mergeTicket % a.mergeParts)) mergeRow(a, s, hits, ring, row);
         }
     }
     if (tid == 0 && addAcquireRelease(&control.left, 1u) + 1 == gridSize()) {  // nobody else looks at the workspace any more

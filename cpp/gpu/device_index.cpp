@@ -13,6 +13,11 @@ namespace {
 using cuda::kMaxBatch;
 using cuda::kMaxNamespaces;
 
+// A datastore of so many entries fits in a row's pool whole: no block waits for a cut. More rows' pools would cost too much memory.
+constexpr uint32_t kUncutEntries = 16384, kUncutRows = 64;
+// Few rows: this many blocks share the merge of those whose pools hold much.
+constexpr uint32_t kMergingBlocks = 16, kSplitAbove = 1024;
+
 constexpr size_t kTicketBytes = size_t{256} << 10;  // of keys: some 0.1 us of a device's memory rate for each of its blocks
 
 uint32_t ceilDiv(size_t a, size_t b) { return static_cast<uint32_t>((a + b - 1) / b); }
@@ -80,8 +85,10 @@ void DeviceIndex::uploadRows(const OffloadedCall& call, uint32_t begin, uint32_t
     args.rowNamespaces = namespaces_.data<uint32_t>();
 }
 
-cuda::Workspace DeviceIndex::workspaceFor(uint32_t batch, uint32_t maxHits, uint32_t vocabulary) {
-    const cuda::WorkspaceLayout wanted = cuda::WorkspaceLayout::of(batch, config_.heads, maxHits, vocabulary);
+cuda::Workspace DeviceIndex::workspaceFor(uint32_t batch, uint32_t entries, uint32_t maxHits, uint32_t vocabulary) {
+    const bool isUncut = entries <= kUncutEntries && batch * config_.heads <= kUncutRows;
+    const cuda::WorkspaceLayout wanted = cuda::WorkspaceLayout::of(
+        batch, config_.heads, maxHits, vocabulary, isUncut ? std::max(cuda::kSmallestPool, std::bit_ceil(entries)) : cuda::kSmallestPool);
     if (wanted.batch > layout_.batch || wanted.poolCapacity > layout_.poolCapacity || wanted.lsePieces > layout_.lsePieces) {
         cuda::WorkspaceLayout next = {0, std::max(wanted.batch, layout_.batch), std::max(wanted.poolCapacity, layout_.poolCapacity),
                                       std::max(wanted.lsePieces, layout_.lsePieces)};
@@ -127,7 +134,9 @@ void DeviceIndex::runChunk(const OffloadedCall& call, uint32_t begin, uint32_t b
     args.capacity = capacity;
     args.statuses = statuses_.data<uint32_t>();
     args.hitRoom = std::max(32u, std::bit_ceil(maxHits));
-    args.workspace = workspaceFor(batch, maxHits, args.vocabulary);
+    args.workspace = workspaceFor(batch, args.entries, maxHits, args.vocabulary);
+    args.mergeParts = std::max(1u, kMergingBlocks / (batch * config_.heads));
+    args.splitAbove = std::max(kSplitAbove, 4 * maxHits);
 
     const cuda::KernelEntry& kernel = kernelFor(batch);
     const size_t sharedBytes = kernel.sharedBytes(args.hitRoom);

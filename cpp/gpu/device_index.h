@@ -18,7 +18,7 @@ class DeviceIndex : public OffloadedIndex {
     void runChunk(const OffloadedCall& call, uint32_t begin, uint32_t batch, Results& results);
     const cuda::KernelEntry& kernelFor(uint32_t batch) const;
     void uploadRows(const OffloadedCall& call, uint32_t begin, uint32_t batch, cuda::SearchFuseArgs& args, uint32_t& maxHits);
-    cuda::Workspace workspaceFor(uint32_t batch, uint32_t maxHits, uint32_t vocabulary);
+    cuda::Workspace workspaceFor(uint32_t batch, uint32_t entries, uint32_t maxHits, uint32_t vocabulary);
 
     const IndexConfig config_;
     std::unique_ptr<Device> device_;

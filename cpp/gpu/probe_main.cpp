@@ -64,7 +64,7 @@ void search(gpu::Device& device) {
     args.capacity = kEntries;
     args.workspace = workspaceLayout.at(workspace.data());
     args.hitRoom = 32;
-    args.tilesPerTicket = 1;
+    args.tilesPerTicket = args.mergeParts = 1;
     const cuda::KernelEntry& kernel = kernelOf(device.kernels());
     const size_t sharedBytes = kernel.sharedBytes(args.hitRoom);
     if (device.blocks(kernel, sharedBytes) == 0) fail(RTD_UNSUPPORTED, "the kernel does not fit this device");

@@ -23,9 +23,9 @@ KernelEntry entryOf(cuda::KeyType key) {
     return {key, isDot, kQueries, C::kTileKeys, C::kThreads, reinterpret_cast<const void*>(function), sizeof(cuda::Shared<C>), cuda::kRingBytes<C>};
 }
 
-#define RTD_EMULATED(Key, type)                                                                                                         \
-    entryOf<Key, false, 1, 2>(type), entryOf<Key, false, 4, 2>(type), entryOf<Key, false, 16, 4>(type), entryOf<Key, true, 1, 2>(type), \
-        entryOf<Key, true, 4, 2>(type), entryOf<Key, true, 16, 4>(type)
+#define RTD_EMULATED_METRIC(Key, isDot, type) \
+    entryOf<Key, isDot, 1, 2>(type), entryOf<Key, isDot, 4, 2>(type), entryOf<Key, isDot, 8, 2>(type), entryOf<Key, isDot, 16, 4>(type)
+#define RTD_EMULATED(Key, type) RTD_EMULATED_METRIC(Key, false, type), RTD_EMULATED_METRIC(Key, true, type)
 
 const KernelEntry kKernels[] = {RTD_EMULATED(cuda::Single, cuda::KeyType::f32), RTD_EMULATED(cuda::Half, cuda::KeyType::f16),
                                 RTD_EMULATED(cuda::Brain, cuda::KeyType::bf16)};

@@ -172,6 +172,8 @@ Answer runAs(const Case& c, const KernelWay& way, KernelCost& cost) {
             a.workspace = workspaceLayout.at(workspace.data());
             a.hitRoom = std::max(32u, std::bit_ceil(s.k));
             a.tilesPerTicket = way.tilesPerTicket;
+            a.mergeParts = way.mergeParts;
+            a.splitAbove = way.splitAbove;
 
             const rtd::emulation::Counters before = device.count;
             const std::string failure = device.launch(
@@ -211,8 +213,10 @@ Answer runConfig(const Case& c, const KernelWay& way, KernelCost& cost) {
             return runAs<Config<Key, isDot, 16, 4, 2, 1>>(c, way, cost);
         case 4:
             return runAs<Config<Key, isDot, 4, 8, 6, 1>>(c, way, cost);
-        default:
+        case 5:
             return runAs<Config<Key, isDot, 1, 8, 4, 2>>(c, way, cost);
+        default:
+            return runAs<Config<Key, isDot, 8, 4, 3, 1>>(c, way, cost);
     }
 }
 
@@ -223,17 +227,19 @@ Answer runMetric(const Case& c, const KernelWay& way, KernelCost& cost) {
 
 }  // namespace
 
-uint32_t kernelConfigCount() { return 6; }
+uint32_t kernelConfigCount() { return 7; }
 std::string kernelConfigName(uint32_t config) {
     constexpr const char* kNames[] = {"1 query, 2 warps, 3 stages",    "4 queries, 4 warps, 4 stages", "16 queries, 2 warps, 3 stages",
-                                      "16 queries, 4 warps, 2 stages", "4 queries, 8 warps, 6 stages", "1 query, 8 warps, 4 stages"};
+                                      "16 queries, 4 warps, 2 stages", "4 queries, 8 warps, 6 stages", "1 query, 8 warps, 4 stages",
+                                      "8 queries, 4 warps, 3 stages"};
     return kNames[config];
 }
 
 std::string KernelWay::text() const {
     return kernelConfigName(config) + ", seed " + std::to_string(seed) + ", grid " + std::to_string(grid) + "/" + std::to_string(resident) +
-           ", pool " + std::to_string(smallestPool) + ", " + std::to_string(tilesPerTicket) + " tiles a ticket" +
-           (logitsDtype == RTD_F16 ? ", float16 logits" : "") + (queriesAreHalf ? ", float16 queries" : "") + (isPadded ? ", padded" : "");
+           ", pool " + std::to_string(smallestPool) + ", " + std::to_string(tilesPerTicket) + " tiles a ticket, merges above " +
+           std::to_string(splitAbove) + " in " + std::to_string(mergeParts) + (logitsDtype == RTD_F16 ? ", float16 logits" : "") +
+           (queriesAreHalf ? ", float16 queries" : "") + (isPadded ? ", padded" : "");
 }
 
 Answer runKernel(const Case& c, const KernelWay& way, KernelCost* cost) {

@@ -14,6 +14,7 @@ struct KernelWay {
     uint32_t grid = 3, resident = 3;
     uint32_t smallestPool = 4096;  // small ones are cut often
     uint32_t tilesPerTicket = 1;
+    uint32_t mergeParts = 1, splitAbove = 0;
     rtd_dtype logitsDtype = RTD_F32;
     bool queriesAreHalf = false;  // the case's queries must be numbers of float16
     bool isPadded = false;        // rows of queries and logits lie apart, and off 16-byte boundaries

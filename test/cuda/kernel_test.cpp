@@ -21,6 +21,8 @@ KernelWay randomWay(std::mt19937_64& random, const Shape& shape) {
     way.resident = 1 + below(way.grid);
     way.smallestPool = kPools[below(shape.k > 4 ? 4 : 3)];
     way.tilesPerTicket = 1 + below(3);
+    way.mergeParts = below(2) ? 1 : 2 + below(6);
+    way.splitAbove = below(2) ? 0 : 40;
     way.logitsDtype = below(4) ? RTD_F32 : RTD_F16;
     way.isPadded = below(3) == 0;
     way.launches = below(8) ? 1 : 2;
@@ -60,6 +62,7 @@ void checkEveryConfig(const Case& c) {
         way.resident = 1 + config / 2;
         way.smallestPool = 64;
         way.tilesPerTicket = 1 + config % 2;
+        way.mergeParts = 1 + config;
         checkKernel(c, way);
     }
 }
@@ -83,6 +86,7 @@ std::set<std::string> traitsOf(const Case& c, const KernelWay& way, const Answer
     add(isSearched && way.grid > tiles, "more blocks than tiles");
     add(isSearched && way.resident < way.grid, "blocks that start late");
     add(isSearched && s.entries > 300 && way.smallestPool == 64, "pools that are cut often");
+    add(isSearched && way.mergeParts > 1 && s.entries / way.mergeParts > s.k && way.smallestPool >= s.entries, "merges of several blocks");
     add(isSearched && way.isPadded, "unaligned queries");
     add(way.launches > 1, "a second launch on the workspace");
     add(std::find(c.data.removed.begin(), c.data.removed.end(), true) != c.data.removed.end(), "removed entries");
@@ -110,7 +114,7 @@ TEST("random cases") {
         for (const std::string& trait : traitsOf(c, way, checkKernel(c, way))) ++seen[trait];
     }
     if (cases < 400) return;
-    CHECK_EQUAL(seen.size(), 10 + kernelConfigCount() + 17);
+    CHECK_EQUAL(seen.size(), 10 + kernelConfigCount() + 18);
     for (const auto& [trait, count] : seen)
         if (count < cases / 400) throw test::Failure("only " + std::to_string(count) + " of " + std::to_string(cases) + " random cases: " + trait);
 }
@@ -144,7 +148,8 @@ TEST("all schedules give the same bits") {
             way.seed = seed;
             way.grid = 4;
             way.resident = 1 + seed % 4;
-            way.smallestPool = 64;
+            way.smallestPool = seed % 3 ? 64 : 256;
+            way.mergeParts = static_cast<uint32_t>(1 + seed % 5);
             checkSame(runKernel(c, way), want);
         }
     }
@@ -196,6 +201,23 @@ TEST("every k that is special, nearest last") {
             way.smallestPool = 64;
             checkKernel(makeCase(shape, k, true), way);
         }
+}
+
+TEST("a pool in parts: as many, more and fewer entries than they hold") {
+    for (const uint32_t entries : {1u, 12u, 63u, 64u, 65u, 200u, 256u})
+        for (const uint32_t k : {1u, 9u, 31u, 32u, 33u})
+            for (const uint32_t parts : {2u, 7u, 16u}) {
+                Shape shape = shapeOf(entries, 5, 2, k);
+                shape.kind = entries % 2 ? Kind::descending : Kind::ties;
+                KernelWay way;
+                way.config = parts % 6;
+                way.grid = 6;
+                way.resident = 1 + entries % 6;
+                way.smallestPool = 256;
+                way.mergeParts = parts;
+                way.launches = 2;
+                checkKernel(makeCase(shape, k, true), way);
+            }
 }
 
 TEST("heads, few and many, in shared memory and out of it") {
@@ -264,9 +286,8 @@ TEST("one launch a call; each key is read once from device memory, with whole se
             way.isAudited = true;
             KernelCost cost;
             runKernel(makeCase(shape, 1, true), way, &cost);
-            const uint64_t bytes = uint64_t{200} * 576 * (dtype == RTD_F32 ? 4 : 2), queries = config == 1 || config == 4   ? 4
-                                                                                               : config == 0 || config == 5 ? 1
-                                                                                                                            : 16;
+            constexpr uint64_t kQueries[] = {1, 4, 16, 16, 4, 1, 8};
+            const uint64_t bytes = uint64_t{200} * 576 * (dtype == RTD_F32 ? 4 : 2), queries = kQueries[config];
             CHECK_EQUAL(cost.launches, cost.calls);
             CHECK_EQUAL(cost.firstTouches, bytes);
             CHECK_EQUAL(cost.furtherTouches, bytes * ((20 + queries - 1) / queries - 1));

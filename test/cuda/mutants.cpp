@@ -81,6 +81,7 @@ int firstCaught(const Mutant& mutant, int cases) {
         way.grid = 1 + static_cast<uint32_t>(random() % 8);
         way.resident = 1 + static_cast<uint32_t>(random() % way.grid);
         way.smallestPool = random() % 4 ? 64 : 256;
+        way.mergeParts = 1 + static_cast<uint32_t>(random() % 4);
         way.launches = 2;
         try {
             checkSame(runKernel(c, way), expected(c, RTD_F32));
