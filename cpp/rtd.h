@@ -133,6 +133,9 @@ typedef struct rtd_row_options {
     uint32_t flags;             /* RTD_ROW_... */
     const uint32_t* namespaces; /* [namespace_count] accepted; NULL accepts all */
     uint32_t namespace_count;   /* 0..RTD_MAX_NAMESPACES; 0 with namespaces not NULL accepts no entry */
+    uint32_t seed_count;        /* 0..RTD_MAX_K */
+    const uint32_t* seeds;      /* [seed_count] ids expected among the nearest, such as those that follow the last step's hits. A hint that lets
+                                   a device rule out the rest early; results never depend on it. Ids that no entry has are passed over */
 } rtd_row_options;
 
 #define RTD_ROW_MAX_DISTANCE 1u /* max_distance counts */

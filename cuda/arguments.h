@@ -41,6 +41,7 @@ struct RowOptions {
     float temperature;    // > 0 where weight > 0
     uint32_t unmask;      // a retrieved token whose logit is -infinity may come back
     uint32_t namespaces;  // accepted ones, at rowNamespaces[b * kMaxNamespaces], ascending; kAnyNamespace accepts all
+    uint32_t seeds;       // at seeds[b * seedStride], no two alike, at most hitRoom
 };
 constexpr uint32_t kAnyNamespace = 0xffffffffu;
 
@@ -124,6 +125,8 @@ struct SearchFuseArgs {
     uint32_t queriesAreAligned;  // float32 slices that all begin on 16 bytes and are multiples of 4 long
     const RowOptions* rows;      // [batch]
     const uint32_t* rowNamespaces;
+    const uint32_t* seeds;  // ids, of entries or not; null: none
+    uint32_t seedStride;
 
     // The logits, [batch, vocabulary]; null: search only.
     void* logits;

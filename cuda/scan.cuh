@@ -112,6 +112,16 @@ RTD_DEVICE void produce(const SearchFuseArgs& a, Shared<C>& s, Stage<C>* ring, c
 
 // ---- consumer ---------------------------------------------------------------------------------------------------------------------------
 
+template <bool kIsDot>
+RTD_DEVICE void addTerm(float& sum, float y, float x) {
+    if constexpr (kIsDot) {
+        sum = fmaRn(y, x, sum);
+    } else {
+        const float difference = subRn(y, x);
+        sum = fmaRn(difference, difference, sum);
+    }
+}
+
 // One piece of every (query, key) pair of this warp: 2 rounded operations an element and query.
 template <class C>
 RTD_DEVICE void accumulate(const Stage<C>& stage, uint32_t warpQuery, uint32_t warpKey, float (&sum)[C::kWarpQueries * C::kWarpKeys][4]) {
@@ -128,15 +138,7 @@ RTD_DEVICE void accumulate(const Stage<C>& stage, uint32_t warpQuery, uint32_t w
 #pragma unroll
             for (uint32_t r = 0; r < C::kWarpKeys; ++r)
 #pragma unroll
-                for (uint32_t c = 0; c < 4; ++c) {
-                    float& s = sum[q * C::kWarpKeys + r][c];
-                    if constexpr (C::kIsDot) {
-                        s = fmaRn(y[c], x[r][c], s);
-                    } else {
-                        const float difference = subRn(y[c], x[r][c]);
-                        s = fmaRn(difference, difference, s);
-                    }
-                }
+                for (uint32_t c = 0; c < 4; ++c) addTerm<C::kIsDot>(sum[q * C::kWarpKeys + r][c], y[c], x[r][c]);
         }
     }
 }

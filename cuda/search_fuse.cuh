@@ -1,6 +1,7 @@
 // search_fuse: the exact k nearest keys of every query, their vote, and its merge with the model's logits, in ONE launch.
 //
-// Data flow. Work is handed out in tickets by one global counter: first the logits' log-sum-exp in pieces, then the keys in tiles.
+// Data flow. Work is handed out in tickets by one global counter: first the rows' seeds, where there are any, then the logits' log-sum-exp in
+// pieces, then the keys in tiles.
 //
 //   logits --(a warp for 1024)--> (max, sum) pieces ---------------------------------------------------------.
 //   keys ----ring of async copies--> shared --4 partial sums a lane--> tree of shuffles --< bound?--> offers   |
@@ -8,6 +9,7 @@
 //                                          bound[row] <--radix select-- pool[row] <------- append -----'      v
 //                                                                          '------------------> merge, vote, rewrite
 //
+//   0 seeds.cuh   Entries expected among the nearest give their row a bound before it is scanned for.
 //   1 scan.cuh    A block streams a tile of keys for kQueries queries at a time, 512 bytes of each key a stage. Lane l of a warp owns the partial
 //                 sums 4l .. 4l + 3 of the canonical distance: its 16 (or 8) bytes of every 128 elements.
 //   2 pool.cuh    A key nearer than the row's bound goes to the row's pool. Who fills the pool cuts it to the k smallest, which tightens the bound.
@@ -32,20 +34,26 @@
 #pragma once
 #include "merge.cuh"
 #include "scan.cuh"
+#include "seeds.cuh"
 
 namespace rtd::cuda {
 
-// The first tickets: kWarps pieces of a row's log-sum-exp each. Returns the first ticket beyond them, which is this block's first of keys.
+// The first tickets: the seeds of a row each, then kWarps pieces of a row's log-sum-exp each. Returns the first ticket beyond them, which is this
+// block's first of keys.
 template <class C>
-RTD_DEVICE uint32_t reduceAllLogits(const SearchFuseArgs& a, Shared<C>& s, uint32_t lseTickets) {
+RTD_DEVICE uint32_t beginRows(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, uint32_t seedTickets, uint32_t lseTickets) {
     const uint32_t tid = threadIndex(), pieces = a.logits ? lsePieces(a) : 0, ticketsPerRow = ceilDiv(pieces, C::kWarps);
     for (;;) {
         if (tid == 0) s.broadcast = addRelaxed(&a.workspace.control->ticket, 1u);
         syncBlock();
         const uint32_t ticket = s.broadcast;
         syncBlock();
-        if (ticket >= lseTickets) return ticket;
-        const uint32_t b = ticket / ticketsPerRow, piece = ticket % ticketsPerRow * C::kWarps + tid / 32;
+        if (ticket >= seedTickets + lseTickets) return ticket;
+        if (ticket < seedTickets) {
+            boundBySeeds(a, s, hits, ticket);
+            continue;
+        }
+        const uint32_t at = ticket - seedTickets, b = at / ticketsPerRow, piece = at % ticketsPerRow * C::kWarps + tid / 32;
         if (piece < pieces && isFused(a, b)) reduceLogits(a, b, piece, tid & 31);
     }
 }
@@ -78,9 +86,9 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocksPerSm) searchFuse(const
         s.reservation[tid] = kSettled;
     }
 
-    const uint32_t lseTickets = a.logits ? ceilDiv(lsePieces(a), C::kWarps) * a.batch : 0;
-    const uint32_t ticket = reduceAllLogits(a, s, lseTickets);
-    scanKeys(a, s, hits, reinterpret_cast<Stage<C>*>(ring), ticket - lseTickets, lseTickets);
+    const uint32_t seedTickets = a.seeds ? a.batch * a.layout.heads : 0, lseTickets = a.logits ? ceilDiv(lsePieces(a), C::kWarps) * a.batch : 0;
+    const uint32_t keyTickets = seedTickets + lseTickets, ticket = beginRows(a, s, hits, seedTickets, lseTickets);
+    scanKeys(a, s, hits, reinterpret_cast<Stage<C>*>(ring), ticket - keyTickets, keyTickets);
 
     if (tid == 0) s.broadcast = arrive(a, mergeTickets);  // a barrier lies behind every append
     syncBlock();

@@ -82,6 +82,11 @@ export interface RowOptions {
     maxDistance?: number | undefined;
     /** Namespaces that are accepted, at most 64; an empty list accepts nothing. Default: all. */
     namespaces?: readonly number[] | Uint32Array | undefined;
+    /**
+     * Ids expected among the nearest, such as those that follow the last step's hits; at most 2,048. A hint that lets a device rule out the
+     * rest early: results never depend on it, and ids that no entry has are passed over.
+     */
+    seeds?: readonly number[] | Uint32Array | undefined;
 }
 
 /** What a row of logits wants of fusing. */

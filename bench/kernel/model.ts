@@ -72,6 +72,7 @@ const call = (entries: number, dim: number, key: Kernel["key"], batch: number, k
 });
 export const calls: Call[] = [
     call(2_000, 576, "f32", 1, 32, 49_152),
+    call(10_000, 576, "f32", 1, 64, 49_152),
     call(10_000, 4096, "f16", 1, 64, 128_256),
     call(100_000, 576, "f32", 1, 64, 49_152),
     call(1_000_000, 4096, "f16", 1, 64, 128_256),
@@ -135,18 +136,24 @@ export function predict(kernels: Measured[], on: Gpu, what: Call): Prediction | 
     if (on.sm < 80) seconds.issue += (steps * latency) / busy; // copies go through registers: every step waits for its own
     const [limit, longest] = Object.entries(seconds).reduce((a, b) => (b[1] > a[1] ? b : a));
 
-    const pool = Math.max(4096, 2 ** Math.ceil(Math.log2(8 * what.k)));
+    // A small datastore fits in the pool whole: no cuts, but all of it is there to be merged.
+    const isUncut = what.entries <= 16_384;
+    const pool = Math.max(4096, 2 ** Math.ceil(Math.log2(8 * what.k)), isUncut ? 2 ** Math.ceil(Math.log2(what.entries)) : 0);
     const cutsARow = what.entries > pool ? Math.log(what.entries / pool) / Math.log(pool / what.k) + 1 : 0;
     const cuts = (cutsARow * 5 * pool * 8 * Math.ceil(what.batch / busy)) / blockBytesPerSecond;
 
-    // Four passes over the pool, two sorts of the hits, the votes' doubling sums; rows are shared out over the blocks.
+    // Four passes over the pool, of few rows in parts by several blocks and then over what these leave; two sorts of the hits, the votes' doubling
+    // sums; rows are shared out over the blocks.
+    const pooled = Math.min(what.entries, pool);
+    const parts = pooled > Math.max(1024, 4 * what.k) ? Math.max(1, Math.floor(16 / what.batch)) : 1;
+    const selected = parts > 1 ? pooled / parts + Math.min(parts * what.k, pooled) : pooled;
     const room = 2 ** Math.ceil(Math.log2(Math.max(what.k, 2)));
     const sortSteps = (Math.log2(room) * (Math.log2(room) + 1)) / 2;
     const sorts = 2 * sortSteps * (barrierCycles + Math.ceil(room / 2 / threads) * 30);
     const doubling = Math.log2(room) * (barrierCycles + Math.ceil(room / threads) * 20);
     const merge =
         Math.ceil(what.batch / busy) *
-        ((4 * Math.min(what.entries, pool) * 8) / blockBytesPerSecond + (sorts + doubling) / cycles + 4 * latency);
+        ((4 * selected * 8) / blockBytesPerSecond + (sorts + doubling) / cycles + (parts > 1 ? 6 : 4) * latency);
 
     const scan = longest * rounds + latency;
     const ms = (s: number): number => s * 1e3;

@@ -40,6 +40,7 @@ DeviceIndex::DeviceIndex(std::unique_ptr<Device> device, const IndexConfig& conf
       logits_(*device_, "logits on the device"),
       rows_(*device_, "row options on the device"),
       namespaces_(*device_, "accepted namespaces on the device"),
+      seeds_(*device_, "seeds on the device"),
       ids_(*device_, "ids of hits on the device"),
       distances_(*device_, "distances of hits on the device"),
       tokens_(*device_, "tokens of hits on the device"),
@@ -61,7 +62,9 @@ const cuda::KernelEntry& DeviceIndex::kernelFor(uint32_t batch) const {
 
 void DeviceIndex::uploadRows(const OffloadedCall& call, uint32_t begin, uint32_t batch, cuda::SearchFuseArgs& args, uint32_t& maxHits) {
     std::vector<cuda::RowOptions> rows(batch);
-    std::vector<uint32_t> namespaces(size_t{batch} * kMaxNamespaces);
+    std::vector<uint32_t> namespaces(size_t{batch} * kMaxNamespaces), seeds;
+    for (uint32_t b = 0; b < batch; ++b) args.seedStride = std::max(args.seedStride, static_cast<uint32_t>(call.rows[begin + b].search.seeds.size()));
+    seeds.resize(size_t{batch} * args.seedStride);
     for (uint32_t b = 0; b < batch; ++b) {
         const RowOptions& given = call.rows[begin + b];
         const std::vector<uint32_t>& accepted = given.search.namespaces;
@@ -71,15 +74,22 @@ void DeviceIndex::uploadRows(const OffloadedCall& call, uint32_t begin, uint32_t
                    call.logits ? given.fusion.weight : 0.0f,
                    given.fusion.temperature,
                    given.fusion.unmask,
-                   isAny ? cuda::kAnyNamespace : static_cast<uint32_t>(accepted.size())};
+                   isAny ? cuda::kAnyNamespace : static_cast<uint32_t>(accepted.size()),
+                   static_cast<uint32_t>(given.search.seeds.size())};
+        std::copy(given.search.seeds.begin(), given.search.seeds.end(), seeds.begin() + b * args.seedStride);
         std::copy(accepted.begin(), accepted.end(), namespaces.begin() + b * kMaxNamespaces);
         std::sort(namespaces.begin() + b * kMaxNamespaces, namespaces.begin() + static_cast<ptrdiff_t>(b * kMaxNamespaces + accepted.size()));
-        maxHits = std::max(maxHits, rows[b].k);
+        maxHits = std::max({maxHits, rows[b].k, rows[b].seeds});
     }
     rows_.need(kMaxBatch * sizeof(cuda::RowOptions));
     namespaces_.need(kMaxBatch * kMaxNamespaces * sizeof(uint32_t));
     device_->upload(rows_.data(), rows.data(), rows.size() * sizeof rows[0]);
     device_->upload(namespaces_.data(), namespaces.data(), namespaces.size() * sizeof namespaces[0]);
+    if (!seeds.empty()) {
+        seeds_.need(seeds.size() * sizeof seeds[0]);
+        device_->upload(seeds_.data(), seeds.data(), seeds.size() * sizeof seeds[0]);
+        args.seeds = seeds_.data<uint32_t>();
+    }
     device_->synchronize();  // they are locals
     args.rows = rows_.data<cuda::RowOptions>();
     args.rowNamespaces = namespaces_.data<uint32_t>();

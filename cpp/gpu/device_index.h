@@ -23,7 +23,7 @@ class DeviceIndex : public OffloadedIndex {
     const IndexConfig config_;
     std::unique_ptr<Device> device_;
     Mirror mirror_;
-    Buffer queries_, logits_, rows_, namespaces_, ids_, distances_, tokens_, counts_, statuses_, workspace_;
+    Buffer queries_, logits_, rows_, namespaces_, seeds_, ids_, distances_, tokens_, counts_, statuses_, workspace_;
     cuda::WorkspaceLayout layout_ = {0, 0, 0, 0};
     bool isWorkspaceClean_ = false;  // false after a launch that failed: what it left is not known
     std::mutex calling_;             // one launch at a time uses the workspace

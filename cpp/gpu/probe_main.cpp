@@ -29,7 +29,7 @@ const cuda::KernelEntry& kernelOf(const cuda::KernelTable& table) {
 void search(gpu::Device& device) {
     const cuda::KeyLayout layout = cuda::KeyLayout::of(1, kDim, sizeof(float));
     const cuda::WorkspaceLayout workspaceLayout = cuda::WorkspaceLayout::of(1, 1, kEntries, 0);
-    const cuda::RowOptions row = {kEntries, std::bit_cast<float>(0x7f800000u), 0, 0, 0, cuda::kAnyNamespace};
+    const cuda::RowOptions row = {kEntries, std::bit_cast<float>(0x7f800000u), 0, 0, 0, cuda::kAnyNamespace, 0};
     const int32_t tokens[kEntries] = {7, 8};
     Buffer keys(device, "keys"), tokenBuffer(device, "tokens"), query(device, "the query"), rows(device, "options"), ids(device, "ids"),
         distances(device, "distances"), workspace(device, "the workspace");

@@ -1,5 +1,6 @@
 #include "index/row_options.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/arguments.h"
@@ -25,6 +26,14 @@ SearchRow readSearch(const rtd_row_options& given, size_t at) {
         row.namespaces.assign(given.namespaces, given.namespaces + given.namespace_count);
     } else if (given.namespace_count > 0) {
         fail(RTD_INVALID_ARGUMENT, "row options %zu: namespaces is NULL, but namespace_count is %u", at, given.namespace_count);
+    }
+    if (given.seed_count > RTD_MAX_K)
+        fail(RTD_INVALID_ARGUMENT, "row options %zu: seed_count is %u; give at most %u", at, given.seed_count, RTD_MAX_K);
+    if (given.seed_count > 0) {
+        needPointer(given.seeds, "seeds");
+        row.seeds.assign(given.seeds, given.seeds + given.seed_count);
+        std::sort(row.seeds.begin(), row.seeds.end());
+        row.seeds.erase(std::unique(row.seeds.begin(), row.seeds.end()), row.seeds.end());
     }
     return row;
 }

@@ -17,6 +17,7 @@ struct SearchRow {
     float maxDistance = std::numeric_limits<float>::infinity();  // hits beyond it are left out; infinity keeps all
     bool anyNamespace = true;
     std::vector<uint32_t> namespaces;  // accepted ones, unless any
+    std::vector<uint32_t> seeds;       // ids expected among the nearest, each once; only devices look at them
 };
 
 // The hits of B x H rows (row b * H + h), each in the total order of core/canonical.h.

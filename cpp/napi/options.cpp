@@ -105,6 +105,14 @@ rtd_row_options Rows::read(const Options& options, rtd_row_options row) {
         row.namespaces = accepted.empty() ? &none : accepted.data();
         row.namespace_count = static_cast<uint32_t>(accepted.size());
     }
+    if (const Napi::Value list = options.get("seeds"); !list.IsUndefined()) {
+        seeds_.push_back(readList(list, options.nameOf("seeds")));
+        if (seeds_.back().size() > RTD_MAX_K) {
+            invalid(options.nameOf("seeds") + ": expected at most " + std::to_string(RTD_MAX_K) + ", got " + std::to_string(seeds_.back().size()));
+        }
+        row.seeds = seeds_.back().data();
+        row.seed_count = static_cast<uint32_t>(seeds_.back().size());
+    }
     const auto set = [&](const char* property, uint32_t flag) {
         row.flags = options.flag(property, (row.flags & flag) != 0) ? row.flags | flag : row.flags & ~flag;
     };

@@ -57,7 +57,7 @@ class Rows {
     rtd_row_options read(const Options& options, rtd_row_options row);
 
     std::vector<rtd_row_options> rows_;
-    std::vector<std::vector<uint32_t>> namespaces_;  // growing it moves the lists, not what they hold
+    std::vector<std::vector<uint32_t>> namespaces_, seeds_;  // growing it moves the lists, not what they hold
     bool each_ = false;
     uint32_t k_ = kDefaultK;  // of the options around the rows
 };

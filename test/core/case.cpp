@@ -171,6 +171,13 @@ Case makeCase(const Shape& shape, uint64_t seed, bool isPlain) {
         for (uint32_t v = 0; v < shape.vocabulary; ++v) c.logits.push_back(oracle::roundTo(RTD_F16, randomLogit(random, kind, isPlain)));
         c.rows.push_back(isPlain ? rowOptions(shape.k, 0.5f, 10) : randomRow(random, shape, c.namespaces[b]));
     }
+    c.seeds.resize(shape.batch);
+    for (uint32_t b = 0; b < shape.batch && !isPlain; ++b) {  // any ids, also of no entry, and twice
+        for (uint32_t i = below(random, 2) ? 0 : below(random, 3 * shape.k); i > 0 && c.seeds[b].size() < RTD_MAX_K; --i)
+            c.seeds[b].push_back(below(random, shape.entries + 3));
+        c.rows[b].seeds = c.seeds[b].data();
+        c.rows[b].seed_count = static_cast<uint32_t>(c.seeds[b].size());
+    }
     return c;
 }
 

@@ -49,11 +49,11 @@ struct Shape {
 struct Case {
     Shape shape;
     oracle::Data data;
-    std::vector<float> given;                       // keys as added, before rounding
-    std::vector<float> queries;                     // [batch, dim]
-    std::vector<float> logits;                      // [batch, vocabulary], numbers that float16 holds too
-    std::vector<rtd_row_options> rows;              // [batch]
-    std::vector<std::vector<uint32_t>> namespaces;  // what rows point to
+    std::vector<float> given;                              // keys as added, before rounding
+    std::vector<float> queries;                            // [batch, dim]
+    std::vector<float> logits;                             // [batch, vocabulary], numbers that float16 holds too
+    std::vector<rtd_row_options> rows;                     // [batch]
+    std::vector<std::vector<uint32_t>> namespaces, seeds;  // what rows point to
 };
 
 // Deterministic in shape and seed. plain: rows all alike, nothing removed, no gates: what the sweeps over sizes use.

@@ -232,6 +232,8 @@ TEST("errors of row options") {
     checkSpoilt(RTD_INVALID_ARGUMENT, {"flags is 0x10"}, row([](auto& r) { r.flags = 16; }));
     checkSpoilt(RTD_INVALID_ARGUMENT, {"namespaces is NULL", "is 3"}, row([](auto& r) { r.namespace_count = 3; }));
     static const uint32_t namespaces[65] = {};
+    checkSpoilt(RTD_INVALID_ARGUMENT, {"seeds is NULL"}, row([](auto& r) { r.seed_count = 1; }));
+    checkSpoilt(RTD_INVALID_ARGUMENT, {"seed_count is 2049", "at most 2048"}, row([](auto& r) { r.seed_count = 2049; }));
     checkSpoilt(RTD_INVALID_ARGUMENT, {"65 namespaces", "at most 64"}, row([](auto& r) { r.namespaces = namespaces, r.namespace_count = 65; }));
     checkSpoilt(RTD_INVALID_ARGUMENT, {"options 1", "struct_size is 4"}, row([](auto& r) { r.struct_size = 4; }));
     checkSpoilt(RTD_INVALID_ARGUMENT, {"struct_size is 0"}, [](Call& c) { c.rows[0].struct_size = 0; });
@@ -264,7 +266,7 @@ TEST("errors of logits and calls") {
 
 TEST("a row that is skipped may hold anything") {
     Call call;
-    call.rows[1] = {sizeof(rtd_row_options), 0, -5, NAN, NAN, RTD_ROW_SKIP | RTD_ROW_MAX_DISTANCE, nullptr, 99};
+    call.rows[1] = {sizeof(rtd_row_options), 0, -5, NAN, NAN, RTD_ROW_SKIP | RTD_ROW_MAX_DISTANCE, nullptr, 99, 1 << 20, nullptr};
     call.queryValues[4] = NAN;
     CHECK_OK(call.fuse());
     CHECK_EQUAL(call.ids[4], RTD_NO_ID);

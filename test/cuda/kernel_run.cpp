@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <random>
+#include <set>
 
 #include "../harness.h"
 #include "core/dtype.h"
@@ -82,7 +84,7 @@ struct Matrix {
 
 struct Options {
     std::vector<RowOptions> rows;
-    std::vector<uint32_t> namespaces;
+    std::vector<uint32_t> namespaces, seeds;
 };
 
 Options optionsOf(const Case& c, size_t begin, size_t n) {
@@ -96,7 +98,8 @@ Options optionsOf(const Case& c, size_t begin, size_t n) {
                           given.reference_weight,
                           given.temperature,
                           (given.flags & RTD_ROW_UNMASK) != 0,
-                          given.namespaces ? given.namespace_count : kAnyNamespace};
+                          given.namespaces ? given.namespace_count : kAnyNamespace,
+                          0};
         if (isSkipped) row.k = 0, row.weight = 0;
         if (given.namespaces) {
             std::copy_n(given.namespaces, given.namespace_count, &o.namespaces[b * kMaxNamespaces]);
@@ -105,6 +108,23 @@ Options optionsOf(const Case& c, size_t begin, size_t n) {
         o.rows.push_back(row);
     }
     return o;
+}
+
+// Up to `room` a row.
+void addSeeds(Options& o, const Case& c, Seeds seeds, size_t begin, uint32_t room) {
+    std::mt19937_64 random(begin + c.shape.entries);
+    const Answer want = seeds == Seeds::near ? expected(c, RTD_F32) : Answer{};
+    o.seeds.assign(o.rows.size() * room, RTD_NO_ID);
+    for (size_t b = 0; b < o.rows.size(); ++b) {
+        std::set<uint32_t> ids;
+        const size_t rows = size_t{c.shape.heads} * c.shape.k;
+        if (seeds == Seeds::near)
+            for (size_t i = (begin + b) * rows; i < (begin + b + 1) * rows; ++i) ids.insert({want.ids[i], want.ids[i] + 1});
+        else
+            for (uint32_t i = 0; i < room; ++i) ids.insert(static_cast<uint32_t>(random() % (c.shape.entries + 3)));
+        for (const uint32_t id : ids)
+            if (o.rows[b].seeds < room) o.seeds[b * room + o.rows[b].seeds++] = id;
+    }
 }
 
 void checkZero(DeviceMemory& workspace, size_t bytes) {
@@ -140,6 +160,8 @@ Answer runAs(const Case& c, const KernelWay& way, KernelCost& cost) {
     for (uint32_t begin = 0; begin < s.batch; begin += kMaxBatch) {
         const uint32_t batch = std::min(kMaxBatch, s.batch - begin);
         Options options = optionsOf(c, begin, batch);
+        const uint32_t hitRoom = std::max(32u, std::bit_ceil(s.k));
+        if (way.seeds != Seeds::none) addSeeds(options, c, way.seeds, begin, hitRoom);
         for (uint32_t launch = 0; launch < way.launches; ++launch) {
             Matrix queries(c.queries, begin, batch, s.dim, way.queriesAreHalf, way.isPadded);
             Matrix logits(c.logits, begin, batch, s.vocabulary, way.logitsDtype == RTD_F16, way.isPadded);
@@ -170,7 +192,9 @@ Answer runAs(const Case& c, const KernelWay& way, KernelCost& cost) {
             a.capacity = s.k;
             a.statuses = &statuses[begin];
             a.workspace = workspaceLayout.at(workspace.data());
-            a.hitRoom = std::max(32u, std::bit_ceil(s.k));
+            a.hitRoom = hitRoom;
+            a.seeds = way.seeds == Seeds::none ? nullptr : options.seeds.data();
+            a.seedStride = hitRoom;
             a.tilesPerTicket = way.tilesPerTicket;
             a.mergeParts = way.mergeParts;
             a.splitAbove = way.splitAbove;
@@ -181,6 +205,9 @@ Answer runAs(const Case& c, const KernelWay& way, KernelCost& cost) {
                 [&] { searchFuse<C>(a); });
             if (!failure.empty()) throw test::Failure(failure);
             checkZero(workspace, workspaceLayout.stateBytes());
+            const auto* pools = reinterpret_cast<const uint64_t*>(a.workspace.pools);
+            cost.pooled += static_cast<uint64_t>(std::count_if(pools, pools + size_t{workspaceLayout.rows} * workspaceLayout.poolCapacity,
+                                                               [](uint64_t entry) { return entry != 0xd7d7d7d7d7d7d7d7u; }));
             std::memset(workspace.data() + workspaceLayout.stateBytes(), 0xd7, workspace.size() - workspaceLayout.stateBytes());
             cost.launches += device.count.launches - before.launches;
             cost.firstTouches += device.count.firstTouches - before.firstTouches;
@@ -239,7 +266,10 @@ std::string KernelWay::text() const {
     return kernelConfigName(config) + ", seed " + std::to_string(seed) + ", grid " + std::to_string(grid) + "/" + std::to_string(resident) +
            ", pool " + std::to_string(smallestPool) + ", " + std::to_string(tilesPerTicket) + " tiles a ticket, merges above " +
            std::to_string(splitAbove) + " in " + std::to_string(mergeParts) + (logitsDtype == RTD_F16 ? ", float16 logits" : "") +
-           (queriesAreHalf ? ", float16 queries" : "") + (isPadded ? ", padded" : "");
+           (queriesAreHalf ? ", float16 queries" : "") + (isPadded ? ", padded" : "") +
+           (seeds == Seeds::near     ? ", the nearest as seeds"
+            : seeds == Seeds::random ? ", random seeds"
+                                     : "");
 }
 
 Answer runKernel(const Case& c, const KernelWay& way, KernelCost* cost) {

@@ -7,6 +7,9 @@
 #include "../core/case.h"
 #include "arguments.h"
 
+// What a row's seeds are: its hits and their neighbours in id, which may be no entries or removed ones, or any ids.
+enum class Seeds { none, near, random };
+
 // How a case is run; every way must give the same bits.
 struct KernelWay {
     uint32_t config = 0;  // of kernelConfigs()
@@ -20,13 +23,15 @@ struct KernelWay {
     bool isPadded = false;        // rows of queries and logits lie apart, and off 16-byte boundaries
     bool isAudited = false;
     uint32_t launches = 1;  // the same call again, on the same workspace
+    Seeds seeds = Seeds::none;
 
     std::string text() const;
 };
 
 // What the launches of a run cost.
 struct KernelCost {
-    uint64_t launches = 0, calls = 0, firstTouches = 0, furtherTouches = 0, neededBytes = 0, bankConflicts = 0, uncoalesced = 0, audited = 0;
+    uint64_t launches = 0, calls = 0, firstTouches = 0, furtherTouches = 0, neededBytes = 0, bankConflicts = 0, uncoalesced = 0, audited = 0,
+             pooled = 0;  // places of pools that were written
 };
 
 // Names of the instantiations for keys of a dtype and a metric: "<queries> queries, <warps> warps, <stages> stages".

@@ -26,6 +26,7 @@ KernelWay randomWay(std::mt19937_64& random, const Shape& shape) {
     way.logitsDtype = below(4) ? RTD_F32 : RTD_F16;
     way.isPadded = below(3) == 0;
     way.launches = below(8) ? 1 : 2;
+    way.seeds = static_cast<Seeds>(below(3));
     return way;
 }
 
@@ -88,6 +89,8 @@ std::set<std::string> traitsOf(const Case& c, const KernelWay& way, const Answer
     add(isSearched && s.entries > 300 && way.smallestPool == 64, "pools that are cut often");
     add(isSearched && way.mergeParts > 1 && s.entries / way.mergeParts > s.k && way.smallestPool >= s.entries, "merges of several blocks");
     add(isSearched && way.isPadded, "unaligned queries");
+    add(isSearched && way.seeds == Seeds::near, "the nearest as seeds");
+    add(isSearched && way.seeds == Seeds::random, "random seeds");
     add(way.launches > 1, "a second launch on the workspace");
     add(std::find(c.data.removed.begin(), c.data.removed.end(), true) != c.data.removed.end(), "removed entries");
     for (uint32_t b = 0; b < s.batch; ++b) {
@@ -114,7 +117,7 @@ TEST("random cases") {
         for (const std::string& trait : traitsOf(c, way, checkKernel(c, way))) ++seen[trait];
     }
     if (cases < 400) return;
-    CHECK_EQUAL(seen.size(), 10 + kernelConfigCount() + 18);
+    CHECK_EQUAL(seen.size(), 10 + kernelConfigCount() + 20);
     for (const auto& [trait, count] : seen)
         if (count < cases / 400) throw test::Failure("only " + std::to_string(count) + " of " + std::to_string(cases) + " random cases: " + trait);
 }
@@ -218,6 +221,22 @@ TEST("a pool in parts: as many, more and fewer entries than they hold") {
                 way.launches = 2;
                 checkKernel(makeCase(shape, k, true), way);
             }
+}
+
+TEST("seeds keep far entries out of the pool") {
+    for (const uint32_t k : {1u, 8u, 60u}) {
+        Shape shape = shapeOf(2000, 4, 1, k);
+        shape.kind = Kind::descending;
+        Case c = makeCase(shape, 1, true);
+        KernelWay way;
+        way.grid = way.resident = 2;
+        KernelCost without, with;
+        runKernel(c, way, &without);
+        CHECK_EQUAL(without.pooled, 2000);
+        way.seeds = Seeds::near;
+        checkSame(runKernel(c, way, &with), expected(c, RTD_F32));
+        CHECK(with.pooled < 200);
+    }
 }
 
 TEST("heads, few and many, in shared memory and out of it") {

@@ -44,7 +44,7 @@ bool isOrdering(const std::string& text) {
 
 std::vector<Mutant> findMutants(const std::string& part) {
     std::vector<Mutant> mutants;
-    for (const char* file : {"search_fuse.cuh", "scan.cuh", "pool.cuh", "select.cuh", "logits.cuh", "merge.cuh"}) {
+    for (const char* file : {"search_fuse.cuh", "seeds.cuh", "scan.cuh", "pool.cuh", "select.cuh", "logits.cuh", "merge.cuh"}) {
         std::ifstream in(std::string(RTD_CUDA_SOURCES "/") + file);
         std::string text;
         for (uint32_t line = 1; std::getline(in, text); ++line)
@@ -81,6 +81,7 @@ int firstCaught(const Mutant& mutant, int cases) {
         way.grid = 1 + static_cast<uint32_t>(random() % 8);
         way.resident = 1 + static_cast<uint32_t>(random() % way.grid);
         way.smallestPool = random() % 4 ? 64 : 256;
+        way.seeds = static_cast<Seeds>(random() % 3);
         way.mergeParts = 1 + static_cast<uint32_t>(random() % 4);
         way.launches = 2;
         try {

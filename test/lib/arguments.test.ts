@@ -153,6 +153,7 @@ describe("search refuses", () => {
             [queries, { namespaces: any(1) }],
             "namespaces: expected a Uint32Array or an array of integers, got 1",
         ],
+        ["2,049 seeds", [queries, { seeds: new Uint32Array(2049) }], "seeds: expected at most 2048, got 2049"],
         ["65 namespaces", [queries, { namespaces: new Uint32Array(65) }], "namespaces: expected at most 64, got 65"],
         ["threads 1.5", [queries, { threads: 1.5 }], "threads: expected an integer from 1 to 1024, got 1.5"],
         [
