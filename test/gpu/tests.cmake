@@ -50,4 +50,16 @@ if(TARGET rtd_cuda)
     target_link_libraries(test_gpu PRIVATE rtd_harness)
     add_dependencies(test_gpu rtd_cuda)
     add_test(NAME gpu CONFIGURATIONS gpu COMMAND test_gpu)
+
+    # The same, fewer cases, watched by NVIDIA's sanitizer where it is installed.
+    find_program(RTD_COMPUTE_SANITIZER compute-sanitizer HINTS ENV CUDA_PATH ${RTD_NVCC_ROOT} /usr/local/cuda PATH_SUFFIXES bin compute-sanitizer)
+    if(RTD_COMPUTE_SANITIZER)
+        foreach(tool IN ITEMS memcheck racecheck synccheck)
+            add_test(NAME gpu_${tool} CONFIGURATIONS gpu
+                COMMAND ${RTD_COMPUTE_SANITIZER} --tool ${tool} --error-exitcode 99 $<TARGET_FILE:test_gpu> "through the C interface")
+            set_tests_properties(gpu_${tool} PROPERTIES ENVIRONMENT RTD_TEST_CASES=20)
+        endforeach()
+    else()
+        message(STATUS "node-rtd: no compute-sanitizer found, testing the device without it")
+    endif()
 endif()
