@@ -82,14 +82,14 @@ void Device::meet(const Where& where, bool isBarrier) {
     const size_t first = lane.thread / 32 * 32;
     if (launch_.isAudited) audit(*lane.block, first / 32);
     if (isBarrier) {
-        uint64_t seen = 0;
         for (size_t i = first; i < first + 32; ++i) {
             Lane& other = lane.block->lanes[i];
             warp.ordered.insert(warp.ordered.end(), other.pending.begin(), other.pending.end());
             other.pending.clear();
-            seen = std::max(seen, other.seen);
+            warp.known.join(other.known);
+            other.known.clear();
         }
-        for (size_t i = first; i < first + 32; ++i) lane.block->lanes[i].seen = seen;
+        warp.known.set(launch_.grid * launch_.threads, laneOfGrid(lane.block->lanes[first]), 32, lane.block->step++);
     }
 }
 
@@ -108,43 +108,36 @@ void Device::syncBlock(const Where& where) {
     }
     ++count.barriers;
     block.arrived = 0;
-    uint64_t seen = 0;
     for (size_t w = 0; w < block.warps.size(); ++w) {
         Warp& warp = block.warps[w];
         block.ordered.insert(block.ordered.end(), warp.ordered.begin(), warp.ordered.end());
         warp.ordered.clear();
+        block.known.join(warp.known);
+        warp.known.clear();
         warp.ready = ~0u;
         if (launch_.isAudited) audit(block, w);
     }
     for (Lane& other : block.lanes) {
         block.ordered.insert(block.ordered.end(), other.pending.begin(), other.pending.end());
         other.pending.clear();
-        seen = std::max(seen, other.seen);
+        block.known.join(other.known);
+        other.known.clear();
     }
-    for (Lane& other : block.lanes) other.seen = seen;
+    block.known.set(launch_.grid * launch_.threads, laneOfGrid(block.lanes[0]), launch_.threads, block.step++);
     if (random_() & 1) yield();  // the last to arrive need not be the first to go on
 }
 
 // ---- global memory ----------------------------------------------------------------------------------------------------------------------
 
-void Device::release(const Where& where) {
-    if (isDropped(where)) return;
-    memory_.writeAll(current_->block->ordered);
-    memory_.writeAll(warp().ordered);
-    memory_.writeAll(current_->pending);
-}
-
-void Device::acquire(const Where& where) {
-    if (!isDropped(where)) current_->seen = memory_.now();
-}
-
-void Device::settle(const void* place) {
-    for (Stores* stores : {&current_->block->ordered, &warp().ordered, &current_->pending}) {
-        if (!newest(*stores, place)) continue;
-        for (const Store& s : *stores)
-            if (s.to == place) memory_.write(s);
-        std::erase_if(*stores, [&](const Store& s) { return s.to == place; });
-    }
+// What the lane knows, itself included, for whoever acquires it; and its stores arrive.
+Released Device::release() {
+    Block& block = *current_->block;
+    auto clock = std::make_shared<Clock>(block.known);
+    clock->join(warp().known);
+    clock->join(current_->known);
+    clock->set(launch_.grid * launch_.threads, laneOfGrid(*current_), 1, block.step++);
+    for (Stores* stores : {&block.ordered, &warp().ordered, &current_->pending}) arriveAll(*stores);
+    return clock;
 }
 
 void Device::spin() {
@@ -282,7 +275,7 @@ void Device::runTurn(Block& block, size_t w, Stores& orphans) {
     if (arrive_ == 0 || (turn >> 8) % arrive_ != 0) return;
     Lane& any = block.lanes[w * 32 + (turn >> 40) % 32];
     for (Stores* stores : {&any.pending, &block.warps[w].ordered, &block.ordered, &orphans})
-        if (!stores->empty()) memory_.writeOne(*stores, random_);
+        if (!stores->empty()) arriveOne(*stores, random_);
 }
 
 // A turn for one warp of one block, or the end of a block.
@@ -339,8 +332,8 @@ std::string Device::launch(const Launch& launch, std::function<void()> kernel) {
     }
     for (const auto& block : live)
         for (const Lane& lane : block->lanes) stacks_.push_back(lane.stack);
-    memory_.writeAll(orphans);
-    memory_.forget();
+    arriveAll(orphans);
+    history_.forget();
     return failure_;
 }
 

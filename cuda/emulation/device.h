@@ -2,9 +2,10 @@
 //
 // Really executed: blocks are resident together (up to `resident` of the grid; one starts when another ends) and their warps are interleaved by a
 // seeded scheduler; shuffles, votes and barriers wait until every participant has arrived; shared memory is a heap block of its own for each block,
-// filled with garbage; an asynchronous copy lands at any time between its issue and the wait for it; global memory is as in memory.h.
-// Reported: deadlock, livelock, lanes that meet in different collectives, misaligned copies. Counted: see Counters. Not modelled: divergence inside
-// a collective.
+// filled with garbage; an asynchronous copy lands at any time between its issue and the wait for it; stores to global memory arrive late (stores.h),
+// atomic loads from it may be stale (order.h).
+// Reported: deadlock, livelock, lanes that meet in different collectives, misaligned copies, races in the workspace, reading what this launch has not
+// written to its scratch. Counted: see Counters. Not modelled: divergence inside a collective.
 //
 // A barrier can be left out, and an atomic robbed of its order, by its source line, to see that a test notices.
 #pragma once
@@ -15,13 +16,17 @@
 #include <string>
 #include <vector>
 
-#include "emulation/memory.h"
+#include "emulation/order.h"
+#include "emulation/random.h"
+#include "emulation/stores.h"
 
 namespace rtd::emulation {
 
 using Where = std::source_location;
 
 struct Block;
+
+enum class Order { relaxed, acquire, release, acquireRelease };
 
 struct Copy {
     void* to;
@@ -33,7 +38,7 @@ struct Lane {
     char* stack = nullptr;
     Block* block = nullptr;
     uint32_t thread = 0;
-    uint64_t seen = 0;                      // the time up to which other blocks' stores are visible
+    Clock known;                            // acquired since the last barrier
     Stores pending;                         // own stores that nobody else need see
     std::vector<Copy> copies;               // issued and not landed, oldest first
     std::vector<uint32_t> groupEnds;        // of the committed groups in it
@@ -52,14 +57,17 @@ struct Warp {
     uint32_t ready = ~0u;  // lanes that can run, one bit each
     Where place;           // where the first lane of this rendezvous stands
     Stores ordered;        // stores that a barrier of the warp has handed to all its lanes
+    Clock known;           // what such a barrier has told them, since the last barrier of the block
 };
 
 struct Block {
     uint32_t index = 0, arrived = 0, done = 0;
+    uint32_t step = 1;  // see order.h
     Where place;
     std::vector<Lane> lanes;
     std::vector<Warp> warps;
     Stores ordered;  // stores that a barrier has handed to the whole block
+    Clock known;     // what barriers have told it
     std::unique_ptr<char, void (*)(void*)> shared{nullptr, std::free};
 };
 
@@ -76,6 +84,8 @@ struct Launch {
     bool isAudited = false;         // count bank conflicts and uncoalesced copies
     const void* watched = nullptr;  // memory whose touches are counted
     size_t watchedBytes = 0;
+    const void* scratch = nullptr;  // global memory that a launch must write before it reads it
+    size_t scratchBytes = 0;
 };
 
 class Device {
@@ -84,8 +94,10 @@ class Device {
     std::string launch(const Launch& launch, std::function<void()> kernel);
 
     Counters count;
-    std::string dropFile;  // with dropLine: the barrier or order that is left out
+    // The barrier that is left out, or the atomic and what is left of its order.
+    std::string dropFile;
     uint32_t dropLine = 0;
+    Order dropTo = Order::relaxed;
 
     // ---- for primitives.h: the current lane's operations ----
     Lane& lane() { return *current_; }
@@ -94,12 +106,18 @@ class Device {
     const uint64_t* rendezvous(uint64_t value, const Where& where, bool isBarrier);  // of the warp: every lane's value, once all have arrived
     const float* exchange(const float* values, size_t bytes, uint32_t from, const Where& where);  // the same for many values, those of one lane
     void syncBlock(const Where& where);
-    void release(const Where& where);
-    void acquire(const Where& where);
-    void settle(const void* place);  // own stores to a place, before an atomic operation on it
-    void store(void* to, uint64_t value, uint32_t bytes) { current_->pending.push_back({to, value, bytes, current_->block->index}); }
+    template <typename T, typename Change>
+    T readModifyWrite(T* at, Order order, const Where& where, Change change);  // returns the former value
     template <typename T>
-    T load(const T* from);
+    T loadAtomic(const T* at, Order order, const Where& where);
+    template <typename T>
+    void storeRelease(T* at, T value, const Where& where);
+    template <typename T>
+    void storeRelaxed(T* at, T value);
+    template <typename T>
+    void store(T* at, T value);
+    template <typename T>
+    T load(const T* at);
     void copy16(void* to, const void* from, bool isValid);
     void commit();
     void wait(uint32_t leave);
@@ -117,6 +135,18 @@ class Device {
     bool isDropped(const Where& where) const {
         return dropLine != 0 && where.line() == dropLine && std::string_view(where.file_name()).ends_with(dropFile);
     }
+    Order orderOf(Order order, const Where& where) const { return isDropped(where) ? dropTo : order; }
+    uint32_t laneOfGrid(const Lane& lane) const { return lane.block->index * launch_.threads + lane.thread; }
+    Event now() const { return {laneOfGrid(*current_), current_->block->step}; }
+    auto known() const {
+        return [block = &current_->block->known, warp = &warpOf(*current_).known, lane = &current_->known, self = laneOfGrid(*current_)](Event e) {
+            return e.lane == self || block->knows(e) || warp->knows(e) || lane->knows(e);
+        };
+    }
+    Released release();
+    void acquire(const Released& released) {
+        if (released) current_->known.join(*released);
+    }
     void yield();
     void meet(const Where& where, bool isBarrier);
     void fail(const char* what);
@@ -128,7 +158,7 @@ class Device {
     char* takeStack();
 
     Launch launch_;
-    Memory memory_;
+    History history_;
     Random random_;
     std::function<void()> kernel_;
     std::string failure_;
@@ -147,16 +177,60 @@ class Device {
 // The one device; launches must not overlap.
 extern Device device;
 
+constexpr const char* kRace = "a race: accesses to the same place of global memory that nothing orders";
+
+inline bool isAcquire(Order order) { return order == Order::acquire || order == Order::acquireRelease; }
+inline bool isRelease(Order order) { return order == Order::release || order == Order::acquireRelease; }
+
+template <typename T, typename Change>
+T Device::readModifyWrite(T* at, Order given, const Where& where, Change change) {
+    const Order order = orderOf(given, where);
+    const Event event = now();
+    Released releasing = isRelease(order) ? release() : nullptr, released;
+    const T old = *at;
+    if (!history_.readModifyWrite(at, change(old), event, known(), std::move(releasing), released)) fail(kRace);
+    if (isAcquire(order)) acquire(released);
+    return old;
+}
+
 template <typename T>
-T Device::load(const T* from) {  // own stores are seen at once
+T Device::loadAtomic(const T* at, Order order, const Where& where) {
+    Released released;
+    const T value = history_.loadAtomic(at, now(), known(), random_, released);
+    if (isAcquire(orderOf(order, where))) acquire(released);
+    return value;
+}
+
+template <typename T>
+void Device::storeRelease(T* at, T value, const Where& where) {
+    const Event event = now();
+    history_.storeRelease(at, value, event, isRelease(orderOf(Order::release, where)) ? release() : nullptr);
+}
+
+template <typename T>
+void Device::storeRelaxed(T* at, T value) {
+    if (!history_.storeRelaxed(at, value, now(), known())) fail(kRace);
+}
+
+template <typename T>
+void Device::store(T* at, T value) {
     static_assert(sizeof(T) <= 8);
-    for (const Stores* stores : {&current_->pending, &warp().ordered, &current_->block->ordered})
-        if (const Store* store = newest(*stores, from)) {
-            T value;
-            std::memcpy(&value, &store->value, sizeof(T));
-            return value;
-        }
-    return memory_.read(from, current_->seen, current_->block->index, random_);
+    if (!history_.store(at, now(), known())) fail(kRace);
+    Store store = {at, 0, sizeof(T)};
+    std::memcpy(&store.value, &value, sizeof(T));
+    current_->pending.push_back(store);
+}
+
+template <typename T>
+T Device::load(const T* at) {
+    const size_t offset = static_cast<size_t>(reinterpret_cast<const char*>(at) - static_cast<const char*>(launch_.scratch));
+    if (launch_.scratch && offset < launch_.scratchBytes && !history_.isWritten(at))
+        fail("a read of scratch memory that this launch has not written");
+    if (!history_.load(at, now(), known())) fail(kRace);
+    T value = *at;
+    for (const Stores* stores : {&current_->block->ordered, &warp().ordered, &current_->pending})  // on their way, but not for this lane
+        if (const Store* store = newest(*stores, at)) std::memcpy(&value, &store->value, sizeof(T));
+    return value;
 }
 
 }  // namespace rtd::emulation

@@ -14,6 +14,7 @@
 namespace rtd::cuda {
 
 using emulation::device;
+using emulation::Order;
 using emulation::Where;
 
 template <typename T>
@@ -69,53 +70,33 @@ inline void maxShared(uint64_t* p, uint64_t v) { *p = v > *p ? v : *p; }
 
 // ---- between blocks ---------------------------------------------------------------------------------------------------------------------
 
-inline uint32_t addRelaxed(uint32_t* p, uint32_t v) {
-    device.settle(p);
-    return addShared(p, v);
+inline uint32_t add(uint32_t* p, uint32_t v, Order order, Where where) {
+    return device.readModifyWrite(p, order, where, [v](uint32_t old) { return old + v; });
 }
-inline uint32_t addAcquire(uint32_t* p, uint32_t v, Where where = Where::current()) {
-    const uint32_t old = addRelaxed(p, v);
-    device.acquire(where);
-    return old;
-}
-inline uint32_t addRelease(uint32_t* p, uint32_t v, Where where = Where::current()) {
-    device.release(where);
-    return addRelaxed(p, v);
-}
-inline uint32_t addAcquireRelease(uint32_t* p, uint32_t v, Where where = Where::current()) {
-    device.release(where);
-    return addAcquire(p, v, where);
-}
-inline void maxRelaxed(uint64_t* p, uint64_t v) {
-    device.settle(p);
-    maxShared(p, v);
+inline uint32_t addRelaxed(uint32_t* p, uint32_t v, Where where = Where::current()) { return add(p, v, Order::relaxed, where); }
+inline uint32_t addAcquire(uint32_t* p, uint32_t v, Where where = Where::current()) { return add(p, v, Order::acquire, where); }
+inline uint32_t addRelease(uint32_t* p, uint32_t v, Where where = Where::current()) { return add(p, v, Order::release, where); }
+inline uint32_t addAcquireRelease(uint32_t* p, uint32_t v, Where where = Where::current()) { return add(p, v, Order::acquireRelease, where); }
+inline void maxRelaxed(uint64_t* p, uint64_t v, Where where = Where::current()) {
+    device.readModifyWrite(p, Order::relaxed, where, [v](uint64_t old) { return v > old ? v : old; });
 }
 template <typename T>
-T loadRelaxed(const T* p) {
-    device.settle(p);
-    return *p;
+T loadRelaxed(const T* p, Where where = Where::current()) {
+    return device.loadAtomic(p, Order::relaxed, where);
 }
-inline uint32_t loadAcquire(const uint32_t* p, Where where = Where::current()) {
-    const uint32_t v = loadRelaxed(p);
-    device.acquire(where);
-    return v;
-}
+inline uint32_t loadAcquire(const uint32_t* p, Where where = Where::current()) { return device.loadAtomic(p, Order::acquire, where); }
 template <typename T>
 void storeRelaxed(T* p, T v) {
-    device.store(p, rawOf(v), sizeof(T));
+    device.storeRelaxed(p, v);
 }
-inline void storeRelease(uint32_t* p, uint32_t v, Where where = Where::current()) {
-    device.release(where);
-    device.settle(p);
-    *p = v;
-}
+inline void storeRelease(uint32_t* p, uint32_t v, Where where = Where::current()) { device.storeRelease(p, v, where); }
 template <typename T>
 T loadGlobal(const T* p) {
     return device.load(p);
 }
 template <typename T>
 void storeGlobal(T* p, T v) {
-    device.store(p, rawOf(v), sizeof(T));
+    device.store(p, v);
 }
 
 template <typename Condition>

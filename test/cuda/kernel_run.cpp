@@ -200,9 +200,10 @@ Answer runAs(const Case& c, const KernelWay& way, KernelCost& cost) {
             a.splitAbove = way.splitAbove;
 
             const rtd::emulation::Counters before = device.count;
-            const std::string failure = device.launch(
-                {way.grid, C::kThreads, way.resident, sharedBytes<C>(a.hitRoom), way.seed * 31 + launch, way.isAudited, keys.data(), keys.size()},
-                [&] { searchFuse<C>(a); });
+            const std::string failure =
+                device.launch({way.grid, C::kThreads, way.resident, sharedBytes<C>(a.hitRoom), way.seed * 31 + launch, way.isAudited, keys.data(),
+                               keys.size(), workspace.data() + workspaceLayout.stateBytes(), workspace.size() - workspaceLayout.stateBytes()},
+                              [&] { searchFuse<C>(a); });
             if (!failure.empty()) throw test::Failure(failure);
             checkZero(workspace, workspaceLayout.stateBytes());
             const auto* pools = reinterpret_cast<const uint64_t*>(a.workspace.pools);
