@@ -147,22 +147,24 @@ void Device::spin() {
 
 // ---- asynchronous copies ----------------------------------------------------------------------------------------------------------------
 
-namespace {
-void land(const Copy& copy) {
-    if (copy.from)
-        std::memcpy(copy.to, copy.from, 16);
+void Copy::land() const {
+    if (hasLanded) return;
+    if (from)
+        std::memcpy(to, from, 16);
     else
-        std::memset(copy.to, 0, 16);
+        std::memset(to, 0, 16);
 }
-}  // namespace
 
 void Device::copy16(void* to, const void* from, bool isValid) {
     if ((reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) & 15) fail("a copy of 16 bytes off a 16-byte boundary");
-    const Copy copy = {to, isValid ? from : nullptr};
-    if (landing_ == 2 || (landing_ == 1 && (random_() & 1)))
-        land(copy);
-    else
-        current_->copies.push_back(copy);
+    if (!isInShared(to, 16)) fail("a copy beyond shared memory");
+    Copy copy = {to, isValid ? from : nullptr, false};
+    if (landing_ == 2 || (landing_ == 1 && (random_() & 1))) {
+        copy.land();
+        copy.hasLanded = true;
+    }
+    current_->copies.push_back(copy);
+    shade(to, 16, false);
     if (!isValid) return;
     const size_t at = static_cast<size_t>(static_cast<const char*>(from) - static_cast<const char*>(launch_.watched));
     if (launch_.watched && from >= launch_.watched && at < launch_.watchedBytes) {
@@ -180,10 +182,39 @@ void Device::wait(uint32_t leave) {
     const size_t drop = lane.groupEnds.size() - leave;
     const uint32_t end = lane.groupEnds[drop - 1];
     const auto first = static_cast<uint32_t>(end ? random_() % end : 0);
-    for (uint32_t i = 0; i < end; ++i) land(lane.copies[(first + i) % end]);
+    for (uint32_t i = 0; i < end; ++i) {
+        const Copy& copy = lane.copies[(first + i) % end];
+        copy.land();
+        shade(copy.to, 16, true);
+    }
     lane.copies.erase(lane.copies.begin(), lane.copies.begin() + end);
     lane.groupEnds.erase(lane.groupEnds.begin(), lane.groupEnds.begin() + static_cast<ptrdiff_t>(drop));
     for (uint32_t& groupEnd : lane.groupEnds) groupEnd -= end;
+}
+
+// ---- shared memory ----------------------------------------------------------------------------------------------------------------------
+
+bool Device::isInShared(const void* at, size_t bytes) const {
+    const auto offset = static_cast<size_t>(static_cast<const char*>(at) - current_->block->shared);
+    return offset < launch_.sharedBytes && bytes <= launch_.sharedBytes - offset;
+}
+
+void Device::shade(const void* at, size_t bytes, bool isWritten) {
+    if (launch_.isShadowed)
+        std::fill_n(&current_->block->isWritten[static_cast<size_t>(static_cast<const char*>(at) - current_->block->shared)], bytes, isWritten);
+}
+
+void Device::checkShared(const void* at, size_t bytes, bool isWrite) {
+    if (!current_ || !launch_.isShadowed || !failure_.empty()) return;
+    const Block& block = *current_->block;
+    const auto offset = static_cast<size_t>(static_cast<const char*>(at) - block.memory.get());
+    if (offset >= launch_.sharedBytes + 2 * kMarginBytes) return;  // somewhere else
+    ++count.checked;
+    if (!isInShared(at, bytes)) fail("an access beyond shared memory");
+    if (isWrite) return shade(at, bytes, true);
+    const uint8_t* isWritten = &block.isWritten[offset - kMarginBytes];
+    for (size_t i = 0; i < bytes; ++i)
+        if (!isWritten[i]) fail("a read of shared memory that has not been written, or not been waited for");
 }
 
 // ---- what the hardware would make of a warp's accesses ------------------------------------------------------------------------------------
@@ -249,9 +280,13 @@ std::unique_ptr<Block> Device::startBlock(uint32_t index) {
     block->index = index;
     block->lanes.resize(launch_.threads);
     block->warps.resize(launch_.threads / 32);
-    block->shared.reset(static_cast<char*>(std::aligned_alloc(128, (launch_.sharedBytes + 127) / 128 * 128)));
-    if (!block->shared) throw std::bad_alloc();
-    std::memset(block->shared.get(), kGarbage[random_() % 4], launch_.sharedBytes);
+    const size_t margin =
+        launch_.isShadowed ? kMarginBytes : 0;  // else whoever steps over the end leaves the heap block, which AddressSanitizer sees
+    block->memory.reset(static_cast<char*>(std::aligned_alloc(128, (launch_.sharedBytes + 127) / 128 * 128 + 2 * margin)));
+    if (!block->memory) throw std::bad_alloc();
+    block->shared = block->memory.get() + margin;
+    std::memset(block->shared, kGarbage[random_() % 4], launch_.sharedBytes);
+    if (launch_.isShadowed) block->isWritten.resize(launch_.sharedBytes);
     for (uint32_t t = 0; t < launch_.threads; ++t) {
         Lane& lane = block->lanes[t];
         lane.block = block.get();
@@ -272,6 +307,7 @@ void Device::runTurn(Block& block, size_t w, Stores& orphans) {
     toRun_ = ~leftOut & ~(1u << lane);
     current_ = turn_ + lane;
     rtdSwitchStack(&schedulerStack_, current_->stackPointer);
+    current_ = nullptr;
     if (arrive_ == 0 || (turn >> 8) % arrive_ != 0) return;
     Lane& any = block.lanes[w * 32 + (turn >> 40) % 32];
     for (Stores* stores : {&any.pending, &block.warps[w].ordered, &block.ordered, &orphans})

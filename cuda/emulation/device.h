@@ -5,7 +5,8 @@
 // filled with garbage; an asynchronous copy lands at any time between its issue and the wait for it; stores to global memory arrive late (stores.h),
 // atomic loads from it may be stale (order.h).
 // Reported: deadlock, livelock, lanes that meet in different collectives, misaligned copies, races in the workspace, reading what this launch has not
-// written to its scratch. Counted: see Counters. Not modelled: divergence inside a collective.
+// written to its scratch; where compiled for it (shadow.cpp) the same of shared memory, and accesses beyond it. Counted: see Counters. Not modelled:
+// divergence inside a collective.
 //
 // A barrier can be left out, and an atomic robbed of its order, by its source line, to see that a test notices.
 #pragma once
@@ -31,6 +32,9 @@ enum class Order { relaxed, acquire, release, acquireRelease };
 struct Copy {
     void* to;
     const void* from;  // null: zeros
+    bool hasLanded;    // early; the lane may only rely on it after its wait
+
+    void land() const;
 };
 
 struct Lane {
@@ -40,7 +44,7 @@ struct Lane {
     uint32_t thread = 0;
     Clock known;                            // acquired since the last barrier
     Stores pending;                         // own stores that nobody else need see
-    std::vector<Copy> copies;               // issued and not landed, oldest first
+    std::vector<Copy> copies;               // issued and not waited for, oldest first
     std::vector<uint32_t> groupEnds;        // of the committed groups in it
     std::vector<uintptr_t> loads, fetches;  // addresses since the last rendezvous, while accesses are audited
 };
@@ -68,13 +72,16 @@ struct Block {
     std::vector<Warp> warps;
     Stores ordered;  // stores that a barrier has handed to the whole block
     Clock known;     // what barriers have told it
-    std::unique_ptr<char, void (*)(void*)> shared{nullptr, std::free};
+    char* shared = nullptr;
+    std::unique_ptr<char, void (*)(void*)> memory{nullptr, std::free};  // shared memory, with a margin on either side where it has a shadow
+    std::vector<uint8_t> isWritten;                                     // the shadow: of each byte of shared memory
 };
 
 struct Counters {
     uint64_t launches = 0, switches = 0, barriers = 0, collectives = 0;
     uint64_t firstTouches = 0, furtherTouches = 0;             // bytes of the watched memory copied for the first time in a launch, and again
     uint64_t audited = 0, bankConflicts = 0, uncoalesced = 0;  // instructions of warps
+    uint64_t checked = 0;                                      // accesses to shared memory that were compared with its shadow
 };
 
 struct Launch {
@@ -86,6 +93,7 @@ struct Launch {
     size_t watchedBytes = 0;
     const void* scratch = nullptr;  // global memory that a launch must write before it reads it
     size_t scratchBytes = 0;
+    bool isShadowed = false;  // see checkShared
 };
 
 class Device {
@@ -121,6 +129,9 @@ class Device {
     void copy16(void* to, const void* from, bool isValid);
     void commit();
     void wait(uint32_t leave);
+    // Reports an access beyond shared memory, and a read of what no thread has written or a copy that was not waited for may still write. For every
+    // load and store of code that says what it does (shadow.cpp), in launches with a shadow; other memory is left alone.
+    void checkShared(const void* at, size_t bytes, bool isWrite);
     void spin();
     void endSpin() { idle_ = 0; }
     void auditLoad(const void* address) {
@@ -129,6 +140,7 @@ class Device {
 
   private:
     static constexpr size_t kStackBytes = size_t{64} << 10, kStaggerBytes = 832;  // lanes' frames fall on different lines of the cache
+    static constexpr size_t kMarginBytes = 4096;
 
     static Warp& warpOf(Lane& lane) { return lane.block->warps[lane.thread / 32]; }
     static void run();
@@ -155,6 +167,8 @@ class Device {
     void runTurn(Block& block, size_t warp, Stores& orphans);
     std::unique_ptr<Block> startBlock(uint32_t index);
     void audit(Block& block, size_t warp);
+    bool isInShared(const void* at, size_t bytes) const;
+    void shade(const void* at, size_t bytes, bool isWritten);
     char* takeStack();
 
     Launch launch_;

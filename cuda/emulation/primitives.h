@@ -33,7 +33,7 @@ T valueOfRaw(uint64_t raw) {
 
 inline uint32_t threadIndex() { return device.lane().thread; }
 inline uint32_t gridSize() { return device.gridSize(); }
-inline char* sharedMemory() { return device.lane().block->shared.get(); }
+inline char* sharedMemory() { return device.lane().block->shared; }
 
 // ---- within a block ---------------------------------------------------------------------------------------------------------------------
 

@@ -200,10 +200,14 @@ Answer runAs(const Case& c, const KernelWay& way, KernelCost& cost) {
             a.splitAbove = way.splitAbove;
 
             const rtd::emulation::Counters before = device.count;
-            const std::string failure =
-                device.launch({way.grid, C::kThreads, way.resident, sharedBytes<C>(a.hitRoom), way.seed * 31 + launch, way.isAudited, keys.data(),
-                               keys.size(), workspace.data() + workspaceLayout.stateBytes(), workspace.size() - workspaceLayout.stateBytes()},
-                              [&] { searchFuse<C>(a); });
+            rtd::emulation::Launch emulated = {way.grid, C::kThreads, way.resident, sharedBytes<C>(a.hitRoom), way.seed * 31 + launch};
+            emulated.isAudited = way.isAudited;
+            emulated.watched = keys.data();
+            emulated.watchedBytes = keys.size();
+            emulated.scratch = workspace.data() + workspaceLayout.stateBytes();
+            emulated.scratchBytes = workspace.size() - workspaceLayout.stateBytes();
+            emulated.isShadowed = way.isShadowed;
+            const std::string failure = device.launch(emulated, [&] { searchFuse<C>(a); });
             if (!failure.empty()) throw test::Failure(failure);
             checkZero(workspace, workspaceLayout.stateBytes());
             const auto* pools = reinterpret_cast<const uint64_t*>(a.workspace.pools);
@@ -215,6 +219,7 @@ Answer runAs(const Case& c, const KernelWay& way, KernelCost& cost) {
             cost.furtherTouches += device.count.furtherTouches - before.furtherTouches;
             cost.bankConflicts += device.count.bankConflicts - before.bankConflicts;
             cost.uncoalesced += device.count.uncoalesced - before.uncoalesced;
+            cost.checked += device.count.checked - before.checked;
             cost.audited += device.count.audited - before.audited;
             cost.neededBytes += size_t{s.entries} * s.heads * layout.headBytes;
             ++cost.calls;

@@ -22,7 +22,8 @@ struct KernelWay {
     bool queriesAreHalf = false;  // the case's queries must be numbers of float16
     bool isPadded = false;        // rows of queries and logits lie apart, and off 16-byte boundaries
     bool isAudited = false;
-    uint32_t launches = 1;  // the same call again, on the same workspace
+    bool isShadowed = false;  // see emulation/shadow.cpp
+    uint32_t launches = 1;    // the same call again, on the same workspace
     Seeds seeds = Seeds::none;
 
     std::string text() const;
@@ -31,7 +32,7 @@ struct KernelWay {
 // What the launches of a run cost.
 struct KernelCost {
     uint64_t launches = 0, calls = 0, firstTouches = 0, furtherTouches = 0, neededBytes = 0, bankConflicts = 0, uncoalesced = 0, audited = 0,
-             pooled = 0;  // places of pools that were written
+             checked = 0, pooled = 0;  // places of pools that were written
 };
 
 // Names of the instantiations for keys of a dtype and a metric: "<queries> queries, <warps> warps, <stages> stages".

@@ -3,8 +3,7 @@ if(NOT RTD_SANITIZE MATCHES "thread")
     include(${CMAKE_SOURCE_DIR}/cuda/emulation/emulation.cmake)
 
     # The kernel in all its test shapes, compiled once.
-    add_library(kernel_cases OBJECT
-        ${CMAKE_CURRENT_SOURCE_DIR}/cuda/kernel_run.cpp)
+    add_library(kernel_cases OBJECT ${CMAKE_CURRENT_SOURCE_DIR}/cuda/kernel_run.cpp)
     target_link_libraries(kernel_cases PUBLIC rtd_harness rtd_emulation)
 
     add_executable(test_cuda
@@ -23,8 +22,15 @@ if(NOT RTD_SANITIZE MATCHES "thread")
     add_executable(kernel_counts EXCLUDE_FROM_ALL ${CMAKE_CURRENT_SOURCE_DIR}/cuda/kernel_counts.cpp)
     target_link_libraries(kernel_counts PRIVATE kernel_cases)
 
-    # Leaves out every barrier in turn, which is the same on every processor.
+    # What is the same on every processor: the shadow of shared memory, and leaving out every barrier in turn.
     if(NOT RTD_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
+        add_library(shadowed_cases OBJECT ${CMAKE_CURRENT_SOURCE_DIR}/cuda/kernel_run.cpp ${CMAKE_CURRENT_SOURCE_DIR}/cuda/shadow_test.cpp)
+        target_compile_options(shadowed_cases PRIVATE -fsanitize=thread -O1)
+        target_link_libraries(shadowed_cases PUBLIC rtd_harness rtd_emulation)
+        add_executable(test_cuda_shadow ${CMAKE_SOURCE_DIR}/cuda/emulation/shadow.cpp ${CMAKE_CURRENT_SOURCE_DIR}/cuda/main.cpp)
+        target_link_libraries(test_cuda_shadow PRIVATE shadowed_cases)
+        add_test(NAME cuda_shadow COMMAND test_cuda_shadow)
+
         add_executable(test_cuda_mutants ${CMAKE_CURRENT_SOURCE_DIR}/cuda/mutants.cpp)
         target_compile_definitions(test_cuda_mutants PRIVATE RTD_CUDA_SOURCES="${CMAKE_SOURCE_DIR}/cuda")
         target_link_libraries(test_cuda_mutants PRIVATE kernel_cases)
