@@ -141,7 +141,7 @@ Released Device::release() {
 }
 
 void Device::spin() {
-    if (++idle_ > 20'000'000) fail("livelock: a spin loop never ends");
+    if (++idle_ > 5'000'000) fail("livelock: a spin loop never ends");
     yield();
 }
 

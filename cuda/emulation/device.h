@@ -106,6 +106,7 @@ class Device {
     std::string dropFile;
     uint32_t dropLine = 0;
     Order dropTo = Order::relaxed;
+    uint32_t fault = 0;  // of a kernel that was built with faults: the one it has
 
     // ---- for primitives.h: the current lane's operations ----
     Lane& lane() { return *current_; }

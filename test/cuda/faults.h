@@ -1,0 +1,101 @@
+// Faults of logic that a test must notice, each by the text of the line that it breaks. break_kernel.cpp compiles them all into one kernel, which has
+// none of them until rtd::emulation::device.fault says which.
+#pragma once
+#include <string_view>
+
+struct Fault {
+    const char* name;
+    const char* file;        // in cuda/
+    std::string_view where;  // a text that the file has once
+    std::string_view right;  // an expression that begins in it
+    std::string_view wrong;  // empty: it is left out
+};
+
+constexpr Fault kFaults[] = {
+    // ---- tiles, pieces and keys ----
+    {"the last tile is lost unless it is whole", "scan.cuh", "tiles = ceilDiv(", "ceilDiv(a.entries, C::kTileKeys)", "a.entries / C::kTileKeys"},
+    {"a ticket is a tile too short", "scan.cuh", "return (ticket + 1)", "(ticket + 1) * a.tilesPerTicket < tiles",
+     "(ticket + 1) * a.tilesPerTicket < tiles - 1"},
+    {"a piece too many of slices that are whole pieces", "scan.cuh", "if ((at.begin +=", "(at.begin += kPieceBytes) < a.layout.headBytes",
+     "(at.begin += kPieceBytes) <= a.layout.headBytes"},
+    {"the last key is not copied", "scan.cuh", "isWithin && first + key", "first + key < a.entries", "first + key + 1 < a.entries"},
+    {"a key beyond the last is a hit", "scan.cuh", "id < a.entries && entry", "id < a.entries", "id <= a.entries"},
+    {"queries are not cut off where their head ends", "scan.cuh", "const bool isValid =", "b < a.batch && element < a.headDim", "b < a.batch"},
+    {"the queries of the first group in every group", "scan.cuh", "at.query = (at.group", "at.group * C::kQueries", "0"},
+    {"the next ticket is that of the tile before", "scan.cuh", "at.tile = at.ticket", "at.ticket * a.tilesPerTicket",
+     "(at.ticket ? at.ticket - 1 : 0) * a.tilesPerTicket"},
+
+    // ---- the ring of copies ----
+    {"the wait for copies is left out", "scan.cuh", "copyWait<C::kStages - 2>", "copyWait<C::kStages - 2>()", ""},
+    {"the wait leaves a group too many under way", "scan.cuh", "copyWait<C::kStages - 2>();", "copyWait<C::kStages - 2>()",
+     "copyWait<C::kStages - 1>()"},
+    {"the ring has a stage too few", "scan.cuh", "at.stage = at.stage + 1", "at.stage + 1 == C::kStages", "at.stage + 2 >= C::kStages"},
+    {"groups of copies are not closed", "scan.cuh", "copyCommit();", "copyCommit()", ""},
+
+    // ---- seeds ----
+    {"the k-th seed bars itself", "seeds.cuh", "maxRelaxed(", "~(hits[k - 1] + 1)", "~hits[k - 1]"},
+    {"seeds that are no hits bound a row", "seeds.cuh", "accepts(a, b, entry)", "accepts(a, b, entry)", "true"},
+    {"too few seeds bound a row", "seeds.cuh", "if (found < k)", "found < k", "found == 0"},
+
+    // ---- what is a hit ----
+    {"the bit of the entry beside it", "scan.cuh", "a.removed && a.removed[", "a.removed[id / 32] >> id % 32", "a.removed[id / 32] >> (id + 1) % 32"},
+    {"removed entries are hits", "scan.cuh", "if (a.removed &&", "a.removed && a.removed[id / 32] >> id % 32 & 1", "false"},
+    {"the distance threshold is ignored", "scan.cuh", "if (!(distanceOf(entry", "distanceOf(entry, a.isRoot) <= row.maxDistance", "true"},
+    {"namespaces are searched beyond the one that fits", "scan.cuh", "accepted[i] < space", "accepted[i] < space", "accepted[i] <= space"},
+    {"rows that want nothing are searched", "scan.cuh", "b < a.batch && a.rows[b].k > 0", "b < a.batch && a.rows[b].k > 0", "b < a.batch"},
+
+    // ---- the pool ----
+    {"the bound rejects ties with smaller ids", "pool.cuh", "maxRelaxed(&state.invertedBound", "~bound", "~(bound >> 32 << 32)"},
+    {"the wait for other writers is left out", "pool.cuh", "if (tid == 0) spinUntil(",
+     "spinUntil([&] { return loadAcquire(&state.committed) == at; })", ""},
+    {"an entry too many fits", "pool.cuh", "if (at + n <= a.work", "at + n <= a.workspace.poolCapacity", "at + n <= a.workspace.poolCapacity + 1"},
+    {"a cut loses one of the k nearest", "pool.cuh", "i = tid; i < k;", "i < k", "i + 1 < k"},
+    {"a cut loses what did not fit before it", "pool.cuh", "i = room + tid; i < n", "i < n", "i + 1 < n"},
+    {"a cut says that it kept too little", "pool.cuh", "storeRelaxed(&state.committed", "k + n - room", "k"},
+    {"offers are not emptied", "pool.cuh", "s.offerCount[tid] = 0;  //", "s.offerCount[tid] = 0", ""},
+    {"the block that must cut waits for another", "pool.cuh", "if (s.reservation[q] <= capacity) cut(a, s, hits, rowOf",
+     "s.reservation[q] <= capacity", "s.reservation[q] < capacity / 2"},
+
+    // ---- selection ----
+    {"the selection stops a digit early", "select.cuh", "if (s.inDigit == need)", "s.inDigit == need", "s.inDigit >= need"},
+    {"what lies below the digit is counted again", "select.cuh", "need -= s.below", "need -= s.below", ""},
+    {"the sort ends before its last merge", "select.cuh", "size = 2; size <= n", "size <= n", "size < n"},
+    {"places beyond the hits are not filled", "merge.cuh", "i = found + tid", "hits[i] = kWorst", ""},
+
+    // ---- who merges ----
+    {"blocks are waited for that may not be resident", "search_fuse.cuh",
+     "loadRelaxed(&control.started) !=", "loadRelaxed(&control.started) != gridSize()", "false"},
+    {"the wait for the last blocks is left out", "search_fuse.cuh", "spinUntil([&] { return loadAcquire(&control.arrived)",
+     "spinUntil([&] { return loadAcquire(&control.arrived) == gridSize(); })", ""},
+    {"the last row is not merged", "search_fuse.cuh", "if (mergeTicket >= mergeTickets) break", "mergeTicket >= mergeTickets",
+     "mergeTicket + 1 >= mergeTickets"},
+
+    // ---- the merge of a row by several blocks ----
+    {"every block merges that cut a part", "merge.cuh", "if (tid == 0) s.broadcast = addAcquireRelease(&a.workspace.rows[row].partsDone",
+     "addAcquireRelease(&a.workspace.rows[row].partsDone, 1u) + 1 == a.mergeParts",
+     "addAcquireRelease(&a.workspace.rows[row].partsDone, 1u) < a.mergeParts"},
+    {"a last part that is shorter is lost", "merge.cuh", "return whole * kept", "rest < kept ? rest : kept", "0u"},
+    {"what a cut leaves is looked for where it was", "merge.cuh", "areOne() ? i : i / kept", "i / kept * length + i % kept", "i"},
+
+    // ---- the workspace as it was found ----
+    {"no reset", "merge.cuh", "storeRelaxed(&state.partsDone", "storeRelaxed(&state.partsDone, 0u)", ""},
+    {"no reset", "search_fuse.cuh", "storeRelaxed(&control.ticket", "storeRelaxed(&control.ticket, 0u)", ""},
+    {"no reset", "search_fuse.cuh", "storeRelaxed(&control.started", "storeRelaxed(&control.started, 0u)", ""},
+    {"no reset", "search_fuse.cuh", "storeRelaxed(&control.arrived", "storeRelaxed(&control.arrived, 0u)", ""},
+    {"no reset", "search_fuse.cuh", "storeRelaxed(&control.merging", "storeRelaxed(&control.merging, 0u)", ""},
+    {"no reset", "search_fuse.cuh", "storeRelaxed(&control.left", "storeRelaxed(&control.left, 0u)", ""},
+    {"no reset", "merge.cuh", "storeRelaxed(&state.invertedBound", "storeRelaxed(&state.invertedBound, uint64_t{0})", ""},
+    {"no reset", "merge.cuh", "storeRelaxed(&state.reserved", "storeRelaxed(&state.reserved, 0u)", ""},
+    {"no reset", "merge.cuh", "storeRelaxed(&state.committed", "storeRelaxed(&state.committed, 0u)", ""},
+    {"no reset", "merge.cuh", "shares, 0u)", "0u", "1u"},
+    {"no reset", "merge.cuh", "storeRelaxed(&a.workspace.rows[first].headsDone", "storeRelaxed(&a.workspace.rows[first].headsDone, 0u)", ""},
+
+    // ---- vote and merge ----
+    {"infinite distances vote", "merge.cuh", "valueOf(hits[i]) < positiveInfinity()", "valueOf(hits[i]) < positiveInfinity()", "true"},
+    {"the last step of a token's sum is left out", "merge.cuh", "step = 1; step < n", "step < n", "2 * step < n"},
+    {"every hit of a token rewrites its logit", "merge.cuh", "if (isFirstOfToken(hits, i)) rewrite", "isFirstOfToken(hits, i)", "true"},
+    {"a weight of 1 leaves the other logits", "merge.cuh", "a.rows[b].weight >= 1.0f", "a.rows[b].weight >= 1.0f", "false"},
+    {"a head's votes are not shared out", "merge.cuh", "divRn(r, static_cast<double>(heads))", "divRn(r, static_cast<double>(heads))", "r"},
+    {"a NaN is seen by its lane only", "logits.cuh", "isBad = ballot(isBad) != 0", "ballot(isBad) != 0", "isBad"},
+    {"masked logits come back", "logits.cuh", "logit == negativeInfinity() && !row.unmask", "logit == negativeInfinity() && !row.unmask", "false"},
+};
