@@ -12,7 +12,8 @@
  * Conventions.  Every function returns a status; RTD_OK is 0. After any other status rtd_last_error() of the same thread says what was
  * given, what was expected and what to do. A call that fails changes nothing. Sizes are counts of elements, strides included, never bytes.
  * Option structs begin with struct_size = sizeof(the struct): fields a caller does not know are taken as zero, and zero is always the default.
- * The library keeps no pointer of the caller's after a call returns. Strings are UTF-8 and end in NUL.
+ * The library keeps no pointer of the caller's after a call returns, but for rtd_plan_enqueue's, which the device uses later. Strings are UTF-8
+ * and end in NUL.
  *
  * Threads.  Any number of threads may search one index at once; adding and removing may go on meanwhile, one at a time (others wait), and
  * so may a seal, for which only other seals wait and what else writes to a store's disk. A search sees the entries that were there when it
@@ -40,7 +41,8 @@ extern "C" {
 #define RTD_API __attribute__((visibility("default")))
 #endif
 
-/* Raised when a compiled caller would break. rtd_abi_version() is that of the library at run time. */
+/* Raised when a compiled caller would break: a function gone or changed, a field moved, a number with another meaning. New functions, and new
+ * fields at the end of option structs, leave it. rtd_abi_version() is that of the library at run time; compare it after dlopen. */
 #define RTD_ABI_VERSION 1
 RTD_API uint32_t rtd_abi_version(void);
 
@@ -149,11 +151,18 @@ typedef enum rtd_row_status {
     RTD_ROW_UNMERGEABLE = 2 /* NaN, +infinity or nothing but -infinity among the logits: left as it was, for every weight above 0 */
 } rtd_row_status;
 
+/* Where the queries and logits of a call lie. */
+typedef enum rtd_memory {
+    RTD_MEMORY_HOST = 0,
+    RTD_MEMORY_DEVICE = 1 /* memory that rtd_index_reaches; see "on the device" below */
+} rtd_memory;
+
 typedef struct rtd_call_options {
     uint32_t struct_size;
     uint32_t threads;                  /* 0: as the index was created */
     int (*should_stop)(void* context); /* asked between tiles, from any thread of the call; must not call this library; NULL: never */
     void* context;
+    rtd_memory memory; /* only read by rtd_search and rtd_search_and_fuse */
 } rtd_call_options;
 
 /* ---- back ends ----------------------------------------------------------------------------------------------------------------- */
@@ -249,6 +258,66 @@ RTD_API rtd_status rtd_fuse(const rtd_hits* hits, uint32_t heads, const rtd_muta
 /* log p of some tokens of every row of logits [B, V] (f32 or f16): out [B, tokens_per_row] = logit - LSE(row) in double, from the canonical
  * log-sum-exp. tokens [B, tokens_per_row], each below V. A row that could not be merged (RTD_ROW_UNMERGEABLE) gives NaN. */
 RTD_API rtd_status rtd_log_probabilities(const rtd_matrix* logits, const int32_t* tokens, size_t tokens_per_row, double* out);
+
+/* ---- on the device -------------------------------------------------------------------------------------------------------------- *
+ *
+ * For decoders whose hidden states and logits are on a GPU already: nothing of either is copied. The index is on the back end "cuda".
+ *
+ *   at once   rtd_search and rtd_search_and_fuse with call.memory = RTD_MEMORY_DEVICE: the data of queries and logits are device pointers; hits
+ *             and statuses are the host's, as ever. Whatever writes queries and logits must have finished: synchronise its stream. The call works
+ *             on a stream of its own and is done with them when it returns.
+ *   a plan    Everything a launch needs, made beforehand for one stream. rtd_plan_enqueue is then one kernel launch on that stream: no copy, no
+ *             allocation, no waiting for the device. It may be captured in a CUDA graph.
+ *
+ * Bits. Results are those of the same call with host pointers on any back end. Device queries are not looked at beforehand: where one holds NaN
+ * or infinity, its row of logits stays as it was, its status is RTD_ROW_UNMERGEABLE, and its hits mean nothing.
+ * Failures. What is wrong with the arguments is found before anything is launched, and changes nothing. After a failure of the device itself
+ * (RTD_INTERNAL; with CUDA the process cannot use that device any more) logits are undefined. */
+
+/* Sets *reaches to 1 if kernels of the index's device may use memory at this address: of that device, of another that it reaches as a peer,
+ * managed, or pinned; else to 0. Always 0 on a CPU back end. */
+RTD_API rtd_status rtd_index_reaches(const rtd_index* index, const void* pointer, int* reaches);
+
+#define RTD_PLAN_MAX_ROWS 64u /* rows of one launch */
+
+typedef struct rtd_plan rtd_plan;
+
+typedef struct rtd_plan_options {
+    uint32_t struct_size;
+    uint32_t max_rows;   /* 1..RTD_PLAN_MAX_ROWS queries of one launch */
+    uint32_t max_k;      /* 1..RTD_MAX_K hits a row */
+    uint32_t vocabulary; /* V of the logits; 0: the plan only searches */
+    void* stream;        /* a cudaStream_t of the index's device; NULL: the default stream. cudaStreamPerThread is refused */
+} rtd_plan_options;
+
+/* A plan holds a workspace, and the index's entries as they are now: later rtd_index_add and _remove do not disturb its launches, and are seen
+ * after rtd_plan_refresh. It retains the index, and allocates all device memory it will need but for what a refresh brings.
+ *
+ * One launch at a time uses a workspace, which the plan's stream sees to: use a plan for each stream. Any number of threads may call a plan; they
+ * wait for one another. Replays of a captured graph are launches too: launch them on the plan's stream, or when it is idle.
+ *
+ * Errors: RTD_UNSUPPORTED (the index is on a CPU back end), RTD_TOKEN_RANGE, RTD_OUT_OF_MEMORY (names the bytes), RTD_INVALID_ARGUMENT. */
+RTD_API rtd_status rtd_plan_create(rtd_index* index, const rtd_plan_options* options, rtd_plan** plan);
+
+/* Waits for the plan's stream, then frees. Release a plan before its stream is destroyed, and not while the stream is captured. NULL is allowed. */
+RTD_API void rtd_plan_release(rtd_plan* plan);
+
+/* Options of the rows, 1 for all or one each for up to max_rows: those of every launch enqueued afterwards, and of replays, until they are set
+ * again (a graph that was captured without seeds goes on without). In the order of the stream, so launches before keep theirs. Needed once before the first launch; not while the stream is captured. A row
+ * with weight 0 is searched for its hits; RTD_ROW_SKIP saves that. Errors: RTD_INVALID_ARGUMENT (also k > max_k), RTD_NO_TEMPERATURE. */
+RTD_API rtd_status rtd_plan_set_rows(rtd_plan* plan, const rtd_row_options* rows, size_t row_count);
+
+/* Shows the plan the index's entries and default temperature as they are now. Cheap where nothing has changed; otherwise it uploads what is new
+ * and waits for the plan's launches. A graph captured before still searches the entries of then, and must not be replayed after: capture again.
+ * Not while the stream is captured. Errors: as rtd_plan_create, RTD_NO_TEMPERATURE; the plan is then as it was. */
+RTD_API rtd_status rtd_plan_refresh(rtd_plan* plan);
+
+/* Enqueues one launch that searches and rewrites logits, as rtd_search_and_fuse does. queries [B, dim] (f32 or f16) and logits [B, V] (f32 or
+ * f16), B up to the rows that options were set for, 0 included; logits NULL: search only. The structs are the host's; every pointer in them, and
+ * statuses [B], are memory that rtd_index_reaches. hits and statuses may be NULL, as may any pointer of hits. That memory is used when the
+ * stream gets there: keep it until then. Any other memory: RTD_INVALID_ARGUMENT. */
+RTD_API rtd_status rtd_plan_enqueue(rtd_plan* plan, const rtd_matrix* queries, const rtd_mutable_matrix* logits, const rtd_hits* hits,
+                                    rtd_row_status* statuses);
 
 /* ---- a store on disk ----------------------------------------------------------------------------------------------------------- */
 

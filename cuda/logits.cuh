@@ -1,4 +1,5 @@
-// The model's logits: reading and writing them, and their log-sum-exp in two steps, pieces by any block and the whole by whoever merges the row.
+// What the model gives: reading queries, reading and writing logits, and their log-sum-exp in two steps, pieces by any block and the whole by
+// whoever merges the row.
 #pragma once
 #include "config.cuh"
 #include "sums.cuh"
@@ -8,6 +9,9 @@ namespace rtd::cuda {
 RTD_DEVICE float negativeInfinity() { return floatOf(0xff800000u); }
 RTD_DEVICE float positiveInfinity() { return floatOf(0x7f800000u); }
 
+RTD_DEVICE float loadQuery(const SearchFuseArgs& a, uint64_t at) {
+    return a.queriesAreHalf ? toFloat(static_cast<const Half*>(a.queries)[at]) : static_cast<const float*>(a.queries)[at];
+}
 RTD_DEVICE float loadLogit(const SearchFuseArgs& a, uint32_t b, uint32_t v) {
     const uint64_t at = b * a.logitStride + v;
     return a.logitsAreHalf ? toFloat(static_cast<const Half*>(a.logits)[at]) : static_cast<const float*>(a.logits)[at];
@@ -26,14 +30,25 @@ RTD_DEVICE uint32_t lsePieces(const SearchFuseArgs& a) {
     return (a.vocabulary + static_cast<uint32_t>(kLsePiece) - 1) / static_cast<uint32_t>(kLsePiece);
 }
 
-// One warp, one piece: its maximum (NaN if any logit is) and the sum of exp(l - maximum). All loads are under way at once.
+// Whether a warp's share of a query is finite, each piece's warp having its own. Nobody has looked at a query that comes from the device.
+RTD_DEVICE bool isQueryFinite(const SearchFuseArgs& a, uint32_t b, uint32_t piece, uint32_t lane) {
+    bool isFinite = true;
+    for (uint32_t i = piece * 32 + lane; i < a.headDim * a.layout.heads; i += lsePieces(a) * 32) {
+        const float q = loadQuery(a, b * a.queryStride + i);
+        isFinite = isFinite && subRn(q, q) == 0.0f;
+    }
+    return isFinite;
+}
+
+// One warp, one piece: its maximum (NaN if any logit is, or the query is not finite) and the sum of exp(l - maximum). All loads are under way at
+// once.
 RTD_DEVICE void reduceLogits(const SearchFuseArgs& a, uint32_t b, uint32_t piece, uint32_t lane) {
     constexpr uint32_t kEach = kLsePiece / 32;
     const uint32_t begin = piece * static_cast<uint32_t>(kLsePiece) + lane;
     float l[kEach], top = negativeInfinity();
-    bool isBad = false;
 #pragma unroll
     for (uint32_t i = 0; i < kEach; ++i) l[i] = begin + 32 * i < a.vocabulary ? loadLogit(a, b, begin + 32 * i) : negativeInfinity();
+    bool isBad = !isQueryFinite(a, b, piece, lane);
 #pragma unroll
     for (uint32_t i = 0; i < kEach; ++i) {
         top = l[i] > top ? l[i] : top;

@@ -74,10 +74,6 @@ RTD_DEVICE void copyKeys(const SearchFuseArgs& a, Stage<C>& stage, const Ahead& 
     }
 }
 
-RTD_DEVICE float loadQuery(const SearchFuseArgs& a, uint64_t at) {
-    return a.queriesAreHalf ? toFloat(static_cast<const Half*>(a.queries)[at]) : static_cast<const float*>(a.queries)[at];
-}
-
 template <class C, bool kAreAligned>
 RTD_DEVICE void copyQueries(const SearchFuseArgs& a, Stage<C>& stage, const Ahead& at) {
     constexpr uint32_t kEach = C::kThreads / C::kChunks;  // queries that the block copies at a time

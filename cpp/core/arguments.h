@@ -47,6 +47,7 @@ class MatrixView {
 
     size_t rows() const { return rows_; }
     size_t columns() const { return columns_; }
+    size_t stride() const { return strideBytes_ / bytesOf(dtype_); }  // elements from one row to the next
     Dtype dtype() const { return dtype_; }
     const void* row(size_t r) const { return data_ + r * strideBytes_; }
     void* mutableRow(size_t r) const { return const_cast<std::byte*>(data_) + r * strideBytes_; }  // of a mutable matrix only

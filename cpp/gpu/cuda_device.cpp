@@ -83,7 +83,7 @@ cuda::KernelTable chooseKernels(size_t sharedBytes, const std::string& name) {
 
 }  // namespace
 
-CudaDevice::CudaDevice(int number) : number_(number) {
+CudaDevice::CudaDevice(int number) : number_(number), ownsStream_(true) {
     needDriver();
     int count = 0;
     check(cudaGetDeviceCount(&count), "cudaGetDeviceCount", RTD_UNSUPPORTED);
@@ -97,7 +97,22 @@ CudaDevice::CudaDevice(int number) : number_(number) {
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
 }
 
+CudaDevice::CudaDevice(const CudaDevice& device, cudaStream_t stream)
+    : number_(device.number_),
+      name_(device.name_),
+      multiprocessors_(device.multiprocessors_),
+      kernels_(device.kernels_),
+      stream_(stream),
+      ownsStream_(false) {}
+
+std::unique_ptr<Device> CudaDevice::onStream(void* stream) const {
+    if (stream == cudaStreamPerThread)
+        fail(RTD_INVALID_ARGUMENT, "the stream is cudaStreamPerThread, which is another one in each thread: give one that was created, or NULL");
+    return std::unique_ptr<Device>(new CudaDevice(*this, static_cast<cudaStream_t>(stream)));
+}
+
 CudaDevice::~CudaDevice() {
+    if (!ownsStream_) return;
     try {
         const CurrentDevice current(number_);
         check(cudaStreamDestroy(stream_), "cudaStreamDestroy");
@@ -131,6 +146,30 @@ void CudaDevice::release(void* memory) noexcept {
     }
 }
 
+bool CudaDevice::reaches(const void* pointer) const {
+    const CurrentDevice current(number_);
+    cudaPointerAttributes attributes;
+    const cudaError_t error = cudaPointerGetAttributes(&attributes, pointer);
+    if (error == cudaErrorInvalidValue) {  // no address that CUDA knows
+        cudaGetLastError();
+        return false;
+    }
+    check(error, "cudaPointerGetAttributes");
+    if (attributes.type == cudaMemoryTypeManaged) return true;
+    if (attributes.type == cudaMemoryTypeHost) return attributes.devicePointer == pointer;  // pinned
+    if (attributes.type != cudaMemoryTypeDevice) return false;
+    if (attributes.device == number_) return true;
+    int canReach = 0;
+    check(cudaDeviceCanAccessPeer(&canReach, number_, attributes.device), "cudaDeviceCanAccessPeer");
+    if (!canReach) return false;
+    const cudaError_t enabled = cudaDeviceEnablePeerAccess(attributes.device, 0);
+    if (enabled == cudaErrorPeerAccessAlreadyEnabled)
+        cudaGetLastError();
+    else
+        check(enabled, "cudaDeviceEnablePeerAccess");
+    return true;
+}
+
 void CudaDevice::zero(void* to, size_t bytes) {
     if (bytes == 0) return;
     const CurrentDevice current(number_);
@@ -140,6 +179,10 @@ void CudaDevice::zero(void* to, size_t bytes) {
 void CudaDevice::move(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, const char* call) {
     if (bytes == 0) return;
     const CurrentDevice current(number_);
+    cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
+    if (!ownsStream_) check(cudaStreamIsCapturing(stream_, &capturing), "cudaStreamIsCapturing");
+    if (capturing != cudaStreamCaptureStatusNone)  // the graph would read `from` again, long after it is gone
+        fail(RTD_INVALID_ARGUMENT, "the stream is being captured: of a plan's calls only rtd_plan_enqueue may come between begin and end");
     check(cudaMemcpyAsync(to, from, bytes, kind, stream_), call);
 }
 

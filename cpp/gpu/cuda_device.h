@@ -10,17 +10,19 @@
 
 namespace rtd::gpu {
 
-// Calls of one device come one at a time, from any thread. Each leaves the calling thread's current device as it was.
+// Calls of one object come one at a time, from any thread. Each leaves the calling thread's current device as it was.
 class CudaDevice : public Device {
   public:
     // By its number among those that the driver shows (CUDA_VISIBLE_DEVICES). RTD_UNSUPPORTED: there is none, or no kernel was compiled for it.
     explicit CudaDevice(int number);
     ~CudaDevice() override;
 
+    std::unique_ptr<Device> onStream(void* stream) const override;
     const char* name() const override { return name_.c_str(); }
     cuda::KernelTable kernels() const override { return kernels_; }
     void* allocate(size_t bytes, const char* what) override;
     void release(void* memory) noexcept override;
+    bool reaches(const void* pointer) const override;
     void zero(void* to, size_t bytes) override;
     void upload(void* to, const void* from, size_t bytes) override;
     void download(void* to, const void* from, size_t bytes) override;
@@ -30,6 +32,7 @@ class CudaDevice : public Device {
     void synchronize() override;
 
   private:
+    CudaDevice(const CudaDevice& device, cudaStream_t stream);
     void move(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, const char* call);
 
     const int number_;
@@ -37,6 +40,7 @@ class CudaDevice : public Device {
     unsigned multiprocessors_;
     cuda::KernelTable kernels_;
     cudaStream_t stream_;
+    const bool ownsStream_;
     std::map<std::pair<const void*, size_t>, unsigned> blocks_;  // by kernel and shared memory; these are ready for launch
 };
 

@@ -1,6 +1,7 @@
 // A device as the host side sees it: memory, copies and launches, in order, on one stream. Two of them: CUDA and the emulated one.
 #pragma once
 #include <cstddef>
+#include <memory>
 #include <utility>
 
 #include "launch.h"
@@ -11,12 +12,15 @@ namespace rtd::gpu {
 class Device {
   public:
     virtual ~Device() = default;
+    // The same device in the order of another stream: a cudaStream_t of the caller's, which stays the caller's.
+    virtual std::unique_ptr<Device> onStream(void* stream) const = 0;
     virtual const char* name() const = 0;  // for people
     virtual cuda::KernelTable kernels() const = 0;
     virtual void* allocate(size_t bytes, const char* what) = 0;  // aligned to 256 bytes; 0 bytes give null
     virtual void release(void* memory) noexcept = 0;
+    virtual bool reaches(const void* pointer) const = 0;  // whether kernels on this device may use memory at this address
     virtual void zero(void* to, size_t bytes) = 0;
-    virtual void upload(void* to, const void* from, size_t bytes) = 0;
+    virtual void upload(void* to, const void* from, size_t bytes) = 0;  // `from` may be written to as soon as it returns
     virtual void download(void* to, const void* from, size_t bytes) = 0;
     virtual void copy(void* to, const void* from, size_t bytes) = 0;                   // within the device
     virtual unsigned blocks(const cuda::KernelEntry& kernel, size_t sharedBytes) = 0;  // that can be resident at once
@@ -24,7 +28,7 @@ class Device {
     virtual void synchronize() = 0;
 };
 
-// Memory of a device. It only ever grows; what it held is lost, unless it is told to keep it.
+// Memory of a device. It only ever grows; what it held is then lost.
 class Buffer {
   public:
     Buffer(Device& device, const char* what) : device_(&device), what_(what) {}
@@ -32,12 +36,10 @@ class Buffer {
     Buffer& operator=(const Buffer&) = delete;
     ~Buffer() { device_->release(memory_); }
 
-    // Returns whether the memory is a new one.
-    bool need(size_t bytes, size_t keep = 0) {
-        if (bytes <= bytes_) return false;
+    void need(size_t bytes) {
+        if (bytes <= bytes_) return;
         void* memory = device_->allocate(bytes, what_);
         try {
-            if (keep > 0) device_->copy(memory, memory_, keep);
             device_->synchronize();  // nothing still uses the old one
         } catch (...) {
             device_->release(memory);
@@ -45,7 +47,6 @@ class Buffer {
         }
         device_->release(std::exchange(memory_, memory));
         bytes_ = bytes;
-        return true;
     }
     template <typename T = void>
     T* data() const {

@@ -2,6 +2,7 @@
 #pragma once
 #include <mutex>
 
+#include "gpu/launcher.h"
 #include "gpu/mirror.h"
 #include "gpu/offload.h"
 
@@ -11,22 +12,25 @@ class DeviceIndex : public OffloadedIndex {
   public:
     DeviceIndex(std::unique_ptr<Device> device, const IndexConfig& config);
     void run(const OffloadedCall& call) override;
+    bool reaches(const void* pointer) override;
+    std::unique_ptr<OffloadedPlan> openPlan(const PlanConfig& config, const Snapshot& snapshot) override;
+
+    // For plans: a snapshot's entries on the device, and how a launch is told of them.
+    MirrorView show(const Snapshot& snapshot);
+    void setEntries(const MirrorView& view, cuda::SearchFuseArgs& args) const { mirror_.setEntries(view, args); }
 
   private:
     struct Results;
 
     void runChunk(const OffloadedCall& call, uint32_t begin, uint32_t batch, Results& results);
-    const cuda::KernelEntry& kernelFor(uint32_t batch) const;
-    void uploadRows(const OffloadedCall& call, uint32_t begin, uint32_t batch, cuda::SearchFuseArgs& args, uint32_t& maxHits);
-    cuda::Workspace workspaceFor(uint32_t batch, uint32_t entries, uint32_t maxHits, uint32_t vocabulary);
+    void uploadInputs(const OffloadedCall& call, uint32_t begin, uint32_t batch, cuda::SearchFuseArgs& args);
 
     const IndexConfig config_;
     std::unique_ptr<Device> device_;
     Mirror mirror_;
-    Buffer queries_, logits_, rows_, namespaces_, seeds_, ids_, distances_, tokens_, counts_, statuses_, workspace_;
-    cuda::WorkspaceLayout layout_ = {0, 0, 0, 0};
-    bool isWorkspaceClean_ = false;  // false after a launch that failed: what it left is not known
-    std::mutex calling_;             // one launch at a time uses the workspace
+    Launcher launcher_;
+    Buffer queries_, logits_, ids_, distances_, tokens_, counts_, statuses_;
+    std::mutex calling_;  // of the device, the mirror and the launcher
 };
 
 }  // namespace rtd::gpu

@@ -16,21 +16,29 @@ Mirror::Mirror(Device& device, const IndexConfig& config)
     : device_(device),
       config_(config),
       layout_(cuda::KeyLayout::of(config.heads, config.dim / config.heads, bytesOf(config.dtype))),
-      headDim_(config.dim / config.heads),
-      keys_(device, "keys on the device"),
-      tokens_(device, "tokens on the device"),
-      namespaces_(device, "namespaces on the device"),
-      removed_(device, "removed entries on the device") {}
+      headDim_(config.dim / config.heads) {}
+
+// Makes room for `bytes`, and some more the next time, by a larger buffer that begins with the first `keep` bytes of the one before.
+void Mirror::grow(std::shared_ptr<Buffer>& buffer, const char* what, size_t bytes, size_t keep) {
+    const size_t had = buffer ? buffer->bytes() : 0;
+    if (bytes <= had) return;
+    auto larger = std::make_shared<Buffer>(device_, what);
+    larger->need(std::max(bytes, had + had / 2));
+    if (keep > 0) {
+        device_.copy(larger->data(), buffer->data(), keep);
+        device_.synchronize();  // before the one before goes, unless somebody still holds it
+    }
+    buffer = std::move(larger);
+}
 
 // Whole tiles at a time, the one that was begun included: its earlier keys are written again with the same bytes.
 void Mirror::append(const Snapshot& snapshot) {
     const uint32_t begin = entries_ / kLayoutKeys * kLayoutKeys;
     if (snapshot.entries <= entries_) return;
-    const auto grown = [](size_t had, size_t needed) { return needed <= had ? needed : std::max(needed, had + had / 2); };
-    const size_t wanted = layout_.bytes(snapshot.entries), words = size_t{snapshot.entries} * sizeof(uint32_t);
-    keys_.need(grown(keys_.bytes(), wanted), layout_.bytes(entries_));
-    tokens_.need(grown(tokens_.bytes(), words), size_t{entries_} * sizeof(uint32_t));
-    namespaces_.need(grown(namespaces_.bytes(), words), size_t{entries_} * sizeof(uint32_t));
+    const size_t words = size_t{snapshot.entries} * sizeof(uint32_t), hadWords = size_t{entries_} * sizeof(uint32_t);
+    grow(keys_, "keys on the device", layout_.bytes(snapshot.entries), layout_.bytes(entries_));
+    grow(tokens_, "tokens on the device", words, hadWords);
+    grow(namespaces_, "namespaces on the device", words, hadWords);
 
     const uint32_t step = static_cast<uint32_t>(std::max<size_t>(1, kStagingBytes / layout_.tileBytes())) * kLayoutKeys,
                    elementBytes = bytesOf(config_.dtype);
@@ -50,11 +58,11 @@ void Mirror::append(const Snapshot& snapshot) {
                     std::memcpy(&staging_[layout_.offset(i, h, piece)], key + h * headBytes + piece,
                                 std::min<size_t>(kPieceBytes, headBytes - piece));
         }
-        device_.upload(keys_.data<std::byte>() + first / kLayoutKeys * layout_.tileBytes(), staging_.data(), staging_.size());
-        device_.upload(tokens_.data<uint32_t>() + first, tokens.data(), count * sizeof(uint32_t));
-        device_.upload(namespaces_.data<uint32_t>() + first, namespaces.data(), count * sizeof(uint32_t));
-        device_.synchronize();  // before the staging memory is used again
+        device_.upload(keys_->data<std::byte>() + first / kLayoutKeys * layout_.tileBytes(), staging_.data(), staging_.size());
+        device_.upload(tokens_->data<uint32_t>() + first, tokens.data(), count * sizeof(uint32_t));
+        device_.upload(namespaces_->data<uint32_t>() + first, namespaces.data(), count * sizeof(uint32_t));
     }
+    device_.synchronize();  // launches on other streams may follow
     entries_ = snapshot.entries;
 }
 
@@ -64,22 +72,29 @@ void Mirror::mark(const Snapshot& snapshot) {
     for (uint32_t id = 0; id < snapshot.entries; ++id)
         if (snapshot.removed->has(id)) words[id / 32] |= 1u << id % 32;
     marked_ = nullptr;
-    removed_.need(words.size() * sizeof(uint32_t));
-    device_.upload(removed_.data(), words.data(), words.size() * sizeof(uint32_t));
+    if (!removed_ || removed_.use_count() > 1) removed_ = std::make_shared<Buffer>(device_, "removed entries on the device");
+    removed_->need(words.size() * sizeof(uint32_t));
+    device_.upload(removed_->data(), words.data(), words.size() * sizeof(uint32_t));
     device_.synchronize();
     marked_ = snapshot.removed;
     markedEntries_ = snapshot.entries;
 }
 
-void Mirror::show(const Snapshot& snapshot, cuda::SearchFuseArgs& args) {
+MirrorView Mirror::show(const Snapshot& snapshot) {
     append(snapshot);
     mark(snapshot);
-    args.keys = keys_.data();
-    args.tokens = tokens_.data<int32_t>();
-    args.namespaces = namespaces_.data<uint32_t>();
-    args.removed = snapshot.removed ? removed_.data<uint32_t>() : nullptr;
+    return {keys_, tokens_, namespaces_, snapshot.removed ? removed_ : nullptr, snapshot.entries};
+}
+
+void Mirror::setEntries(const MirrorView& view, cuda::SearchFuseArgs& args) const {
+    if (view.entries > 0) {
+        args.keys = view.keys->data();
+        args.tokens = view.tokens->data<int32_t>();
+        args.namespaces = view.namespaces->data<uint32_t>();
+    }
+    args.removed = view.removed ? view.removed->data<uint32_t>() : nullptr;
     args.layout = layout_;
-    args.entries = snapshot.entries;
+    args.entries = view.entries;
     args.headDim = headDim_;
     args.isRoot = config_.metric == Metric::l2;
 }

@@ -8,25 +8,37 @@
 
 namespace rtd::gpu {
 
+// Where the entries of one snapshot lie. It holds their memory: what comes after only writes behind them, or to memory of its own.
+struct MirrorView {
+    std::shared_ptr<const Buffer> keys, tokens, namespaces;
+    std::shared_ptr<const Buffer> removed;  // null: none
+    uint32_t entries = 0;
+
+    bool operator==(const MirrorView&) const = default;
+};
+
 class Mirror {
   public:
     Mirror(Device& device, const IndexConfig& config);
 
-    // Makes the device hold a snapshot's entries, and sets the args that say where they are. An error leaves it as it was or in between; a later
-    // call goes on from there.
-    void show(const Snapshot& snapshot, cuda::SearchFuseArgs& args);
+    // Makes the device hold a snapshot's entries. An error leaves it as it was or in between; a later call goes on from there.
+    MirrorView show(const Snapshot& snapshot);
+
+    // Tells a launch of a view.
+    void setEntries(const MirrorView& view, cuda::SearchFuseArgs& args) const;
 
     const cuda::KeyLayout& layout() const { return layout_; }
 
   private:
     void append(const Snapshot& snapshot);
     void mark(const Snapshot& snapshot);
+    void grow(std::shared_ptr<Buffer>& buffer, const char* what, size_t bytes, size_t keep);
 
     Device& device_;
     const IndexConfig config_;
     const cuda::KeyLayout layout_;
     const uint32_t headDim_;
-    Buffer keys_, tokens_, namespaces_, removed_;
+    std::shared_ptr<Buffer> keys_, tokens_, namespaces_, removed_;
     uint32_t entries_ = 0;                      // on the device
     std::shared_ptr<const Tombstones> marked_;  // whose bits are on the device; null: none
     uint32_t markedEntries_ = 0;

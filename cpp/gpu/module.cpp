@@ -31,12 +31,18 @@ constexpr ModuleTable kTable = {
     .argumentBytes = sizeof(rtd::cuda::SearchFuseArgs),
     .open = [](ModuleMessage* m,
                ModuleHandle** device) { return answer(m, [&] { *device = reinterpret_cast<ModuleHandle*>(openDevice().release()); }); },
+    .onStream =
+        [](ModuleHandle* device, ModuleMessage* m, void* stream, ModuleHandle** other) {
+            return answer(m, [&] { *other = reinterpret_cast<ModuleHandle*>(deviceOf(device).onStream(stream).release()); });
+        },
     .close = [](ModuleHandle* device) { delete &deviceOf(device); },
     .name = [](const ModuleHandle* device) { return deviceOf(device).name(); },
     .kernels = [](const ModuleHandle* device) { return deviceOf(device).kernels(); },
     .allocate = [](ModuleHandle* device, ModuleMessage* m, size_t bytes, const char* what,
                    void** memory) { return answer(m, [&] { *memory = deviceOf(device).allocate(bytes, what); }); },
     .release = [](ModuleHandle* device, void* memory) { deviceOf(device).release(memory); },
+    .reaches = [](ModuleHandle* device, ModuleMessage* m, const void* pointer,
+                  bool* reaches) { return answer(m, [&] { *reaches = deviceOf(device).reaches(pointer); }); },
     .zero = [](ModuleHandle* device, ModuleMessage* m, void* to, size_t bytes) { return answer(m, [&] { deviceOf(device).zero(to, bytes); }); },
     .upload = [](ModuleHandle* device, ModuleMessage* m, void* to, const void* from,
                  size_t bytes) { return answer(m, [&] { deviceOf(device).upload(to, from, bytes); }); },

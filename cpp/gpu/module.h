@@ -9,7 +9,7 @@
 namespace rtd::gpu {
 
 // Raised with every change of this file, of cuda/launch.h or of cuda/arguments.h. The sizes are compared too, should somebody forget.
-constexpr uint32_t kModuleVersion = 1;
+constexpr uint32_t kModuleVersion = 2;
 
 struct ModuleHandle;  // an open device
 
@@ -23,11 +23,13 @@ struct ModuleTable {
 
     // What returns a number returns an rtd_status and, unless that is RTD_OK, a message.
     uint32_t (*open)(ModuleMessage* message, ModuleHandle** device);
+    uint32_t (*onStream)(ModuleHandle* device, ModuleMessage* message, void* stream, ModuleHandle** other);  // the same device
     void (*close)(ModuleHandle* device);
     const char* (*name)(const ModuleHandle* device);
     cuda::KernelTable (*kernels)(const ModuleHandle* device);
     uint32_t (*allocate)(ModuleHandle* device, ModuleMessage* message, size_t bytes, const char* what, void** memory);
     void (*release)(ModuleHandle* device, void* memory);
+    uint32_t (*reaches)(ModuleHandle* device, ModuleMessage* message, const void* pointer, bool* reaches);
     uint32_t (*zero)(ModuleHandle* device, ModuleMessage* message, void* to, size_t bytes);
     uint32_t (*upload)(ModuleHandle* device, ModuleMessage* message, void* to, const void* from, size_t bytes);
     uint32_t (*download)(ModuleHandle* device, ModuleMessage* message, void* to, const void* from, size_t bytes);

@@ -20,8 +20,14 @@ class ModuleDevice : public Device {
         ModuleMessage message = {};
         if (const uint32_t status = module.open(&message, &handle_)) throw Error(static_cast<rtd_status>(status), message.text);
     }
+    ModuleDevice(const ModuleTable& module, ModuleHandle* handle) : module_(module), handle_(handle) {}
     ~ModuleDevice() override { module_.close(handle_); }
 
+    std::unique_ptr<Device> onStream(void* stream) const override {
+        ModuleHandle* other = nullptr;
+        call(module_.onStream, handle_, stream, &other);
+        return std::make_unique<ModuleDevice>(module_, other);
+    }
     const char* name() const override { return module_.name(handle_); }
     cuda::KernelTable kernels() const override { return module_.kernels(handle_); }
     void* allocate(size_t bytes, const char* what) override {
@@ -30,6 +36,11 @@ class ModuleDevice : public Device {
         return memory;
     }
     void release(void* memory) noexcept override { module_.release(handle_, memory); }
+    bool reaches(const void* pointer) const override {
+        bool reaches = false;
+        call(module_.reaches, handle_, pointer, &reaches);
+        return reaches;
+    }
     void zero(void* to, size_t bytes) override { call(module_.zero, handle_, to, bytes); }
     void upload(void* to, const void* from, size_t bytes) override { call(module_.upload, handle_, to, from, bytes); }
     void download(void* to, const void* from, size_t bytes) override { call(module_.download, handle_, to, from, bytes); }

@@ -3,8 +3,11 @@ target_include_directories(rtd_objects PUBLIC ${CMAKE_SOURCE_DIR}/cuda)
 target_sources(rtd_objects PRIVATE
     ${CMAKE_CURRENT_SOURCE_DIR}/gpu/cuda_backend.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/gpu/device_index.cpp
+    ${CMAKE_CURRENT_SOURCE_DIR}/gpu/device_plan.cpp
+    ${CMAKE_CURRENT_SOURCE_DIR}/gpu/launcher.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/gpu/mirror.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/gpu/module_device.cpp
+    ${CMAKE_CURRENT_SOURCE_DIR}/gpu/plan_abi.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/gpu/probe.cpp)
 target_link_libraries(rtd_objects PUBLIC ${CMAKE_DL_LIBS})
 set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/gpu/cuda_backend.cpp PROPERTIES COMPILE_DEFINITIONS

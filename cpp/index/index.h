@@ -31,6 +31,7 @@ struct Call {
     uint32_t threads = 0;                        // 0: as the index
     int (*shouldStop)(void* context) = nullptr;  // asked between tiles, from any thread of the call
     void* context = nullptr;
+    bool onDevice = false;  // queries and logits lie in memory of the index's device
 
     bool stopped() const { return shouldStop && shouldStop(context) != 0; }
     void throwIfStopped() const;  // RTD_CANCELLED

@@ -83,4 +83,14 @@ std::vector<RowOptions> readRowOptions(const rtd_row_options* rows, size_t rowCo
     return read;
 }
 
+void resolveTemperatures(std::vector<RowOptions>& rows, float byDefault) {
+    for (size_t b = 0; b < rows.size(); ++b) {
+        FusionOptions& fusion = rows[b].fusion;
+        if (fusion.weight == 0 || fusion.temperature > 0) continue;
+        if (byDefault == 0)
+            fail(RTD_NO_TEMPERATURE, "row %zu wants the index's default temperature, and there is none: seal the index, or give one", b);
+        fusion.temperature = byDefault;
+    }
+}
+
 }  // namespace rtd

@@ -15,8 +15,6 @@
 namespace rtd {
 namespace {
 
-bool wantsHits(const rtd_hits* hits) { return hits && (hits->ids || hits->distances || hits->tokens || hits->counts); }
-
 // The queries as float32 without gaps; those of rows that are not searched are not looked at.
 std::unique_ptr<float[]> readQueries(const MatrixView& queries, const std::vector<RowOptions>& rows) {
     const size_t dim = queries.columns();
@@ -29,15 +27,6 @@ std::unique_ptr<float[]> readQueries(const MatrixView& queries, const std::vecto
             fail(RTD_NOT_FINITE, "query %zu holds %g at dimension %zu; queries must be finite", b, static_cast<double>(row[at]), at);
     }
     return read;
-}
-
-void checkHits(const rtd_hits& hits, const std::vector<RowOptions>& rows, uint32_t heads) {
-    const size_t entries = checkedProduct(checkedProduct(rows.size(), heads, "rows of hits"), hits.capacity, "hits");
-    checkedProduct(entries, sizeof(float), "hits");
-    if (!hits.ids && !hits.distances && !hits.tokens) return;
-    for (size_t b = 0; b < rows.size(); ++b)
-        if (rows[b].search.k > hits.capacity)
-            fail(RTD_INVALID_ARGUMENT, "hits have room for %u a row, but row %zu wants k = %u", hits.capacity, b, rows[b].search.k);
 }
 
 int32_t tokenOf(const Snapshot& snapshot, uint32_t id) {
@@ -87,7 +76,33 @@ void checkLogits(const MatrixView& logits, size_t rows) {
     logits.needDtypeOtherThan(Dtype::bf16);
 }
 
+// The back end that does the whole call; null: the threads of this process do. RTD_UNSUPPORTED where they cannot.
+gpu::OffloadedIndex* offloadedFor(const Index& index, const Call& call) {
+    if (call.onDevice && !index.offloaded())
+        fail(RTD_UNSUPPORTED,
+             "memory is RTD_MEMORY_DEVICE, but this index is on the back end \"%s\": give pointers of the host, or create it on \"cuda\"",
+             index.config().backend);
+    return index.offloaded();
+}
+
 }  // namespace
+
+bool wantsHits(const rtd_hits* hits) { return hits && (hits->ids || hits->distances || hits->tokens || hits->counts); }
+
+void checkHits(const rtd_hits& hits, std::span<const RowOptions> rows, uint32_t heads) {
+    const size_t entries = checkedProduct(checkedProduct(rows.size(), heads, "rows of hits"), hits.capacity, "hits");
+    checkedProduct(entries, sizeof(float), "hits");
+    if (!hits.ids && !hits.distances && !hits.tokens) return;
+    for (size_t b = 0; b < rows.size(); ++b)
+        if (rows[b].search.k > hits.capacity)
+            fail(RTD_INVALID_ARGUMENT, "hits have room for %u a row, but row %zu wants k = %u", hits.capacity, b, rows[b].search.k);
+}
+
+void needTokensBelow(const Snapshot& snapshot, size_t vocabulary) {
+    if (snapshot.maxToken >= 0 && static_cast<size_t>(snapshot.maxToken) >= vocabulary)
+        fail(RTD_TOKEN_RANGE, "the index holds token %d, but the logits have %zu columns: they belong to different models", snapshot.maxToken,
+             vocabulary);
+}
 
 void runSearchCall(const Index& index, const rtd_matrix* queries, const rtd_mutable_matrix* logits, const rtd_row_options* rows, size_t rowCount,
                    const Call& call, const rtd_hits* hits, rtd_row_status* statuses) {
@@ -103,23 +118,17 @@ void runSearchCall(const Index& index, const rtd_matrix* queries, const rtd_muta
     if (logits) {
         const MatrixView logitView(logits, "logits");
         checkLogits(logitView, queryView.rows());
-        if (snapshot.maxToken >= 0 && static_cast<size_t>(snapshot.maxToken) >= logitView.columns())
-            fail(RTD_TOKEN_RANGE, "the index holds token %d, but the logits have %zu columns: they belong to different models", snapshot.maxToken,
-                 logitView.columns());
-        for (size_t b = 0; b < options.size(); ++b) {
-            FusionOptions& fusion = options[b].fusion;
-            if (fusion.weight == 0 && !wantsHits(hits)) options[b].search.k = 0;
-            if (fusion.weight == 0 || fusion.temperature > 0 || snapshot.live == 0) continue;
-            if (snapshot.temperature == 0)
-                fail(RTD_NO_TEMPERATURE, "row %zu wants the index's default temperature, and there is none: seal the index, or give one", b);
-            fusion.temperature = snapshot.temperature;
-        }
+        needTokensBelow(snapshot, logitView.columns());
+        for (RowOptions& row : options)
+            if (row.fusion.weight == 0 && !wantsHits(hits)) row.search.k = 0;
+        if (snapshot.live > 0) resolveTemperatures(options, snapshot.temperature);
     }
 
-    const std::unique_ptr<float[]> queryRows = readQueries(queryView, options);
-    if (gpu::OffloadedIndex* offloaded = index.offloaded()) {
+    gpu::OffloadedIndex* offloaded = offloadedFor(index, call);
+    const std::unique_ptr<float[]> queryRows = call.onDevice ? nullptr : readQueries(queryView, options);
+    if (offloaded) {
         const std::optional<MatrixView> logitView = logits ? std::optional<MatrixView>(std::in_place, logits, "logits") : std::nullopt;
-        offloaded->run({snapshot, queryRows.get(), options, logitView ? &*logitView : nullptr, hits, statuses, call});
+        offloaded->run({snapshot, queryView, queryRows.get(), options, logitView ? &*logitView : nullptr, hits, statuses, call});
         return;
     }
     std::vector<SearchRow> searches;

@@ -1,8 +1,11 @@
 #include "emulation/emulated_device.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <mutex>
+#include <utility>
 
 #include "core/status.h"
 #include "cpu/dispatch.h"
@@ -30,8 +33,23 @@ KernelEntry entryOf(cuda::KeyType key) {
 const KernelEntry kKernels[] = {RTD_EMULATED(cuda::Single, cuda::KeyType::f32), RTD_EMULATED(cuda::Half, cuda::KeyType::f16),
                                 RTD_EMULATED(cuda::Brain, cuda::KeyType::bf16)};
 
+std::mutex gMarking;
+std::vector<std::pair<const std::byte*, size_t>> gElsewhere;
+
+bool isElsewhere(const void* pointer) {
+    const std::lock_guard lock(gMarking);
+    const auto* address = static_cast<const std::byte*>(pointer);
+    return std::any_of(gElsewhere.begin(), gElsewhere.end(), [&](const auto& stretch) {
+        return std::less_equal<>()(stretch.first, address) && std::less<>()(address, stretch.first + stretch.second);
+    });
+}
+
 class EmulatedDevice : public gpu::Device {
   public:
+    std::unique_ptr<gpu::Device> onStream(void* stream) const override {
+        if (stream) fail(RTD_INVALID_ARGUMENT, "the stream is %p, and the emulated device has none: give NULL", stream);
+        return std::make_unique<EmulatedDevice>();
+    }
     const char* name() const override { return "an emulated device"; }
     cuda::KernelTable kernels() const override { return {kKernels, std::size(kKernels)}; }
     void* allocate(size_t bytes, const char* what) override {
@@ -42,6 +60,7 @@ class EmulatedDevice : public gpu::Device {
         return memory;
     }
     void release(void* memory) noexcept override { std::free(memory); }
+    bool reaches(const void* pointer) const override { return pointer && !isElsewhere(pointer); }
     void zero(void* to, size_t bytes) override {
         if (bytes) std::memset(to, 0, bytes);
     }
@@ -65,6 +84,16 @@ class EmulatedDevice : public gpu::Device {
 };
 
 }  // namespace
+
+ElsewhereMemory::ElsewhereMemory(size_t bytes) : bytes_(bytes) {
+    const std::lock_guard lock(gMarking);
+    gElsewhere.emplace_back(bytes_.data(), bytes);
+}
+
+ElsewhereMemory::~ElsewhereMemory() {
+    const std::lock_guard lock(gMarking);
+    std::erase_if(gElsewhere, [&](const auto& stretch) { return stretch.first == bytes_.data(); });
+}
 
 std::unique_ptr<gpu::Device> createEmulatedDevice() { return std::make_unique<EmulatedDevice>(); }
 

@@ -96,9 +96,33 @@ static void tables(void) {
     CHECK(has_serial);
 }
 
+/* Where no device serves, a plan says so and its release takes what it was given. */
+static void plan_without_device(void) {
+    rtd_index* index = NULL;
+    rtd_plan* plan = NULL;
+    rtd_index_options options;
+    rtd_plan_options wanted;
+    int reaches = 1;
+    memset(&options, 0, sizeof options);
+    options.struct_size = sizeof options;
+    options.dim = 3;
+    options.backend = "serial";
+    CHECK(rtd_index_create(&options, &index) == RTD_OK);
+    CHECK(rtd_index_reaches(index, &options, &reaches) == RTD_OK && reaches == 0);
+    memset(&wanted, 0, sizeof wanted);
+    wanted.struct_size = sizeof wanted;
+    wanted.max_rows = 1;
+    wanted.max_k = 1;
+    CHECK(rtd_plan_create(index, &wanted, &plan) == RTD_UNSUPPORTED);
+    CHECK(strstr(rtd_last_error(), "\"serial\"") != NULL);
+    rtd_plan_release(plan);
+    rtd_index_release(index);
+}
+
 int main(void) {
     tables();
     search_and_fuse();
+    plan_without_device();
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }

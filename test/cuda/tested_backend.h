@@ -1,4 +1,8 @@
-// The back end that backend_test.cpp tests; each program that links it has its own.
+// The back end that backend_test.cpp and device_pointers_test.cpp test; each program that links them has its own.
 #pragma once
+#include <memory>
 
-const char* testedBackend();  // known by this name once it has returned
+#include "gpu/device.h"
+
+const char* testedBackend();                       // known by this name once it has returned
+std::unique_ptr<rtd::gpu::Device> testedDevice();  // whose memory that back end's calls can use

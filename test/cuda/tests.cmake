@@ -8,6 +8,7 @@ if(NOT RTD_SANITIZE MATCHES "thread")
 
     add_executable(test_cuda
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/backend_test.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/cuda/device_pointers_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/emulated_backend_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/emulation_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/kernel_test.cpp

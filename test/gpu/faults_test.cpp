@@ -1,6 +1,7 @@
 // Devices that fail in turn at each call, and indexes that come and go.
 #include <malloc.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "../core/case.h"
@@ -17,10 +18,13 @@ using rtd::cuda::KernelEntry;
 
 uint32_t callsUntilFault = 0;  // 0: no fault
 size_t allocations = 0;        // that were not released
+size_t launches = 0, waits = 0, copies = 0;
 
 // The emulated device; one call fails, before it has done anything but soil what a launch that is cut short may leave behind.
 class FaultyDevice : public Device {
   public:
+    explicit FaultyDevice(std::unique_ptr<Device> device) : device_(std::move(device)) {}
+    std::unique_ptr<Device> onStream(void* stream) const override { return std::make_unique<FaultyDevice>(device_->onStream(stream)); }
     const char* name() const override { return device_->name(); }
     rtd::cuda::KernelTable kernels() const override { return device_->kernels(); }
     void* allocate(size_t bytes, const char* what) override {
@@ -33,10 +37,11 @@ class FaultyDevice : public Device {
         allocations -= memory != nullptr;
         device_->release(memory);
     }
-    void zero(void* to, size_t bytes) override { step(), device_->zero(to, bytes); }
-    void upload(void* to, const void* from, size_t bytes) override { step(), device_->upload(to, from, bytes); }
-    void download(void* to, const void* from, size_t bytes) override { step(), device_->download(to, from, bytes); }
-    void copy(void* to, const void* from, size_t bytes) override { step(), device_->copy(to, from, bytes); }
+    bool reaches(const void* pointer) const override { return device_->reaches(pointer); }
+    void zero(void* to, size_t bytes) override { step(), ++copies, device_->zero(to, bytes); }
+    void upload(void* to, const void* from, size_t bytes) override { step(), ++copies, device_->upload(to, from, bytes); }
+    void download(void* to, const void* from, size_t bytes) override { step(), ++copies, device_->download(to, from, bytes); }
+    void copy(void* to, const void* from, size_t bytes) override { step(), ++copies, device_->copy(to, from, bytes); }
     unsigned blocks(const KernelEntry& kernel, size_t sharedBytes) override {
         step();
         return device_->blocks(kernel, sharedBytes);
@@ -44,16 +49,17 @@ class FaultyDevice : public Device {
     void launch(const KernelEntry& kernel, unsigned grid, size_t sharedBytes, const rtd::cuda::SearchFuseArgs& args) override {
         if (callsUntilFault == 1) std::memset(args.workspace.control, 0xd7, sizeof *args.workspace.control);
         step();
+        ++launches;
         device_->launch(kernel, grid, sharedBytes, args);
     }
-    void synchronize() override { step(), device_->synchronize(); }
+    void synchronize() override { step(), ++waits, device_->synchronize(); }
 
   private:
     static void step() {
         if (callsUntilFault > 0 && --callsUntilFault == 0) rtd::fail(RTD_INTERNAL, "the device was told to fail");
     }
 
-    std::unique_ptr<Device> device_ = rtd::emulation::createEmulatedDevice();
+    std::unique_ptr<Device> device_;
 };
 
 const char* faultyBackend() {
@@ -61,7 +67,7 @@ const char* faultyBackend() {
         rtd::cpu::Backend b = rtd::cpu::serialBackend;
         b.name = "faulty";
         b.open = [](const rtd::IndexConfig& config) -> std::unique_ptr<OffloadedIndex> {
-            return std::make_unique<DeviceIndex>(std::make_unique<FaultyDevice>(), config);
+            return std::make_unique<DeviceIndex>(std::make_unique<FaultyDevice>(rtd::emulation::createEmulatedDevice()), config);
         };
         rtd::cpu::addBackend(b, "an emulated device that fails");
         return b;
@@ -102,6 +108,80 @@ TEST("wherever the device fails, nothing is changed and the next call is right")
     }
     CHECK(faults > 30);
     CHECK_EQUAL(allocations, 0);
+}
+
+// A plan made, told its rows and run once: its statuses, and in `logits` what became of them.
+std::vector<rtd_status> runPlan(rtd_index* index, const Case& c, std::vector<float>& logits) {
+    rtd_plan_options options{};
+    options.struct_size = sizeof options;
+    options.max_rows = c.shape.batch;
+    options.max_k = c.shape.k;
+    options.vocabulary = c.shape.vocabulary;
+    rtd_plan* plan = nullptr;
+    std::vector<rtd_status> statuses = {rtd_plan_create(index, &options, &plan)};
+    if (!plan) return statuses;
+    const rtd_matrix queries = matrixOf(c.queries, c.shape.dim);
+    const rtd_mutable_matrix matrix = mutableMatrixOf(logits, c.shape.vocabulary);
+    const auto retried = [&](auto call) {
+        statuses.push_back(call());
+        if (statuses.back() != RTD_OK) CHECK_OK(call());
+    };
+    retried([&] { return rtd_plan_set_rows(plan, c.rows.data(), c.rows.size()); });
+    retried([&] { return rtd_plan_refresh(plan); });
+    retried([&] { return rtd_plan_enqueue(plan, &queries, &matrix, nullptr, nullptr); });
+    rtd_plan_release(plan);
+    return statuses;
+}
+
+TEST("wherever the device fails, a plan is not made, or is as it was and right when it is called again") {
+    const Case c = makeCase(Shape{}, 3, true);
+    const Answer want = expected(c, RTD_F32);
+    uint32_t faults = 0;
+    for (uint32_t at = 1;; ++at) {
+        const TestIndex index(indexOptions(c.shape.dim, c.shape.metric, c.shape.dtype, c.shape.heads, faultyBackend()));
+        fillIndex(index, c);
+        std::vector<float> logits = c.logits;
+        callsUntilFault = at;
+        const std::vector<rtd_status> statuses = runPlan(index, c, logits);
+        const bool wasFault = callsUntilFault == 0;
+        callsUntilFault = 0;
+        const auto failed = std::count(statuses.begin(), statuses.end(), RTD_INTERNAL);
+        if (statuses.size() == 1)
+            CHECK_EQUAL(statuses[0], RTD_INTERNAL);
+        else
+            CHECK_SAME_BITS(logits, want.logits);
+        if (!wasFault) {
+            CHECK_EQUAL(failed, 0);
+            break;
+        }
+        ++faults;
+    }
+    CHECK(faults > 15);
+    CHECK_EQUAL(allocations, 0);
+}
+
+TEST("enqueueing is one launch: nothing is allocated, copied or waited for") {
+    const Case c = makeCase(Shape{}, 3, true);
+    const TestIndex index(indexOptions(c.shape.dim, c.shape.metric, c.shape.dtype, c.shape.heads, faultyBackend()));
+    fillIndex(index, c);
+    rtd_plan_options options{};
+    options.struct_size = sizeof options;
+    options.max_rows = 64;
+    options.max_k = 64;
+    options.vocabulary = c.shape.vocabulary;
+    rtd_plan* plan = nullptr;
+    CHECK_OK(rtd_plan_create(index, &options, &plan));
+    CHECK_OK(rtd_plan_set_rows(plan, c.rows.data(), 1));
+    std::vector<float> logits = c.logits;
+    const rtd_matrix queries = matrixOf(c.queries, c.shape.dim);
+    const rtd_mutable_matrix matrix = mutableMatrixOf(logits, c.shape.vocabulary);
+    const size_t copiesBefore = copies, waitsBefore = waits, launchesBefore = launches, allocationsBefore = allocations;
+    for (int i = 0; i < 3; ++i) CHECK_OK(rtd_plan_enqueue(plan, &queries, &matrix, nullptr, nullptr));
+    CHECK_EQUAL(launches, launchesBefore + 3);
+    CHECK_EQUAL(copies, copiesBefore);
+    CHECK_EQUAL(waits, waitsBefore);
+    CHECK_EQUAL(allocations, allocationsBefore);
+    rtd_plan_release(plan);
 }
 
 TEST("10,000 indexes that came and went leave nothing behind") {

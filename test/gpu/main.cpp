@@ -5,9 +5,12 @@
 
 #include "../cuda/tested_backend.h"
 #include "../harness.h"
+#include "gpu/module_device.h"
 #include "rtd.h"
 
 const char* testedBackend() { return "cuda"; }
+
+std::unique_ptr<rtd::gpu::Device> testedDevice() { return rtd::gpu::openModuleDevice(rtd::gpu::loadModule(std::getenv("RTD_CUDA_LIBRARY"))); }
 
 int main(int argc, char** argv) {
     setenv("RTD_CUDA_LIBRARY", RTD_BUILT_MODULE, 0);

@@ -6,8 +6,11 @@
 #include "../harness.h"
 #include "../temporary_directory.h"
 #include "choice.h"
+#include "gpu/module_device.h"
 
 const char* testedBackend() { return "cuda"; }
+
+std::unique_ptr<rtd::gpu::Device> testedDevice() { return rtd::gpu::openModuleDevice(rtd::gpu::loadModule(RTD_STAND_IN_MODULE)); }
 
 // With a sanitizer an allocation that cannot be had returns null, as it does without.
 extern "C" [[gnu::visibility("default")]] const char* __asan_default_options();

@@ -1,0 +1,137 @@
+#include "gpu/launcher.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace rtd::gpu {
+namespace {
+
+using cuda::kMaxBatch;
+using cuda::kMaxNamespaces;
+
+// A datastore of so many entries fits in a row's pool whole: no block waits for a cut. More rows' pools would cost too much memory.
+constexpr uint32_t kUncutEntries = 16384, kUncutRows = 64;
+// Few rows: this many blocks share the merge of those whose pools hold much.
+constexpr uint32_t kMergingBlocks = 16, kSplitAbove = 1024;
+
+constexpr size_t kTicketBytes = size_t{256} << 10;  // of keys: some 0.1 us of a device's memory rate for each of its blocks
+
+uint32_t ceilDiv(size_t a, size_t b) { return static_cast<uint32_t>((a + b - 1) / b); }
+
+uint32_t hitRoomFor(uint32_t maxHits) { return std::max(32u, std::bit_ceil(maxHits)); }
+
+}  // namespace
+
+Launcher::Launcher(Device& device, const IndexConfig& config)
+    : device_(device),
+      config_(config),
+      rows_(device, "row options on the device"),
+      namespaces_(device, "accepted namespaces on the device"),
+      seeds_(device, "seeds on the device"),
+      workspace_(device, "the workspace on the device") {}
+
+void Launcher::makeRoom(uint32_t batch, uint32_t entries, uint32_t maxHits, uint32_t vocabulary) {
+    rows_.need(kMaxBatch * sizeof(cuda::RowOptions));
+    namespaces_.need(kMaxBatch * kMaxNamespaces * sizeof(uint32_t));
+    seeds_.need(kMaxBatch * size_t{cuda::kMaxHits} * sizeof(uint32_t));
+    const bool isUncut = entries <= kUncutEntries && batch * config_.heads <= kUncutRows;
+    const uint32_t pool = isUncut ? std::max(cuda::kSmallestPool, std::bit_ceil(entries)) : cuda::kSmallestPool;
+    const cuda::WorkspaceLayout wanted = cuda::WorkspaceLayout::of(batch, config_.heads, maxHits, vocabulary, pool);
+    if (wanted.batch <= layout_.batch && wanted.poolCapacity <= layout_.poolCapacity && wanted.lsePieces <= layout_.lsePieces) return;
+    cuda::WorkspaceLayout next = {0, std::max(wanted.batch, layout_.batch), std::max(wanted.poolCapacity, layout_.poolCapacity),
+                                  std::max(wanted.lsePieces, layout_.lsePieces)};
+    next.rows = next.batch * config_.heads;
+    workspace_.need(next.bytes());
+    layout_ = next;
+    isClean_ = false;
+}
+
+void Launcher::prepare(uint32_t maxHits) {
+    clean();
+    for (uint32_t batch = 1; batch <= kMaxBatch; batch *= 2) {
+        const cuda::KernelEntry& kernel = kernelFor(batch);
+        device_.blocks(kernel, kernel.sharedBytes(hitRoomFor(maxHits)));
+    }
+}
+
+void Launcher::clean() {
+    device_.zero(workspace_.data(), layout_.stateBytes());
+    isClean_ = true;
+}
+
+// The one that covers the batch in one pass with the fewest queries, else the largest.
+const cuda::KernelEntry& Launcher::kernelFor(uint32_t batch) const {
+    const cuda::KernelTable table = device_.kernels();
+    const cuda::KernelEntry* best = nullptr;
+    for (const cuda::KernelEntry* k = table.entries; k < table.entries + table.count; ++k) {
+        if (static_cast<uint32_t>(k->key) != static_cast<uint32_t>(config_.dtype) || k->isDot != (config_.metric == Metric::dot)) continue;
+        if (!best || (best->queries < batch ? k->queries > best->queries : k->queries >= batch && k->queries < best->queries)) best = k;
+    }
+    if (!best) fail(RTD_UNSUPPORTED, "no kernel for %s keys and the metric %s", nameOf(config_.dtype), nameOf(config_.metric));
+    return *best;
+}
+
+void Launcher::setRows(std::span<const RowOptions> rows, uint32_t entries, uint32_t maxHits, bool fuses) {
+    std::vector<cuda::RowOptions> given;
+    std::vector<uint32_t> namespaces(rows.size() * kMaxNamespaces);
+    for (size_t b = 0; b < rows.size(); ++b) {
+        const SearchRow& search = rows[b].search;
+        const auto seeds = static_cast<uint32_t>(std::min<size_t>(search.seeds.size(), hitRoomFor(maxHits)));
+        given.push_back({std::min(search.k, entries), search.maxDistance, fuses ? rows[b].fusion.weight : 0.0f, rows[b].fusion.temperature,
+                         rows[b].fusion.unmask, search.anyNamespace ? cuda::kAnyNamespace : static_cast<uint32_t>(search.namespaces.size()), seeds});
+        if (seeds > 0) device_.upload(seeds_.data<uint32_t>() + b * cuda::kMaxHits, search.seeds.data(), seeds * sizeof(uint32_t));
+        const auto first = namespaces.begin() + static_cast<ptrdiff_t>(b * kMaxNamespaces);
+        std::sort(first, std::copy(search.namespaces.begin(), search.namespaces.end(), first));
+    }
+    hasSeeds_ = std::any_of(given.begin(), given.end(), [](const cuda::RowOptions& row) { return row.seeds > 0; });
+    device_.upload(rows_.data(), given.data(), given.size() * sizeof given[0]);
+    device_.upload(namespaces_.data(), namespaces.data(), namespaces.size() * sizeof namespaces[0]);
+}
+
+void Launcher::launch(cuda::SearchFuseArgs& args, uint32_t maxHits) {
+    args.rows = rows_.data<cuda::RowOptions>();
+    args.rowNamespaces = namespaces_.data<uint32_t>();
+    args.seeds = hasSeeds_ ? seeds_.data<uint32_t>() : nullptr;
+    args.seedStride = cuda::kMaxHits;
+    args.workspace = layout_.at(workspace_.data());
+    args.hitRoom = hitRoomFor(maxHits);
+
+    const uint32_t rows = args.batch * config_.heads;
+    args.mergeParts = std::max(1u, kMergingBlocks / rows);
+    args.splitAbove = std::max(kSplitAbove, 4 * maxHits);
+
+    const cuda::KernelEntry& kernel = kernelFor(args.batch);
+    const size_t sharedBytes = kernel.sharedBytes(args.hitRoom);
+    const unsigned resident = device_.blocks(kernel, sharedBytes);
+    const uint32_t tiles = ceilDiv(args.entries, kernel.tileKeys),
+                   lseTickets = args.logits ? ceilDiv(ceilDiv(args.vocabulary, 1024), kernel.threads / 32) * args.batch : 0;
+    const size_t tileBytes = args.layout.tileBytes() * kernel.tileKeys / cuda::kLayoutKeys;
+    args.tilesPerTicket =
+        static_cast<uint32_t>(std::clamp<size_t>(kTicketBytes / tileBytes, 1, std::max(1u, tiles / (4 * resident))));  // and some for all
+    if (!isClean_) clean();
+    isClean_ = false;
+    device_.launch(kernel, std::clamp((args.seeds ? rows : 0) + lseTickets + ceilDiv(tiles, args.tilesPerTicket), 1u, resident), sharedBytes, args);
+}
+
+void setQueries(cuda::SearchFuseArgs& args, const MatrixView& queries, uint32_t begin, uint32_t batch) {
+    args.queries = queries.row(begin);
+    args.queryStride = queries.stride();
+    args.batch = batch;
+    args.queriesAreHalf = queries.dtype() == Dtype::f16;
+    args.queriesAreAligned =
+        !args.queriesAreHalf && args.headDim % 4 == 0 && queries.stride() % 4 == 0 && reinterpret_cast<uintptr_t>(args.queries) % 16 == 0;
+}
+
+void setLogits(cuda::SearchFuseArgs& args, const MatrixView& logits, uint32_t begin) {
+    args.logits = logits.mutableRow(begin);
+    args.logitStride = logits.stride();
+    args.vocabulary = static_cast<uint32_t>(logits.columns());
+    args.logitsAreHalf = logits.dtype() == Dtype::f16;
+}
+
+void needReach(const Device& device, const void* pointer, const char* what) {
+    if (!device.reaches(pointer))
+        fail(RTD_INVALID_ARGUMENT, "%s: %p is no memory that kernels on %s can use: give memory of that device", what, pointer, device.name());
+}
+
+}  // namespace rtd::gpu
