@@ -19,6 +19,7 @@ if(NOT RTD_SANITIZE MATCHES "thread" AND NOT CMAKE_CROSSCOMPILING)
 
     add_executable(test_cuda_binary
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/backend_test.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/cuda/device_pointers_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/gpu/backend_choice_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/gpu/choice.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/gpu/faults_test.cpp
@@ -35,6 +36,13 @@ if(NOT RTD_SANITIZE MATCHES "thread" AND NOT CMAKE_CROSSCOMPILING)
     target_link_libraries(test_cuda_binary PRIVATE rtd_harness rtd_emulation)
     add_dependencies(test_cuda_binary stand_in other_version other_layout no_function stand_in_probe rtd_cuda_probe)
     add_test(NAME cuda_binary COMMAND test_cuda_binary)
+
+    # The examples' Python, on the stand-in.
+    find_package(Python3 COMPONENTS Interpreter)
+    if(Python3_FOUND AND NOT RTD_SANITIZE)
+        add_test(NAME cuda_python COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_SOURCE_DIR}/gpu/ctypes_test.py ${CMAKE_SOURCE_DIR}/cuda/examples
+            $<TARGET_FILE:rtd> $<TARGET_FILE:stand_in> $<TARGET_FILE:rtd_cuda_probe>)
+    endif()
 endif()
 
 # The test tables on a real device. Only by `ctest -C gpu`, as the preset "gpu" does: it fails where there is none.
@@ -45,18 +53,20 @@ if(TARGET rtd_cuda)
         ${CMAKE_CURRENT_SOURCE_DIR}/core/search_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/core/threads_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/backend_test.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/cuda/device_pointers_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/gpu/main.cpp)
     target_compile_definitions(test_gpu PRIVATE RTD_BUILT_MODULE="$<TARGET_FILE:rtd_cuda>")
     target_link_libraries(test_gpu PRIVATE rtd_harness)
     add_dependencies(test_gpu rtd_cuda)
     add_test(NAME gpu CONFIGURATIONS gpu COMMAND test_gpu)
+    add_test(NAME gpu_example CONFIGURATIONS gpu COMMAND rtd_decoder_step)
 
     # The same, fewer cases, watched by NVIDIA's sanitizer where it is installed.
     find_program(RTD_COMPUTE_SANITIZER compute-sanitizer HINTS ENV CUDA_PATH ${RTD_NVCC_ROOT} /usr/local/cuda PATH_SUFFIXES bin compute-sanitizer)
     if(RTD_COMPUTE_SANITIZER)
         foreach(tool IN ITEMS memcheck racecheck synccheck)
             add_test(NAME gpu_${tool} CONFIGURATIONS gpu
-                COMMAND ${RTD_COMPUTE_SANITIZER} --tool ${tool} --error-exitcode 99 $<TARGET_FILE:test_gpu> "through the C interface")
+                COMMAND ${RTD_COMPUTE_SANITIZER} --tool ${tool} --error-exitcode 99 $<TARGET_FILE:test_gpu> "random cases")
             set_tests_properties(gpu_${tool} PROPERTIES ENVIRONMENT RTD_TEST_CASES=20)
         endforeach()
     else()
