@@ -63,6 +63,7 @@ Functions findFunctions(void* handle, const Release& release) {
     find(handle, "ggml_backend_name", f.backendName);
     find(handle, "ggml_backend_synchronize", f.synchronize);
     find(handle, "ggml_backend_buffer_is_host", f.bufferIsHost);
+    find(handle, "ggml_backend_buffer_name", f.bufferName);
     find(handle, "ggml_backend_tensor_get", f.getTensor);
     find(handle, "ggml_backend_tensor_get_async", f.getTensorAsync);
     find(handle, "ggml_backend_sched_set_eval_callback", f.setEvalCallback);

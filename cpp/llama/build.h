@@ -33,6 +33,7 @@ struct Functions {
     const char* (*backendName)(GgmlBackend*) = nullptr;
     void (*synchronize)(GgmlBackend*) = nullptr;
     bool (*bufferIsHost)(GgmlBuffer*) = nullptr;
+    const char* (*bufferName)(GgmlBuffer*) = nullptr;  // of its kind: "CUDA0", "Vulkan0", ...
     void (*getTensor)(const GgmlTensor*, void*, size_t offset, size_t size) = nullptr;
     void (*getTensorAsync)(GgmlBackend*, const GgmlTensor*, void*, size_t offset, size_t size) = nullptr;
     void (*setEvalCallback)(GgmlScheduler*, EvalCallback, void*) = nullptr;

@@ -3,8 +3,6 @@
 #include <cstring>
 #include <new>
 
-#include "llama/merge.h"
-
 namespace rtd::llama {
 
 namespace {
@@ -138,48 +136,78 @@ bool DecodeRun::takeHidden(GgmlTensor* tensor, bool ask, void* state) {
     return false;  // ends the graph
 }
 
+GgmlBuffer* DecodeRun::bufferOf(const GgmlTensor* tensor) { return tensor->viewed != nullptr ? tensor->viewed->buffer : tensor->buffer; }
+
 const float* DecodeRun::hostHidden(std::vector<float>& room) const {
     const GgmlTensor* hidden = tensors_.hidden;
-    if (functions_.bufferIsHost(hidden->viewed != nullptr ? hidden->viewed->buffer : hidden->buffer)) return static_cast<const float*>(hidden->data);
+    if (functions_.bufferIsHost(bufferOf(hidden))) return static_cast<const float*>(hidden->data);
     const auto size = static_cast<size_t>(hidden->elements[0] * hidden->elements[1]);
     room.resize(size);
     functions_.getTensor(hidden, room.data(), 0, size * sizeof(float));
     return room.data();
 }
 
-void DecodeRun::copyLogits(GgmlBackend* backend, const GgmlTensor* tensor, void* data, size_t offset, size_t size) {
-    if (swallow_) return;  // they were never computed, and nobody will look
-    functions_.getTensorAsync(backend, tensor, data, offset, size);
-    guarded([&] {
-        if (offset != 0) fail(RTD_UNSUPPORTED, "llama.cpp copied only part of a micro-batch's logits");
-        useLogits(backend, static_cast<float*>(data), size);
-    });
+// Whether the reference's device can use a tensor where it lies. What the memory of another GPU backend has for an address is nothing that may even
+// be asked about (Vulkan's are numbers of its own), so ggml's word for it comes first.
+bool DecodeRun::isOnReferencesDevice(const GgmlTensor* tensor) const {
+    GgmlBuffer* buffer = bufferOf(tensor);
+    if (functions_.bufferIsHost(buffer) || std::strncmp(functions_.bufferName(buffer), "CUDA", 4) != 0) return false;
+    int reaches = 0;
+    if (const rtd_status status = rtd_index_reaches(attached_.attachment->index(), tensor->data, &reaches); status != RTD_OK)
+        throw Error(status, rtd_last_error());
+    return reaches != 0;
 }
 
-void DecodeRun::useLogits(GgmlBackend* backend, float* logits, size_t size) {
+void DecodeRun::copyLogits(GgmlBackend* backend, const GgmlTensor* tensor, void* data, size_t offset, size_t size) {
+    if (swallow_) return;  // they were never computed, and nobody will look
+    std::optional<Merge> merge;
+    guarded([&] {
+        checkCopy(backend, offset, size);
+        if (!merging_) return;
+        optionsOfRows();
+        const std::vector<RowName> unnamed(names_ ? 0 : rowOptions_.size());
+        merge.emplace(*attached_.attachment, names_ ? *names_ : unnamed, rowOptions_, attached_.shape);
+        if (isOnReferencesDevice(tensors_.logits) && isOnReferencesDevice(tensors_.hidden)) mergeOnDevice(backend, *merge);
+    });
+    functions_.getTensorAsync(backend, tensor, data, offset, size);
+    guarded([&] { useLogits(backend, static_cast<float*>(data), merge ? &*merge : nullptr); });
+}
+
+void DecodeRun::checkCopy(GgmlBackend* backend, size_t offset, size_t size) const {
+    if (offset != 0) fail(RTD_UNSUPPORTED, "llama.cpp copied only part of a micro-batch's logits");
     const auto rows = static_cast<size_t>(tensors_.logits->elements[1]);
     if (size != rows * static_cast<size_t>(attached_.shape.vocabulary) * sizeof(float) || (names_ && names_->size() != rows))
         fail(RTD_UNSUPPORTED, "llama.cpp copied %zu bytes of logits for the %zu rows of a micro-batch", size, rows);
     if (std::strncmp(functions_.backendName(backend), "Meta", 4) == 0)
         fail(RTD_UNSUPPORTED, "a model split by tensors over devices (SPLIT_MODE_TENSOR) cannot be attached to or recorded; split it by layers");
+}
 
-    // The host's copy is merged, so this is the same for every backend; the hidden states were computed before the logits.
+// Before the copy: nothing of hidden states or logits is copied but what a listener is to have. The logits are the last that the graph computes, so
+// with them the hidden states are whole; the reference's launch is on a stream of its own, and done when this returns.
+void DecodeRun::mergeOnDevice(GgmlBackend* backend, Merge& merge) const {
+    functions_.synchronize(backend);
+    std::vector<float> room;
+    merge.runOnDevice(static_cast<const float*>(tensors_.hidden->data), static_cast<float*>(tensors_.logits->data),
+                      merge.isListenedTo() ? hostHidden(room) : nullptr);
+}
+
+// After the copy, in the host memory it goes to; llama.cpp waits for it itself where nothing is left to do here.
+void DecodeRun::useLogits(GgmlBackend* backend, float* logits, Merge* merge) {
+    if (!attached_.recording && (merge == nullptr || (merge->isDone() && !merge->isListenedTo()))) return;
     functions_.synchronize(backend);
     std::vector<float> room;
     const float* hidden = hostHidden(room);
     if (attached_.recording) recordRows(hidden, logits);
-    if (!merging_) return;
-    optionsOfRows(rows);
-    const std::vector<RowName> unnamed(names_ ? 0 : rows);
-    mergeRows(*attached_.attachment, {names_ ? *names_ : unnamed, rowOptions_, hidden, logits, static_cast<size_t>(attached_.shape.embeddingSize),
-                                      static_cast<size_t>(attached_.shape.vocabulary)});
+    if (merge == nullptr) return;
+    if (!merge->isDone()) merge->run(hidden, logits);
+    merge->tell(hidden, logits);
 }
 
 // Each row's options; recorded rows have none. Rows without names are in a batch whose sequences all have the same.
-void DecodeRun::optionsOfRows(size_t rows) {
-    rowOptions_.assign(rows, batchOptions_.front());
+void DecodeRun::optionsOfRows() {
+    rowOptions_.assign(static_cast<size_t>(tensors_.logits->elements[1]), batchOptions_.front());
     if (!names_) return;
-    for (size_t i = 0; i < rows; ++i) {
+    for (size_t i = 0; i < rowOptions_.size(); ++i) {
         const bool recorded = attached_.recording && attached_.recording->wants((*names_)[i]);
         rowOptions_[i] = recorded ? nullptr : &options_->of((*names_)[i].sequence);
     }

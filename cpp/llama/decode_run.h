@@ -4,7 +4,8 @@
 //       for each micro-batch
 //         process_ubatch                 which (sequence, position) each output row is
 //           sched_graph_compute_async    the tensors; while recording without logits, end the graph after the hidden states
-//         tensor_get_async(logits)       the real copy, then merge in the host memory it went to; or swallow it
+//         tensor_get_async(logits)       merge where they are if that is the reference's CUDA device; the real copy; else merge in the host memory
+//                                        it went to. Or swallow it
 //     end                                restore the marks; after a failure leave the context's memory as it was before this batch
 //
 // Nothing thrown in here gets into llama.cpp: a failure is kept with the attachment or recording, and the decode returns an error.
@@ -14,6 +15,7 @@
 
 #include "llama/attachment.h"
 #include "llama/graph.h"
+#include "llama/merge.h"
 #include "llama/recording.h"
 
 namespace rtd::llama {
@@ -48,11 +50,15 @@ class DecodeRun {
     void begin();
     void markRecorded();
     void nameRowsOf(const MicroBatch& micro);
-    void optionsOfRows(size_t rows);
+    void optionsOfRows();
     static bool takeHidden(GgmlTensor* tensor, bool ask, void* run);
+    static GgmlBuffer* bufferOf(const GgmlTensor* tensor);
     const float* hostHidden(std::vector<float>& room) const;
+    bool isOnReferencesDevice(const GgmlTensor* tensor) const;
     void recordRows(const float* hidden, const float* logits);
-    void useLogits(GgmlBackend* backend, float* logits, size_t size);
+    void checkCopy(GgmlBackend* backend, size_t offset, size_t size) const;
+    void mergeOnDevice(GgmlBackend* backend, Merge& merge) const;
+    void useLogits(GgmlBackend* backend, float* logits, Merge* merge);
     void forgetBatch();
     bool failed() const { return failure_.has_value(); }
     template <typename Body>

@@ -1,24 +1,64 @@
-// Merging the reference into rows of logits that llama.cpp has just computed: one call of rtd_search_and_fuse for all rows.
+// Merging the reference into the rows of logits of one micro-batch: one call of rtd_search_and_fuse for all of them.
+//
+// Where llama.cpp and the reference share a CUDA device that call is made there, with llama.cpp's own memory, before the logits are copied to the
+// host; anywhere else in the host's copy. What became of the rows, and what a listener is told, is the same bit for bit.
 #pragma once
 #include <span>
 
 #include "llama/attachment.h"
+#include "llama/build.h"
 
 namespace rtd::llama {
-
-struct RowsToMerge {
-    std::span<const RowName> names;              // [rows]; -1, -1 where unknown
-    std::span<const RowOptions* const> options;  // [rows]; nullptr: not to be touched, nor shown to a listener
-    const float* hidden = nullptr;               // [rows, dim]
-    float* logits = nullptr;                     // [rows, vocabulary], rewritten in place
-    size_t dim = 0;
-    size_t vocabulary = 0;
-};
 
 // What is wrong before anything is computed: a token beyond the vocabulary, no temperature. Throws it.
 void checkMergeable(const Attachment& attachment, std::span<const RowOptions* const> options, size_t vocabulary);
 
-// Throws rtd::Error; the logits are then as they were. Cost: one search of the rows that merge (all enabled rows where somebody listens).
-void mergeRows(Attachment& attachment, const RowsToMerge& rows);
+class Merge {
+  public:
+    // names [rows], -1, -1 where unknown; options [rows], nullptr for a row that is not to be touched, nor shown to a listener.
+    Merge(Attachment& attachment, std::vector<RowName> names, std::vector<const RowOptions*> options, const ModelShape& shape);
+
+    // Whether somebody listened when the merge was made. Only then is there anything to tell.
+    bool isListenedTo() const { return isListenedTo_; }
+    bool isDone() const { return isDone_; }
+
+    // Rewrites logits [rows, vocabulary] in place, from hidden states [rows, dim]. Throws rtd::Error; the logits are then as they were. Cost: one
+    // search of the rows that merge (all enabled rows where somebody listens).
+    void run(const float* hidden, float* logits);
+
+    // The same in the device's memory; hostHidden: a copy of hidden for a merge that is listened to, else null. After an error of the device
+    // itself the logits are undefined.
+    void runOnDevice(const float* hidden, float* logits, const float* hostHidden);
+
+    // Hands copies of the enabled rows to the listener: of the hidden states and merged logits, both of the host.
+    void tell(const float* hidden, const float* logits);
+
+  private:
+    // Room for the hits of all rows.
+    struct Hits {
+        uint32_t capacity = 0;
+        uint32_t heads = 0;
+        std::vector<uint32_t> ids;
+        std::vector<float> distances;
+        std::vector<int32_t> tokens;
+        std::vector<uint32_t> counts;
+
+        Hits(size_t rows, uint32_t heads_, uint32_t capacity_);
+        void copyRow(size_t row, uint32_t k, Step& step) const;
+    };
+
+    bool isEnabled(size_t row) const { return options_[row] != nullptr && options_[row]->enabled; }
+    void call(const float* hidden, float* logits, const float* hostHidden, rtd_memory memory);
+    void count();
+
+    Attachment& attachment_;
+    std::vector<RowName> names_;
+    std::vector<const RowOptions*> options_;
+    size_t dim_, vocabulary_;
+    bool isListenedTo_, isDone_ = false;
+    rtd_index_info info_;
+    Hits hits_;
+    std::vector<rtd_row_status> statuses_;
+};
 
 }  // namespace rtd::llama

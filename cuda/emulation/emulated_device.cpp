@@ -6,6 +6,7 @@
 #include <functional>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 #include "core/status.h"
 #include "cpu/dispatch.h"
@@ -85,14 +86,14 @@ class EmulatedDevice : public gpu::Device {
 
 }  // namespace
 
-ElsewhereMemory::ElsewhereMemory(size_t bytes) : bytes_(bytes) {
+Elsewhere::Elsewhere(const void* memory, size_t bytes) : memory_(memory) {
     const std::lock_guard lock(gMarking);
-    gElsewhere.emplace_back(bytes_.data(), bytes);
+    gElsewhere.emplace_back(static_cast<const std::byte*>(memory), bytes);
 }
 
-ElsewhereMemory::~ElsewhereMemory() {
+Elsewhere::~Elsewhere() {
     const std::lock_guard lock(gMarking);
-    std::erase_if(gElsewhere, [&](const auto& stretch) { return stretch.first == bytes_.data(); });
+    std::erase_if(gElsewhere, [&](const auto& stretch) { return stretch.first == memory_; });
 }
 
 std::unique_ptr<gpu::Device> createEmulatedDevice() { return std::make_unique<EmulatedDevice>(); }

@@ -2,26 +2,24 @@
 #pragma once
 #include <cstddef>
 #include <memory>
-#include <vector>
 
 #include "gpu/device.h"
 
 namespace rtd::emulation {
 
-// Its memory is the host's, all of which it reaches but for ElsewhereMemory; its only stream is NULL.
+// Its memory is the host's, all of which it reaches but for what is Elsewhere; its only stream is NULL.
 std::unique_ptr<gpu::Device> createEmulatedDevice();
 
-// Memory that no emulated device reaches, as that of another GPU without a way between the two.
-class ElsewhereMemory {
+// While it lives no emulated device reaches this memory, as that of another GPU without a way between the two.
+class Elsewhere {
   public:
-    explicit ElsewhereMemory(size_t bytes);
-    ElsewhereMemory(const ElsewhereMemory&) = delete;
-    ElsewhereMemory& operator=(const ElsewhereMemory&) = delete;
-    ~ElsewhereMemory();
-    void* data() { return bytes_.data(); }
+    Elsewhere(const void* memory, size_t bytes);
+    Elsewhere(const Elsewhere&) = delete;
+    Elsewhere& operator=(const Elsewhere&) = delete;
+    ~Elsewhere();
 
   private:
-    std::vector<std::byte> bytes_;
+    const void* memory_;
 };
 
 // Makes "cuda-emulated" a back end that indexes can be created with. Never the default. Before the first index; once is enough.

@@ -32,20 +32,21 @@ TEST("it is known by its name and is never the default") {
 
 TEST("memory that the device does not reach, and streams that it has not, are refused") {
     const TestIndex index(indexOptions(4, RTD_L2, RTD_F32, 1, testedBackend()));
-    rtd::emulation::ElsewhereMemory elsewhere(64);
+    uint32_t far[16] = {};
+    const rtd::emulation::Elsewhere elsewhere(far, sizeof far);
     float here[4] = {};
     int reaches = 7;
     CHECK_OK(rtd_index_reaches(index, here, &reaches));
     CHECK_EQUAL(reaches, 1);
-    CHECK_OK(rtd_index_reaches(index, static_cast<char*>(elsewhere.data()) + 63, &reaches));
+    CHECK_OK(rtd_index_reaches(index, &far[15], &reaches));
     CHECK_EQUAL(reaches, 0);
 
     const auto refused = [](rtd_status status, const char* part) {
         CHECK_EQUAL(status, RTD_INVALID_ARGUMENT);
         CHECK(std::string(rtd_last_error()).starts_with(part));
     };
-    const rtd_matrix good = {here, 1, 4, 0, RTD_F32}, bad = {elsewhere.data(), 1, 4, 0, RTD_F32};
-    const rtd_mutable_matrix goodLogits = {here, 1, 4, 0, RTD_F32}, badLogits = {elsewhere.data(), 1, 4, 0, RTD_F32};
+    const rtd_matrix good = {here, 1, 4, 0, RTD_F32}, bad = {far, 1, 4, 0, RTD_F32};
+    const rtd_mutable_matrix goodLogits = {here, 1, 4, 0, RTD_F32}, badLogits = {far, 1, 4, 0, RTD_F32};
     const rtd_row_options row = rowOptions(1, 0.5f, 1);
     rtd_call_options call{};
     call.struct_size = sizeof call;
@@ -65,8 +66,8 @@ TEST("memory that the device does not reach, and streams that it has not, are re
     CHECK_OK(rtd_plan_set_rows(plan, &row, 1));
     refused(rtd_plan_enqueue(plan, &bad, &goodLogits, nullptr, nullptr), "queries: ");
     refused(rtd_plan_enqueue(plan, &good, &badLogits, nullptr, nullptr), "logits: ");
-    refused(rtd_plan_enqueue(plan, &good, &goodLogits, nullptr, static_cast<rtd_row_status*>(elsewhere.data())), "statuses: ");
-    const rtd_hits hits = {nullptr, static_cast<float*>(elsewhere.data()), nullptr, nullptr, 1};
+    refused(rtd_plan_enqueue(plan, &good, &goodLogits, nullptr, reinterpret_cast<rtd_row_status*>(far)), "statuses: ");
+    const rtd_hits hits = {nullptr, reinterpret_cast<float*>(far), nullptr, nullptr, 1};
     refused(rtd_plan_enqueue(plan, &good, &goodLogits, &hits, nullptr), "hits.distances: ");
     rtd_plan_release(plan);
 }

@@ -26,6 +26,18 @@ struct Tensor : GgmlTensor {
     }
 };
 
+std::vector<std::function<void()>> gQueue;  // what a device has yet to do, in order
+
+void enqueue(std::function<void()> work) {
+    gQueue.push_back(std::move(work));
+    if (!gLlama->device) gQueue.back()(), gQueue.clear();
+}
+
+void drain() {
+    for (const auto& work : gQueue) work();
+    gQueue.clear();
+}
+
 struct Graph {
     std::vector<GgmlTensor*> nodes;
 };
@@ -36,6 +48,7 @@ Graph& fromGraph(GgmlGraph* graph) { return *reinterpret_cast<Graph*>(graph); }
 // The real compute: node by node, asking the callback as ggml's scheduler does.
 int32_t computeReal(GgmlScheduler*, GgmlGraph* graph) {
     for (GgmlTensor* node : fromGraph(graph).nodes) {
+        if (gCallback != nullptr) drain();
         const bool wanted = gCallback != nullptr && gCallback(node, true, gCallbackState);
         ++gLlama->computedNodes;
         if (wanted && !gCallback(node, false, gCallbackState)) break;
@@ -46,21 +59,28 @@ int32_t computeReal(GgmlScheduler*, GgmlGraph* graph) {
 GraphResult* processReal(LlamaContext*, const MicroBatch* micro, int32_t, MemoryContext*, int32_t* status) {
     // Called by the run's hook with a graph of two tensors, the second computed from the first.
     static std::vector<float> hiddenData, logitsData;
-    int64_t rows = 0;
-    hiddenData.clear();
-    for (uint32_t i = 0; i < micro->tokenCount; ++i) {
-        if (micro->outputs[i] == 0) continue;
-        ++rows;
-        for (const float value : {static_cast<float>(micro->sequences[i][0]), static_cast<float>(micro->positions[i]), 0.0F, 1.0F})
-            hiddenData.push_back(value);
-    }
-    logitsData.assign(static_cast<size_t>(rows * kVocabulary), 0.0F);
+    std::vector<RowName> names;
+    for (uint32_t i = 0; i < micro->tokenCount; ++i)
+        if (micro->outputs[i] != 0) names.push_back({micro->sequences[i][0], micro->positions[i]});
+    const auto rows = static_cast<int64_t>(names.size());
+    hiddenData.assign(names.size() * kDim, -5.0F);  // until they are computed
+    logitsData.assign(names.size() * kVocabulary, -5.0F);
     Tensor hidden("", kDim, rows, gLlama->named ? kTensorFlagOutput : 0, hiddenData.data());
     Tensor scaled("", kDim, rows, 0, nullptr);
     Tensor logits("", kVocabulary, rows, kTensorFlagOutput, logitsData.data());
     scaled.sources[0] = &hidden;
     logits.sources[1] = &scaled;
     Graph graph{{&hidden, &scaled, &logits}};
+    if (gLlama->onTensors) gLlama->onTensors(hidden, logits);
+    enqueue([names] {
+        for (size_t r = 0; r < names.size(); ++r) {
+            const float plain[kDim] = {static_cast<float>(names[r].sequence), static_cast<float>(names[r].position), 0.0F, 1.0F};
+            for (int64_t i = 0; i < kDim; ++i)
+                hiddenData[r * kDim + static_cast<size_t>(i)] = gLlama->hidden ? gLlama->hidden(names[r], i) : plain[i];
+            for (int64_t v = 0; v < kVocabulary; ++v)
+                logitsData[r * kVocabulary + static_cast<size_t>(v)] = gLlama->logit ? gLlama->logit(names[r], v) : 0.0F;
+        }
+    });
 
     *status = DecodeRun::current() != nullptr ? DecodeRun::current()->compute(nullptr, asGraph(graph)) : computeReal(nullptr, asGraph(graph));
     if (*status != kStatusSuccess) return nullptr;
@@ -72,6 +92,7 @@ GraphResult* processReal(LlamaContext*, const MicroBatch* micro, int32_t, Memory
             run->copyLogits(backend, &logits, copy.data(), 0, copy.size() * sizeof(float));
         else
             gLlama->functions().getTensorAsync(backend, &logits, copy.data(), 0, copy.size() * sizeof(float));
+        drain();
         gLlama->logits.push_back(copy);
     }
     return reinterpret_cast<GraphResult*>(gLlama);
@@ -135,15 +156,21 @@ Functions FakeLlama::functions() {
     f.tensorName = [](const GgmlTensor* tensor) -> const char* { return tensor->name; };
     f.tensorBytes = [](const GgmlTensor* tensor) { return static_cast<size_t>(tensor->elements[1]) * tensor->strides[1]; };
     f.backendName = [](GgmlBackend*) { return gLlama->backend; };
-    f.synchronize = [](GgmlBackend*) {};
+    f.synchronize = [](GgmlBackend*) {
+        gLlama->calls += 's';
+        drain();
+    };
     f.bufferIsHost = [](GgmlBuffer*) { return !gLlama->device; };
+    f.bufferName = [](GgmlBuffer*) { return gLlama->buffers; };
     f.getTensor = [](const GgmlTensor* tensor, void* to, size_t offset, size_t size) {
         ++gLlama->deviceReads;
+        gLlama->calls += 'r';
         std::memcpy(to, static_cast<const char*>(tensor->data) + offset, size);
     };
     f.getTensorAsync = [](GgmlBackend*, const GgmlTensor* tensor, void* to, size_t offset, size_t size) {
         ++gLlama->copies;
-        std::memcpy(to, static_cast<const char*>(tensor->data) + offset, size);
+        gLlama->calls += 'c';
+        enqueue([from = static_cast<const char*>(tensor->data) + offset, to, size] { std::memcpy(to, from, size); });
     };
     f.setEvalCallback = [](GgmlScheduler*, EvalCallback callback, void* state) {
         gCallback = callback;
@@ -159,6 +186,7 @@ Functions FakeLlama::functions() {
 
 int32_t FakeLlama::decode(Batch& batch, const Attached& attached) {
     gLlama = this;
+    gQueue.clear();
     const Functions table = functions();
     return DecodeRun(table, nullptr, batch.view(), attached).decode();
 }

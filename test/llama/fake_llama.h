@@ -1,7 +1,9 @@
 // A stand-in for llama.cpp: contexts that "decode" a batch in the micro-batches a test asks for, with the calls in the order the real one makes them.
-// Hidden states are rows of (sequence, position, 0, 1), logits rows of zeros; their memory can be the device's, which nobody may read directly.
+// Hidden states are rows of (sequence, position, 0, 1), logits rows of zeros unless a test has others. Their memory can be a device's: then computing
+// and copying the logits are only queued, and done when the backend is synchronised.
 #pragma once
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "llama/decode_run.h"
@@ -31,9 +33,12 @@ struct Micro {
 
 struct FakeLlama {
     std::vector<Micro> micros;
-    bool device = false;  // memory of tensors is not the host's
-    bool named = true;    // whether the hidden states can be found
-    bool throws = false;  // llama_decode throws after its first micro-batch
+    bool device = false;                                                                // memory of tensors is not the host's
+    const char* buffers = "Vulkan0";                                                    // whose it is
+    std::function<float(RowName, int64_t)> hidden, logit;                               // other numbers, by row and place
+    std::function<void(const GgmlTensor& hidden, const GgmlTensor& logits)> onTensors;  // told before anything is computed
+    bool named = true;                                                                  // whether the hidden states can be found
+    bool throws = false;                                                                // llama_decode throws after its first micro-batch
     const char* backend = "CPU";
 
     // What was seen.
@@ -42,6 +47,7 @@ struct FakeLlama {
     int copies = 0;       // real copies of logits
     int deviceReads = 0;  // of tensors
     int computedNodes = 0;
+    std::string calls;             // in order: s synchronize, c copy of logits, r read of another tensor
     std::vector<RowName> removed;  // sequences removed from memory, from a position on
 
     Functions functions();

@@ -165,7 +165,9 @@ TEST("merge: a row that is switched off, recorded or broken stays as it was; the
     std::vector<float> hidden(4 * kDim, 0.0F);
     hidden[3 * kDim] = std::numeric_limits<float>::quiet_NaN();
     std::vector<float> logits(4 * kVocabulary, 0.0F);
-    mergeRows(attachment, {names, options, hidden.data(), logits.data(), kDim, kVocabulary});
+    Merge merge(attachment, names, options, {kDim, kVocabulary});
+    merge.run(hidden.data(), logits.data());
+    merge.tell(hidden.data(), logits.data());
     std::vector<float> expected(4 * kVocabulary, 0.0F);
     for (size_t v = 0; v < kVocabulary; ++v) expected[v] = v == 3 ? 0.0F : -std::numeric_limits<float>::infinity();
     CHECK_SAME_BITS(logits, expected);

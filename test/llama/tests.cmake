@@ -14,3 +14,9 @@ add_executable(test_llama
     ${CMAKE_CURRENT_SOURCE_DIR}/llama/parts_test.cpp)
 target_link_libraries(test_llama PRIVATE rtd_harness rtd_llama test_caller test_callee)
 add_test(NAME llama COMMAND test_llama)
+
+# With the emulated device as llama.cpp's and the reference's; where it is (cuda/tests.cmake).
+if(TARGET rtd_emulation)
+    target_sources(test_llama PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/llama/device_test.cpp)
+    target_link_libraries(test_llama PRIVATE rtd_emulation)
+endif()
