@@ -113,7 +113,9 @@ class Building {
         private readonly options: BuildOptions,
     ) {
         this.labelTokens = (metadata.labels ?? []).map(({ token }) => token);
-        if (metadata.recipe === "label") this.labelLogits = new LabelLogits(this.labelTokens.length, metadata.labelLogits);
+        if (metadata.recipe !== "label") return;
+        this.labelLogits = new LabelLogits(this.labelTokens.length, metadata.labelLogits);
+        this.labelLogits.cut(store.index.entries); // one for each entry: a crash may have come between those of more and the entries themselves
     }
 
     async run(passages: readonly Passage[]): Promise<void> {
@@ -138,8 +140,11 @@ class Building {
                 }
             }
         });
-        this.source.complete = !signal?.aborted;
         await this.seal();
+        if (!signal?.aborted) {
+            this.source.complete = true;
+            await this.store.setMetadata({ ...this.metadata });
+        }
         onProgress?.({ done, total, unit: "tokens" });
         signal?.throwIfAborted();
     }
@@ -159,9 +164,11 @@ class Building {
     }
 
     private async seal(): Promise<void> {
+        if (this.labelLogits !== undefined) {
+            this.metadata.labelLogits = this.labelLogits.encode();
+            await this.store.setMetadata({ ...this.metadata }); // first: what is lost with unsealed entries is recorded again with them
+        }
         await this.store.seal();
-        if (this.labelLogits !== undefined) this.metadata.labelLogits = this.labelLogits.encode();
-        if (this.labelLogits !== undefined || this.source.complete) await this.store.setMetadata({ ...this.metadata });
     }
 
     /** How many passages the store holds already: those up to the last entry's origin. */

@@ -6,7 +6,7 @@ export const maxReferences = 2048;
 const maxValues = 1 << 16;
 
 export class LabelLogits {
-    private readonly values: number[];
+    private values: number[];
     private readonly capacity: number;
 
     /** `encoded` continues what an earlier run kept. */
@@ -20,6 +20,11 @@ export class LabelLogits {
 
     get rows(): number {
         return Math.floor(this.values.length / this.labels);
+    }
+
+    /** Forgets rows beyond the first ones. */
+    cut(rows: number): void {
+        this.values = this.values.slice(0, rows * this.labels);
     }
 
     /** Keeps a row unless there are enough. */

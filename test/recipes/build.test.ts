@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, vi } from "vitest";
 
 import { Datastore } from "../../lib/index.js";
 import { buildDatastore, type BuildOptions } from "../../lib/recipes/build.js";
@@ -88,6 +88,33 @@ describe("an interrupted build", () => {
         const { examples, positions } = await originsOf("labels.rtd");
         expect([...examples]).toEqual(rows.map((_, i) => i));
         expect([...positions]).toEqual(rows.map(() => 0));
+    });
+
+    it("ends the same wherever it crashed between what it writes", async () => {
+        const options = { task: "label", data: [labels], prompt: "{text}\n", sealEvery: 4 } as const;
+        const metadataOf = (name: string) => withStore(name, (store) => store.metadata);
+        await build("uncrashed.rtd", options);
+        for (let survived = 0, crashed = true; crashed; survived++) {
+            const name = `crash-${survived}.rtd`;
+            let writes = 0;
+            crashed = false;
+            const spies = (["seal", "setMetadata"] as const).map((call) => {
+                const real = Datastore.prototype[call] as (argument?: never) => Promise<void>;
+                return vi.spyOn(Datastore.prototype, call).mockImplementation(async function (
+                    this: Datastore,
+                    argument?: unknown,
+                ) {
+                    crashed ||= writes++ === survived;
+                    if (crashed) throw new Error("crash");
+                    await real.call(this, argument as never);
+                });
+            });
+            await build(name, options).catch(() => undefined);
+            for (const spy of spies) spy.mockRestore();
+            await build(name, options);
+            expect(await contents(name)).toEqual(await contents("uncrashed.rtd"));
+            expect(await metadataOf(name)).toEqual(await metadataOf("uncrashed.rtd"));
+        }
     });
 });
 
