@@ -377,6 +377,10 @@ RTD_API rtd_status rtd_store_remove(rtd_store* store, const uint32_t* ids, size_
 RTD_API rtd_status rtd_store_verify(rtd_store* store, void (*report)(void* context, const char* file, rtd_status status, const char* message),
                                     void* context, const rtd_call_options* call);
 
+/* The same for a store that is not open, and perhaps cannot be opened. RTD_NOT_FOUND where no store is; other failures are reported first. */
+RTD_API rtd_status rtd_store_verify_path(const char* path, void (*report)(void* context, const char* file, rtd_status status, const char* message),
+                                         void* context, const rtd_call_options* call);
+
 /* The manifest as JSON text as it is on disk. *json lives until this store's next call from the same thread. */
 RTD_API rtd_status rtd_store_manifest(rtd_store* store, const char** json);
 

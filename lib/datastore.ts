@@ -116,6 +116,14 @@ export class Datastore implements AsyncDisposable {
         }
     }
 
+    /**
+     * {@link verify} for a store that is not open, and perhaps cannot be opened.
+     * @throws RtdError `ERR_RTD_NOT_FOUND` where no store is
+     */
+    static async verify(path: string, options?: Pick<CallOptions, "signal">): Promise<FileReport[]> {
+        return cancellable(options?.signal, (task) => native().storeVerify(String(path), task));
+    }
+
     /** The manifest as it is on disk. */
     get manifest(): StoreManifest {
         return this.#manifest;

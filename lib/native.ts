@@ -76,7 +76,7 @@ export interface Native {
     storeSeal(store: HandleNumber, task: Task): Promise<string>;
     storeRemove(store: HandleNumber, ids: Uint32Array | readonly number[]): Promise<string>;
     storeSetMetadata(store: HandleNumber, metadata: string): Promise<string>;
-    storeVerify(store: HandleNumber, task: Task): Promise<FileReport[]>;
+    storeVerify(storeOrPath: HandleNumber | string, task: Task): Promise<FileReport[]>;
     storeOrigins(store: HandleNumber, ids: Uint32Array | readonly number[]): { examples: Uint32Array; positions: Uint32Array };
     storeClose(store: HandleNumber): Promise<void>;
 }

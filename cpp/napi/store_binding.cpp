@@ -155,12 +155,14 @@ Napi::Value storeSetMetadata(const Napi::CallbackInfo& info) {
 class VerifyJob : public Job {
   public:
     explicit VerifyJob(StoreRef store) : store_(std::move(store)) {}
+    explicit VerifyJob(std::string path) : path_(std::move(path)) {}
 
     rtd_status execute(const rtd_call_options& call) override {
         const auto report = [](void* self, const char* file, rtd_status status, const char* message) {
             static_cast<VerifyJob*>(self)->files_.push_back({file, status, message ? message : ""});
         };
-        const rtd_status status = rtd_store_verify(store_.get(), report, this, &call);
+        const rtd_status status =
+            store_.get() ? rtd_store_verify(store_.get(), report, this, &call) : rtd_store_verify_path(path_.c_str(), report, this, &call);
         for (const auto& file : files_) {
             if (file.status == status) return RTD_OK;  // already told
         }
@@ -187,14 +189,16 @@ class VerifyJob : public Job {
         rtd_status status;
         std::string message;
     };
-    StoreRef store_;
+    StoreRef store_;    // or
+    std::string path_;  // of one that is not open
     std::vector<File> files_;
 };
 
-// (handle, task) -> promise of [{ file, ok, code?, message? }]
+// (handle or path, task) -> promise of [{ file, ok, code?, message? }]
 Napi::Value storeVerify(const Napi::CallbackInfo& info) {
-    auto& store = Environment::of(info.Env()).get<Store>(info[0]);
-    return runLater(info.Env(), "rtd Datastore.verify", std::make_unique<VerifyJob>(store.ref), 0, readTask(info[1]));
+    auto job = info[0].IsString() ? std::make_unique<VerifyJob>(readString(info[0], "path"))
+                                  : std::make_unique<VerifyJob>(Environment::of(info.Env()).get<Store>(info[0]).ref);
+    return runLater(info.Env(), "rtd Datastore.verify", std::move(job), 0, readTask(info[1]));
 }
 
 // (handle, ids) -> { examples, positions }

@@ -122,15 +122,22 @@ Segment openSegment(Directory& directory, const FileFacts& facts, KeyShape shape
         const auto mapping = file->map();
         const auto column = [&](Column which) { return mapping->data() + offsets[which]; };
         const auto words = [&](Column which) { return reinterpret_cast<const uint32_t*>(column(which)); };
+        // Tokens are places in the caller's logits: a copy, so that what is checked here stays what is used, whatever becomes of the file.
+        const auto* tokens = reinterpret_cast<const int32_t*>(column(kTokens));
+        struct Owner {
+            std::shared_ptr<const Mapping> mapping;
+            std::vector<int32_t> tokens;
+        };
+        const auto owner = std::make_shared<Owner>(Owner{mapping, {tokens, tokens + facts.entries}});
         Segment segment;
         segment.part.keys = column(kKeys);
-        segment.part.tokens = reinterpret_cast<const int32_t*>(column(kTokens));
+        segment.part.tokens = owner->tokens.data();
         segment.part.namespaces = words(kNamespaces);
         segment.part.count = static_cast<uint32_t>(facts.entries);
-        segment.part.owner = mapping;
+        segment.part.owner = owner;
         segment.examples = words(kExamples);
         segment.positions = words(kPositions);
-        if (!readThrough) checkTokens(segment.part.tokens, segment.part.count, 0);
+        checkTokens(segment.part.tokens, segment.part.count, 0);
         return segment;
     });
 }

@@ -92,10 +92,12 @@ std::unique_ptr<Store> Store::create(FileSystem& files, const std::string& path,
     store->index_ = index;
     // Looked at twice: before, to make nothing in a directory of somebody else's; under the lock, to be the only one.
     const auto requireEmpty = [&] {
-        for (const auto& name : store->directory_->list()) {
+        const auto names = store->directory_->list();
+        if (std::find(names.begin(), names.end(), kManifestName) != names.end())
+            fail(RTD_EXISTS, "%s: a store is there already; open it, or give another path", path.c_str());
+        for (const auto& name : names) {
             // What an interrupted create leaves behind is no store yet.
             if (name == kLockName || OwnName(name).leftover()) continue;
-            if (name == kManifestName) fail(RTD_EXISTS, "%s: a store is there already; open it, or give another path", path.c_str());
             fail(RTD_EXISTS, "%s: holds %s; a new store needs an empty directory, or a path where nothing is", path.c_str(), name.c_str());
         }
     };

@@ -5,7 +5,9 @@
 
 #include "core/arguments.h"
 #include "index/handle.h"
+#include "store/files.h"
 #include "store/store.h"
+#include "store/verify.h"
 
 using rtd::guard;
 using rtd::needPointer;
@@ -27,6 +29,14 @@ namespace {
 rtd::store::Store& storeOf(rtd_store* handle) { return *needPointer(handle, "store")->store; }
 
 const char* orEmptyObject(const char* json) { return json ? json : "{}"; }
+
+using ReportFunction = void (*)(void* context, const char* file, rtd_status status, const char* message);
+
+rtd::store::Report reportTo(ReportFunction report, void* context) {
+    return [=](const std::string& file, rtd_status status, const std::string& message) {
+        if (report) report(context, file.c_str(), status, message.c_str());
+    };
+}
 
 }  // namespace
 
@@ -106,14 +116,15 @@ rtd_status rtd_store_remove(rtd_store* store, const uint32_t* ids, size_t count)
     });
 }
 
-rtd_status rtd_store_verify(rtd_store* store, void (*report)(void* context, const char* file, rtd_status status, const char* message), void* context,
-                            const rtd_call_options* call) {
+rtd_status rtd_store_verify(rtd_store* store, ReportFunction report, void* context, const rtd_call_options* call) {
+    return guard([&] { storeOf(store).verify(reportTo(report, context), rtd::readCall(call)); });
+}
+
+rtd_status rtd_store_verify_path(const char* path, ReportFunction report, void* context, const rtd_call_options* call) {
     return guard([&] {
-        storeOf(store).verify(
-            [&](const std::string& file, rtd_status status, const std::string& message) {
-                if (report) report(context, file.c_str(), status, message.c_str());
-            },
-            rtd::readCall(call));
+        const auto directory = rtd::store::posixFileSystem().openDirectory(needPointer(path, "path"));
+        rtd::store::readManifestText(*directory);  // no store, no report
+        rtd::store::verifyFiles(*directory, {}, reportTo(report, context), rtd::readCall(call));
     });
 }
 

@@ -24,14 +24,9 @@ export function verifyCommand(): Command {
 }
 
 async function run(path: string, { json }: { json?: boolean }): Promise<void> {
-    const store = await Datastore.open(path, { verify: false });
-    try {
-        const files = await store.verify();
-        const ok = files.every((file) => file.ok);
-        if (json) printJson({ path, ok, files });
-        else for (const { file, ok, message } of files) print(ok ? `ok     ${file}` : `BAD    ${file}: ${message}`);
-        if (!ok) throw new Failed();
-    } finally {
-        await store.close();
-    }
+    const files = await Datastore.verify(path);
+    const ok = files.every((file) => file.ok);
+    if (json) printJson({ path, ok, files });
+    else for (const { file, ok, message } of files) print(ok ? `ok     ${file}` : `BAD    ${file}: ${message}`);
+    if (!ok) throw new Failed();
 }

@@ -291,6 +291,19 @@ describe("opening and creating refuse", () => {
             code: "ERR_RTD_CHECKSUM",
             message: expect.stringContaining(segment) as unknown,
         });
+
+        // Those that cannot be opened too; every file is told of.
+        for (const [path, file, code] of [
+            [cut, segment, "ERR_RTD_TRUNCATED"],
+            [greedy, segment, "ERR_RTD_BAD_FORMAT"],
+            [nonsense, "manifest.json", "ERR_RTD_TRUNCATED"],
+            [missing, segment, "ERR_RTD_NOT_FOUND"],
+        ] as const) {
+            const all = await Datastore.verify(path);
+            expect(all.filter(({ ok }) => !ok)).toMatchObject([{ file, code }]);
+            if (file === segment) expect(all).toContainEqual({ file: "manifest.json", ok: true });
+        }
+        await expectError(() => Datastore.verify(join(cut, "nowhere")), "ERR_RTD_NOT_FOUND", "nowhere");
     });
 
     test("nothing in a good store", async () => {

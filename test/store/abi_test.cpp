@@ -127,6 +127,16 @@ TEST("abi: verify reports every file") {
     CHECK_EQUAL(reports[2], "segment-000002.safetensors checksum !");
     rtd_store_release(store);
 
+    rtd::store::writeFile(segment, bytes.substr(0, 100));
+    reports.clear();
+    CHECK_EQUAL(rtd_store_verify_path(path.c_str(), report, &reports, nullptr), RTD_TRUNCATED);
+    CHECK_EQUAL(reports.size(), 4);
+    CHECK_EQUAL(reports[2], "segment-000002.safetensors truncated !");
+    CHECK_EQUAL(rtd_store_verify_path((path + "/none").c_str(), report, &reports, nullptr), RTD_NOT_FOUND);
+    CHECK_EQUAL(rtd_store_verify_path(nullptr, report, &reports, nullptr), RTD_INVALID_ARGUMENT);
+    CHECK_EQUAL(reports.size(), 4);
+    rtd::store::writeFile(segment, bytes);
+
     CHECK_EQUAL(rtd_store_open(path.c_str(), nullptr, &store), RTD_CHECKSUM);
     CHECK(std::strstr(rtd_last_error(), segment.c_str()));
     auto unchecked = writable();

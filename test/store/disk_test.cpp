@@ -7,8 +7,10 @@
 
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <string>
 
+#include "index/handle.h"
 #include "store/fixture.h"
 
 namespace rtd::store {
@@ -65,6 +67,14 @@ TEST("disk: where a store can be created") {
     CHECK(!fs::exists(directory / "bad"));
 }
 
+TEST("disk: a store that is there already is called one, whatever the order of its files") {
+    const TemporaryDirectory directory;
+    makeStore(directory / "s");
+    std::string message;
+    CHECK_EQUAL(statusOf([&] { create(directory / "s"); }, &message), RTD_EXISTS);
+    checkMentions(message, "a store is there already");
+}
+
 TEST("disk: where no store is") {
     const TemporaryDirectory directory;
     for (const bool writable : {false, true}) {
@@ -89,6 +99,45 @@ TEST("disk: a store can be moved, also while it is open, and reached through a l
     CHECK_EQUAL(contentOf(disk(), directory / "b"), contentOf(*writer));
     fs::create_directory_symlink("b", directory / "link");
     CHECK_EQUAL(contentOf(disk(), directory / "link"), contentOf(*writer));
+}
+
+TEST("disk: a token that changes in the file of an open store does no harm") {
+    const TemporaryDirectory directory;
+    const std::string path = directory / "s";
+    {
+        const auto store = Store::create(disk(), path, smallConfig(), "{}", "{}");
+        Batch(1, 40, 6).appendTo(*store);
+        store->seal({});
+    }
+    for (const bool skipChecksums : {false, true}) {
+        const auto store = Store::open(disk(), path, {.skipChecksums = skipChecksums, .threads = 1});
+        const std::string before = contentOf(*store), file = path + "/" + readManifest(store->manifestText()).segments[0].name,
+                          content = readFile(file);
+        const std::vector<int32_t> tokens = Batch(1, 40, 6).tokens, wild(tokens.size(), 0x7ffffff0);
+        const size_t at = content.find(std::string(reinterpret_cast<const char*>(tokens.data()), 4 * tokens.size()));
+        CHECK(at != std::string::npos);
+        const auto overwrite = [&](const std::vector<int32_t>& with) {
+            std::fstream out(file, std::ios::binary | std::ios::in | std::ios::out);
+            out.seekp(static_cast<std::streamoff>(at));
+            out.write(reinterpret_cast<const char*>(with.data()), static_cast<std::streamsize>(4 * with.size()));
+            CHECK(out.flush().good());
+        };
+        overwrite(wild);
+        rtd_index handle(store->index());
+        const Batch queries(5, 2, 6);
+        const rtd_matrix matrix = queries.matrix();
+        rtd_row_options row{};
+        row.struct_size = sizeof row;
+        row.k = 40;
+        row.reference_weight = 0.5f;
+        row.temperature = 1;
+        std::vector<float> logits(2 * 1000, 1.0f);
+        const rtd_mutable_matrix logitMatrix{logits.data(), 2, 1000, 0, RTD_F32};
+        CHECK_EQUAL(rtd_search_and_fuse(&handle, &matrix, &logitMatrix, &row, 1, nullptr, nullptr, nullptr), RTD_OK);
+        CHECK_EQUAL(contentOf(*store), before);
+        CHECK_STATUS(Store::open(disk(), path, {.threads = 1}), RTD_CHECKSUM);
+        overwrite(tokens);
+    }
 }
 
 TEST("disk: links, pipes and directories in place of files") {
