@@ -99,7 +99,7 @@ describe("an interrupted build", () => {
             let writes = 0;
             crashed = false;
             const spies = (["seal", "setMetadata"] as const).map((call) => {
-                const real = Datastore.prototype[call] as (argument?: never) => Promise<void>;
+                const real = Reflect.get(Datastore.prototype, call) as (argument?: never) => Promise<void>;
                 return vi.spyOn(Datastore.prototype, call).mockImplementation(async function (
                     this: Datastore,
                     argument?: unknown,
