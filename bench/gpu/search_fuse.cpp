@@ -207,7 +207,8 @@ class Series {
     void checkAnswer(uint32_t rows, uint32_t k) {
         if (!cpu_) cpu_ = std::make_unique<Index>(cpuBackend(), dim_, dtype_, keys_);
         std::vector<uint32_t> ids(size_t{rows} * k);
-        std::vector<float> distances(size_t{rows} * k), logits(hostLogits_.begin(), hostLogits_.begin() + static_cast<ptrdiff_t>(size_t{rows} * kVocabulary));
+        std::vector<float> distances(size_t{rows} * k),
+            logits(hostLogits_.begin(), hostLogits_.begin() + static_cast<ptrdiff_t>(size_t{rows} * kVocabulary));
         const rtd_row_options row = rowOptions(k);
         const rtd_matrix queries = {hostQueries_.data(), rows, dim_, 0, RTD_F32};
         const rtd_mutable_matrix matrix = {logits.data(), rows, kVocabulary, 0, RTD_F32};
@@ -255,7 +256,8 @@ class Series {
 void printClocks() {
     std::fflush(stdout);
     const char* query =
-        "nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.max.sm,clocks.mem,clocks_event_reasons.active,temperature.gpu,power.draw --format=csv";
+        "nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.max.sm,clocks.mem,clocks_event_reasons.active,temperature.gpu,power.draw "
+        "--format=csv";
     if (std::system(query) != 0) std::printf("(no nvidia-smi: the state of the clocks is not known)\n");
 }
 

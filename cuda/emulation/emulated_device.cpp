@@ -45,6 +45,13 @@ bool isElsewhere(const void* pointer) {
     });
 }
 
+// Whatever came before, also calls that were refused and launches that failed.
+void checkZero(const cuda::Workspace& workspace, const char* when) {
+    const auto* begin = reinterpret_cast<const char*>(workspace.control);
+    const auto* end = reinterpret_cast<const char*>(workspace.pools);
+    if (std::any_of(begin, end, [](char byte) { return byte != 0; })) fail(RTD_INTERNAL, "the workspace's state is not zero %s a launch", when);
+}
+
 class EmulatedDevice : public gpu::Device {
   public:
     std::unique_ptr<gpu::Device> onStream(void* stream) const override {
@@ -77,9 +84,11 @@ class EmulatedDevice : public gpu::Device {
         const std::lock_guard lock(launching);
         const auto function = reinterpret_cast<KernelFunction>(const_cast<void*>(kernel.function));
         ++seed;
+        checkZero(args.workspace, "before");
         const std::string failure =
             device.launch({grid, kernel.threads, 1 + static_cast<uint32_t>(seed % grid), sharedBytes, seed}, [&] { function(args); });
         if (!failure.empty()) fail(RTD_INTERNAL, "the emulated device reports: %s", failure.c_str());
+        checkZero(args.workspace, "after");
     }
     void synchronize() override {}
 };

@@ -138,22 +138,57 @@ TEST("the CPU back ends give the same bits") {
     }
 }
 
-TEST("all schedules give the same bits") {
-    for (const Kind kind : {Kind::normal, Kind::equal, Kind::descending, Kind::duplicates}) {
-        Shape shape = shapeOf(150, 20, 2, 5);
-        shape.kind = kind;
+// A small case that is hard in one way.
+struct Adversary {
+    const char* name;
+    Kind kind = Kind::normal;
+    uint32_t entries = 150, k = 5;
+    uint32_t grid = 4, resident = 0;  // 0: any number
+    void (*change)(Case&) = [](Case&) {};
+};
+
+const Adversary kAdversaries[] = {
+    {"nothing special"},
+    {"all ties", Kind::equal},
+    {"all duplicates", Kind::duplicates},
+    {"k = N", Kind::ties, 60, 60},
+    {"k > N", Kind::normal, 20, 64},
+    {"one block", Kind::descending, 150, 5, 1, 1},
+    {"more blocks than tiles", Kind::ties, 40, 5, 9, 9},
+    {"blocks that start late", Kind::normal, 150, 5, 6, 1},
+    {"rows of -infinity", Kind::normal, 70, 8, 4, 0,
+     [](Case& c) {
+         for (uint32_t v = 0; v < c.shape.vocabulary; ++v) c.logits[v] = -INFINITY;                          // all of the first row
+         for (uint32_t v = 0; v < c.shape.vocabulary; v += 2) c.logits[c.shape.vocabulary + v] = -INFINITY;  // half of the second
+     }},
+    {"denormals", Kind::tiny, 100},
+    {"thresholds that reject everything", Kind::normal, 100, 5, 4, 0,
+     [](Case& c) {
+         for (rtd_row_options& row : c.rows) row.flags |= RTD_ROW_MAX_DISTANCE, row.max_distance = -1;
+     }},
+    {"keys in descending order of distance", Kind::descending, 300},
+};
+
+TEST("200 schedules of each adversary give the same bits") {
+    for (const Adversary& adversary : kAdversaries) {
+        Shape shape = shapeOf(adversary.entries, 20, 2, adversary.k);
+        shape.kind = adversary.kind;
         shape.heads = 2;
-        const Case c = makeCase(shape, 3, false);
-        const Answer want = expected(c, RTD_F32);
+        Case c = makeCase(shape, 3, true);
+        adversary.change(c);
         for (uint64_t seed = 0; seed < 200; ++seed) {
             KernelWay way;
-            way.config = seed % 2 ? 0 : 2;
+            way.config = static_cast<uint32_t>(seed % kernelConfigCount());
             way.seed = seed;
-            way.grid = 4;
-            way.resident = 1 + seed % 4;
-            way.smallestPool = seed % 3 ? 64 : 256;
-            way.mergeParts = static_cast<uint32_t>(1 + seed % 5);
-            checkSame(runKernel(c, way), want);
+            way.grid = adversary.grid;
+            way.resident = adversary.resident ? adversary.resident : 1 + static_cast<uint32_t>(seed / 8 % way.grid);
+            way.smallestPool = seed % 3 ? 64 : 512;
+            way.tilesPerTicket = 1 + static_cast<uint32_t>(seed / 4 % 2);
+            way.mergeParts = 1 + static_cast<uint32_t>(seed % 5);
+            way.seeds = static_cast<Seeds>(seed % 3);
+            try {
+                checkKernel(c, way);
+            } catch (const test::Failure& failure) { throw test::Failure(std::string(adversary.name) + ": " + failure.text); }
         }
     }
 }
