@@ -113,6 +113,12 @@ if(CMAKE_LIBRARY_OUTPUT_DIRECTORY)
 endif()
 set_target_properties(rtd_cuda_probe PROPERTIES EXCLUDE_FROM_ALL OFF RUNTIME_OUTPUT_DIRECTORY ${folder})
 add_dependencies(rtd_cuda rtd_cuda_probe)
+
+# For what else is compiled by nvcc.
+list(TRANSFORM compiled REPLACE "(.+)" "-gencode=arch=compute_\\1,code=sm_\\1" OUTPUT_VARIABLE codes)
 if(RTD_TESTS)
     include(${CMAKE_SOURCE_DIR}/cuda/examples/examples.cmake)
 endif()
+foreach(name IN ITEMS nvcc codes cudart cuda_include)
+    set(${name} "${${name}}" PARENT_SCOPE)
+endforeach()

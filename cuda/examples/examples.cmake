@@ -1,9 +1,5 @@
 # The example in CUDA C++, compiled as a user's program is: against rtd.h, linked with the shared library and the CUDA runtime.
 set(object ${CMAKE_CURRENT_BINARY_DIR}/decoder_step.o)
-set(codes)
-foreach(architecture IN LISTS compiled)
-    list(APPEND codes -gencode=arch=compute_${architecture},code=sm_${architecture})
-endforeach()
 add_custom_command(OUTPUT ${object}
     COMMAND ${nvcc} -std=c++17 ${codes} -ccbin=${CMAKE_CXX_COMPILER} -I${CMAKE_CURRENT_SOURCE_DIR} -Werror=all-warnings -c
         ${CMAKE_SOURCE_DIR}/cuda/examples/decoder_step.cu -o ${object}

@@ -60,6 +60,15 @@ if(TARGET rtd_cuda)
     add_dependencies(test_gpu rtd_cuda)
     add_test(NAME gpu CONFIGURATIONS gpu COMMAND test_gpu)
     add_test(NAME gpu_example CONFIGURATIONS gpu COMMAND rtd_decoder_step)
+    find_package(Python3 COMPONENTS Interpreter)
+    if(Python3_FOUND)
+        execute_process(COMMAND ${Python3_EXECUTABLE} -c "import torch" RESULT_VARIABLE no_torch OUTPUT_QUIET ERROR_QUIET)
+    endif()
+    if(Python3_FOUND AND NOT no_torch)
+        add_test(NAME gpu_example_python CONFIGURATIONS gpu
+            COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_SOURCE_DIR}/cuda/examples/decoder_step.py $<TARGET_FILE:rtd>)
+        set_tests_properties(gpu_example_python PROPERTIES ENVIRONMENT RTD_CUDA_LIBRARY=$<TARGET_FILE:rtd_cuda>)
+    endif()
 
     # The same, fewer cases, watched by NVIDIA's sanitizer where it is installed.
     find_program(RTD_COMPUTE_SANITIZER compute-sanitizer HINTS ENV CUDA_PATH ${RTD_NVCC_ROOT} /usr/local/cuda PATH_SUFFIXES bin compute-sanitizer)
