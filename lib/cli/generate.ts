@@ -44,7 +44,10 @@ export function generateCommand(): Command {
         .addOption(modelOption())
         .requiredOption("-p, --prompt <text>", "what to go on from")
         .option("--chat", "put the prompt under the model's chat template")
-        .option("--references", "list for each token the stored examples that moved it")
+        .option(
+            "--references",
+            "list for each token the stored examples that moved it; parts of a character show as bytes, <0xF0>",
+        )
         .addOption(new Option("--max-tokens <n>", "stop after n tokens").argParser(wholeNumber(1)).default(128))
         .addOption(new Option("--sampling-temperature <t>", "0 takes the most probable token").argParser(number(0)).default(0))
         .addHelpText("after", examples);
@@ -89,14 +92,14 @@ const shown = 3;
 /** Token by token: the share of the vote that it got, and the nearest of the hits that gave it. */
 export function listReferences(tokens: readonly GeneratedToken[]): string {
     return tokens
-        .map(({ text, vote, references }) => {
-            if (references.length === 0) return `${JSON.stringify(text)}   the model's own`;
+        .map(({ piece, vote, references }) => {
+            if (references.length === 0) return `${JSON.stringify(piece)}   the model's own`;
             const lines = references.slice(0, shown).map(({ distance, share, origin, example, before, value, after }) => {
                 const where = origin ?? `example ${example}`;
                 return `    ${percent(share).padStart(6)}  distance ${distance.toFixed(2)}  ${where}  ${oneLine(`${before}[${value}]${after}`)}`;
             });
             const more = references.length > shown ? [`            and ${references.length - shown} more`] : [];
-            return [`${JSON.stringify(text)}   ${percent(vote)} of the vote`, ...lines, ...more].join("\n");
+            return [`${JSON.stringify(piece)}   ${percent(vote)} of the vote`, ...lines, ...more].join("\n");
         })
         .join("\n");
 }

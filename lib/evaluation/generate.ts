@@ -4,6 +4,7 @@ import type { LlamaModel, Token } from "node-llama-cpp";
 import type { Datastore } from "../datastore.js";
 import { attach, type Step } from "../llama/attach.js";
 import { References, type ReferenceText } from "../recipes/references.js";
+import { readable, TokenStream } from "../recipes/token-text.js";
 import type { Fusion } from "./options.js";
 
 export interface GenerateOptions {
@@ -29,7 +30,10 @@ export interface TokenReference extends ReferenceText {
 
 export interface GeneratedToken {
     token: Token;
+    /** What it added to the text: whole characters, so that of the tokens of one character the last has all of it. */
     text: string;
+    /** The token alone: its text, or its bytes, as `<0xF0>`, where they are not whole characters. */
+    piece: string;
     /** The token's part of the reference's vote: r_v. */
     vote: number;
     /** The hits that voted for it, nearest first. Empty if none did, or if they were not asked for. */
@@ -53,27 +57,24 @@ export async function generate(options: GenerateOptions): Promise<GeneratedToken
     const context = await model.createContext({ contextSize: prompt.length + maxTokens + 1, ...(threads && { threads }) });
     try {
         const attachment = await attach(context, store, { ...fusion, ...(references && { onStep: (step) => steps.add(step) }) });
-        const tokens: Token[] = [];
+        const stream = new TokenStream(model, prompt);
+        const tokens: Pick<GeneratedToken, "token" | "text" | "piece">[] = [];
         for await (const token of context.getSequence().evaluate(prompt, { temperature: samplingTemperature })) {
             signal?.throwIfAborted();
             if (model.isEogToken(token)) break;
-            onText?.(model.detokenize([token], false, [...prompt, ...tokens].slice(-8)));
-            tokens.push(token);
+            const text = stream.next(token);
+            if (text !== "") onText?.(text);
+            tokens.push({ token, text, piece: readable(model, [token]) });
             if (tokens.length === maxTokens) break;
         }
-        const texts = tokens.map((token, i) => ({
-            token,
-            text: model.detokenize([token], false, [...prompt, ...tokens.slice(0, i)].slice(-8)),
-        }));
-        if (!references) return texts.map((token) => ({ ...token, vote: 0, references: [] }));
+        if (!references) return tokens.map((token) => ({ ...token, vote: 0, references: [] }));
         const lookup = new References(store, model);
         const generated: GeneratedToken[] = [];
-        for (const [i, { token, text }] of texts.entries()) {
-            const votes = votesFor(token, await steps.at(prompt.length - 1 + i), fusion.temperature);
+        for (const [i, token] of tokens.entries()) {
+            const votes = votesFor(token.token, await steps.at(prompt.length - 1 + i), fusion.temperature);
             const described = await lookup.describe(votes.map(({ id }) => id));
             generated.push({
-                token,
-                text,
+                ...token,
                 vote: votes.reduce((sum, { share }) => sum + share, 0),
                 references: votes.map(({ distance, share }, j) => ({ ...(described[j] as ReferenceText), distance, share })),
             });

@@ -6,8 +6,9 @@ import type { LlamaModel, Token } from "node-llama-cpp";
 
 import { RtdError } from "../errors.js";
 import type { ChoiceContent, LabelRow } from "./data.js";
-import { textOf, tokenizeAfter, withBos, type Passage } from "./passage.js";
+import { tokenizeAfter, withBos, type Passage } from "./passage.js";
 import { checkTemplate, fillTemplate } from "./template.js";
+import { readable } from "./token-text.js";
 
 export interface Label {
     name: string;
@@ -101,7 +102,7 @@ function labelTokens(model: LlamaModel, template: string, names: readonly string
             throw new RtdError(
                 "ERR_RTD_INVALID_ARGUMENT",
                 `the labels ${JSON.stringify(rival)} and ${JSON.stringify(name)} begin with the same token ` +
-                    `${JSON.stringify(textOf(model, [token]))} and could not be told apart; rename one`,
+                    `${JSON.stringify(readable(model, [token]))} and could not be told apart; rename one`,
             );
         byToken.set(token, name);
         return { name, token };

@@ -27,11 +27,6 @@ export function tokenizeAfter(model: LlamaModel, before: string, text: string): 
     return prefix.every((token, i) => token === joined[i]) ? joined.slice(prefix.length) : model.tokenize(text);
 }
 
-/** The text of tokens from amid a text: alone, a leading space of theirs might be taken for the tokenizer's own. */
-export function textOf(model: LlamaModel, tokens: readonly Token[]): string {
-    return model.detokenize(tokens, false, model.tokenize("."));
-}
-
 /** Puts the model's beginning-of-sequence token before the tokens if it wants one. */
 export function withBos(model: LlamaModel, tokens: readonly Token[]): Token[] {
     const { bos, shouldPrependBosToken } = model.tokens;

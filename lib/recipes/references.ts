@@ -5,8 +5,8 @@ import type { Datastore } from "../datastore.js";
 import { cutRows, shuffle } from "./cut.js";
 import { readRows, type Row } from "./data.js";
 import { recipeOf, sourceOf, type RecipeMetadata, type Source } from "./metadata.js";
-import { textOf } from "./passage.js";
 import { hashFile } from "./source.js";
+import { readable } from "./token-text.js";
 
 export interface ReferenceText {
     id: number;
@@ -14,7 +14,7 @@ export interface ReferenceText {
     position: number;
     /** "file:line" of the example; undefined if the data is no longer where it was, or has changed. */
     origin: string | undefined;
-    /** What stands before the value, the value, and what follows; cut to a few words. */
+    /** What stands before the value, the value, and what follows; cut to a few words. Parts of characters are bytes, as `<0xF0>`. */
     before: string;
     value: string;
     after: string;
@@ -51,7 +51,7 @@ export class References {
             origin: row && `${row.file}:${row.line}`,
             before: tail(prompt + before),
             value,
-            after: after.slice(0, maxCharacters / 3),
+            after: [...after].slice(0, maxCharacters / 3).join(""),
         };
     }
 
@@ -64,7 +64,7 @@ export class References {
             examples[i] === example ? (token as Token) : undefined,
         );
         const text = (part: (Token | undefined)[]) =>
-            textOf(
+            readable(
                 this.model,
                 part.filter((token) => token !== undefined),
             );
@@ -112,5 +112,6 @@ function promptOf(row: Row): string {
 }
 
 function tail(text: string): string {
-    return text.length > maxCharacters ? `…${text.slice(1 - maxCharacters)}` : text;
+    const characters = [...text];
+    return characters.length > maxCharacters ? `…${characters.slice(1 - maxCharacters).join("")}` : text;
 }

@@ -27,6 +27,7 @@ beforeAll(() => {
             { prompt: "a code of c:", completion: " UVW" },
         ]),
     );
+    writeFileSync(inFolder("emoji.jsonl"), lines([{ prompt: "say it:", completion: " 😀é日本 ok" }]));
     writeFileSync(inFolder("text.txt"), Array.from({ length: 3000 }, (_, i) => `${(i * i) % 97} `).join(""));
     writeFileSync(inFolder("bad.jsonl"), '{"text": "a", "label": "ant"}\n{"text": "a"}\n');
 });
@@ -295,6 +296,30 @@ describe("a chat datastore", () => {
         );
         expect(text).toBe(" UVW");
         expect(tokens).toMatchObject([{}, { text: "U", vote: 1, references: [{ example: 1, share: 1, value: "U" }] }, {}, {}]);
+    });
+
+    it("writes characters of several tokens whole, and shows such tokens as bytes", async () => {
+        await build("emoji.rtd", "chat", "emoji.jsonl"); // in the noise model's vocabulary all but ASCII are bytes
+        const generate = (...rest: string[]) =>
+            rtd("generate", inFolder("emoji.rtd"), ...common, "--prompt", "say it:", "--weight", "1", "--k", "1", ...rest);
+        expect((await generate()).stdout).toBe(" 😀é日本 ok\n");
+        const { text, tokens } = json((await generate("--json", "--references")).stdout) as {
+            text: string;
+            tokens: { text: string; piece: string; references: { before: string; value: string; after: string }[] }[];
+        };
+        expect(text).toBe(" 😀é日本 ok");
+        expect(tokens.slice(0, 6).map(({ text }) => text)).toEqual([" ", "", "", "", "😀", ""]);
+        expect(tokens.slice(0, 3).map(({ piece }) => piece)).toEqual([" ", "<0xF0>", "<0x9F>"]);
+        expect(tokens[6]?.references[0]).toMatchObject({
+            before: "say it: 😀<0xC3>",
+            value: "<0xA9>",
+            after: expect.stringMatching(/^日本/) as string,
+        });
+        const listed = (await generate("--references")).stdout;
+        expect(listed).toContain('"<0xF0>"   100.0% of the vote');
+        expect(listed).toContain("say it: 😀<0xC3>[<0xA9>]日本");
+        expect(listed).not.toContain("\ufffd");
+        expect((await generate("--max-tokens", "3")).stdout).toBe(" \n"); // half a character is no text
     });
 });
 
