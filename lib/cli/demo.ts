@@ -2,7 +2,6 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Command, Option } from "commander";
-import type { LlamaModel } from "node-llama-cpp";
 
 import { cacheDirectory } from "../demo/fetch-model.js";
 import { measure, storePath, type Measurement } from "../demo/measure.js";
@@ -10,6 +9,7 @@ import { summary } from "../demo/summary.js";
 import { demoTasks, type MeasuredTask } from "../demo/tasks.js";
 import { fusionOf } from "../evaluation/options.js";
 import { generate, type GeneratedToken } from "../evaluation/generate.js";
+import type { LlamaModel } from "../node-llama-cpp.js";
 import type { Progress } from "../recipes/build.js";
 import { plainPrompt } from "../recipes/chat.js";
 import { readRows } from "../recipes/data.js";

@@ -1,9 +1,9 @@
 /** rtd generate */
 import { Command, Option } from "commander";
-import type { LlamaModel, Token } from "node-llama-cpp";
 
 import { fusionOf } from "../evaluation/options.js";
 import { generate, type GeneratedToken } from "../evaluation/generate.js";
+import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import { chatWrapperOf, plainPrompt, templatedPrompt } from "../recipes/chat.js";
 import { recipeOf } from "../recipes/metadata.js";
 import { interruptible } from "./interrupt.js";

@@ -1,9 +1,9 @@
 import { Option } from "commander";
-import type { LlamaModel } from "node-llama-cpp";
 
 import { Datastore } from "../datastore.js";
 import type { MismatchField } from "../fingerprint.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
+import type { LlamaModel } from "../node-llama-cpp.js";
 
 export interface OpenFlags {
     allowMismatch?: MismatchField[];

@@ -1,6 +1,5 @@
-import type { LlamaModel } from "node-llama-cpp";
-
 import { defined } from "../defined.js";
+import type { LlamaModel } from "../node-llama-cpp.js";
 import { loadModel } from "../recipes/model.js";
 import { progressLine } from "./progress.js";
 

@@ -1,10 +1,10 @@
 /** Builds a task's store and evaluates its tests, one after the other. */
 import { join } from "node:path";
-import type { LlamaModel } from "node-llama-cpp";
 
 import { Datastore } from "../datastore.js";
 import { evaluate, type Evaluation } from "../evaluation/index.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
+import type { LlamaModel } from "../node-llama-cpp.js";
 import { buildDatastore, type Progress } from "../recipes/build.js";
 import type { MeasuredTask, Part } from "./tasks.js";
 

@@ -2,9 +2,8 @@
  * Exact match of the greedy answer, without and with the reference: real decoding of the attached model. The end-of-turn token is no part of an
  * answer.
  */
-import type { LlamaContextSequence, LlamaModel, Token } from "node-llama-cpp";
-
 import { attach } from "../llama/attach.js";
+import type { LlamaContextSequence, LlamaModel, Token } from "../node-llama-cpp.js";
 import { longestPassage, type Passage } from "../recipes/passage.js";
 import { exactMatch } from "./metrics.js";
 import type { EvaluateOptions, Fusion } from "./options.js";

@@ -1,8 +1,7 @@
 /** Generation with a reference, and for each token the entries of the store that voted for it. */
-import type { LlamaModel, Token } from "node-llama-cpp";
-
 import type { Datastore } from "../datastore.js";
 import { attach, type Step } from "../llama/attach.js";
+import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import { References, type ReferenceText } from "../recipes/references.js";
 import { readable, TokenStream } from "../recipes/token-text.js";
 import type { Fusion } from "./options.js";

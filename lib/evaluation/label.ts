@@ -2,8 +2,7 @@
  * Accuracy over labels, by the logits of the label tokens at the prompt's end: of the model alone, of the model with the matched bias, and
  * of the model with the reference.
  */
-import type { Token } from "node-llama-cpp";
-
+import type { Token } from "../node-llama-cpp.js";
 import { LabelLogits, labelLogitsOf } from "../recipes/label-logits.js";
 import type { RecipeMetadata } from "../recipes/metadata.js";
 import type { Passage } from "../recipes/passage.js";

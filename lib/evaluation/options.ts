@@ -1,7 +1,6 @@
-import type { LlamaModel } from "node-llama-cpp";
-
 import type { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
+import type { LlamaModel } from "../node-llama-cpp.js";
 import type { Progress } from "../recipes/build.js";
 import type { Cut } from "../recipes/cut.js";
 import type { Task } from "../recipes/data.js";

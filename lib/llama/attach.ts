@@ -1,7 +1,6 @@
-import type { LlamaContext } from "node-llama-cpp";
-
 import type { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
+import type { LlamaContext } from "../node-llama-cpp.js";
 import type { ReferenceIndex } from "../reference-index.js";
 import type { FuseRowOptions, Hits, RowOptions, RowStatus } from "../types.js";
 import { Attachment } from "./attachment.js";

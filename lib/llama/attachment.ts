@@ -1,8 +1,7 @@
-import type { LlamaContext, LlamaContextSequence } from "node-llama-cpp";
-
 import { defined } from "../defined.js";
 import { RtdError } from "../errors.js";
 import { dispose, Handle } from "../handle.js";
+import type { LlamaContext, LlamaContextSequence } from "../node-llama-cpp.js";
 import { handleOf, type ReferenceIndex } from "../reference-index.js";
 import type { AttachOptions, ReferenceOptions } from "./attach.js";
 import { StepDelivery } from "./step-delivery.js";

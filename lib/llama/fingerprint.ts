@@ -3,11 +3,11 @@ import { createReadStream } from "node:fs";
 import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import path from "node:path";
-import type { LlamaModel } from "node-llama-cpp";
 
 import { defined } from "../defined.js";
 import { RtdError } from "../errors.js";
 import type { ModelFingerprint } from "../fingerprint.js";
+import type { LlamaModel } from "../node-llama-cpp.js";
 
 export interface FingerprintOptions {
     /** Files of the LoRA adapters that the context is created with: they change the hidden states. */

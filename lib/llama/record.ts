@@ -1,7 +1,6 @@
-import type { LlamaContext, LlamaContextSequence, Token } from "node-llama-cpp";
-
 import { RtdError } from "../errors.js";
 import { asyncDispose, Handle } from "../handle.js";
+import type { LlamaContext, LlamaContextSequence, Token } from "../node-llama-cpp.js";
 import { nativeContextOf, sequenceNumber, tap } from "./tap.js";
 
 export interface RecordOptions {

@@ -1,7 +1,6 @@
-import type { LlamaContext, LlamaContextSequence } from "node-llama-cpp";
-
 import { RtdError } from "../errors.js";
 import { native, type HandleNumber, type Native } from "../native.js";
+import type { LlamaContext, LlamaContextSequence } from "../node-llama-cpp.js";
 import type { Step } from "./attach.js";
 import type { AttachmentStats } from "./attachment.js";
 

@@ -2,14 +2,13 @@
  * Building a datastore from data files. Work is sealed every so many entries; the origin of the last sealed entry says where to go on, so
  * an interrupted build continues when it is started again, and data that a store already has is not added twice.
  */
-import type { LlamaModel } from "node-llama-cpp";
-
 import { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
 import type { ModelFingerprint } from "../fingerprint.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
 import type { Recorder } from "../llama/record.js";
 import { defined } from "../defined.js";
+import type { LlamaModel } from "../node-llama-cpp.js";
 import type { BackendName, Dtype, Metric } from "../types.js";
 import { chatPassages } from "./chat.js";
 import { cutRows, type Cut } from "./cut.js";

@@ -2,9 +2,8 @@
  * The chat recipe: keys at the tokens of answers only, the end-of-turn token included. Conversations are put under the model's chat
  * template, every assistant message being an answer to what stands before it; prompts with completions are taken as they are.
  */
-import type { ChatHistoryItem, ChatWrapper, LlamaModel, Token } from "node-llama-cpp";
-
 import { RtdError } from "../errors.js";
+import type { ChatHistoryItem, ChatWrapper, LlamaModel, Token } from "../node-llama-cpp.js";
 import type { ChatRow, CompletionContent, ConversationContent, Message } from "./data.js";
 import { endOfTurn, tokenizeAfter, withBos, type Passage } from "./passage.js";
 

@@ -2,9 +2,8 @@
  * The label recipe: classification or multiple choice. One key per example, the hidden state at the prompt's end; its value is the label's
  * first token. For questions with options the labels are the options' letters, and with `rotate` each is stored once per rotation of them.
  */
-import type { LlamaModel, Token } from "node-llama-cpp";
-
 import { RtdError } from "../errors.js";
+import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import type { ChoiceContent, LabelRow } from "./data.js";
 import { tokenizeAfter, withBos, type Passage } from "./passage.js";
 import { checkTemplate, fillTemplate } from "./template.js";

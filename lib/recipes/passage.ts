@@ -1,7 +1,6 @@
 /** What the recipes make of rows: runs of tokens for the model to read, and which of their positions become keys. */
-import type { LlamaModel, Token } from "node-llama-cpp";
-
 import { RtdError } from "../errors.js";
+import type { LlamaModel, Token } from "../node-llama-cpp.js";
 
 export interface Passage {
     /** All that the model reads, from an empty context. */

@@ -1,7 +1,5 @@
-import type { LlamaModel } from "node-llama-cpp";
-
 import { createRecorder, type Recorder } from "../llama/record.js";
-
+import type { LlamaModel } from "../node-llama-cpp.js";
 import { longestPassage, type Passage } from "./passage.js";
 
 /** Runs `work` with a recorder on a context of its own that is large enough for the passages. */

@@ -1,7 +1,6 @@
 /** Where entries of a store come from, in words: file and line of the example as far as the data is still there, and the text around. */
-import type { LlamaModel, Token } from "node-llama-cpp";
-
 import type { Datastore } from "../datastore.js";
+import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import { cutRows, shuffle } from "./cut.js";
 import { readRows, type Row } from "./data.js";
 import { recipeOf, sourceOf, type RecipeMetadata, type Source } from "./metadata.js";

@@ -1,7 +1,6 @@
 /** The text recipe: one key per token, read in windows of `newTokens` after `contextTokens` of what came before. */
-import type { LlamaModel, Token } from "node-llama-cpp";
-
 import { RtdError } from "../errors.js";
+import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import { shuffle, type Cut } from "./cut.js";
 import type { TextRow } from "./data.js";
 import { withBos, type Passage } from "./passage.js";

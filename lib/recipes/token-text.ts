@@ -1,5 +1,5 @@
 /** Tokens as text: a character may be several tokens, and one of those alone is only bytes. */
-import type { LlamaModel, Token } from "node-llama-cpp";
+import type { LlamaModel, Token } from "../node-llama-cpp.js";
 
 /** What a detokenizer puts for bytes that make no character, once for all that an unfinished one has so far. */
 const replacement = "\ufffd";

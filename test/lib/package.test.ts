@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -62,9 +62,21 @@ test("installed, it can be required", async () => {
     expect(await run(process.execPath, ["require.cjs"])).toBe("2\n");
 });
 
-test("its types hold in a strict consumer", async () => {
+/** Type-checks a file of the application, strictly; fails with the compiler's words. */
+async function typeCheck(file: string, settings: { module: string; lib?: string; skipLibCheck?: boolean }): Promise<void> {
+    const { module, lib = "ES2022,DOM", skipLibCheck = false } = settings;
+    const strict = ["--strict", "--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess", "--noEmit", "--target", "es2022"];
+    const resolution = module === "esnext" ? ["--moduleResolution", "bundler"] : [];
+    const tsc = join(root, "node_modules/typescript/bin/tsc");
+    const args = [tsc, ...strict, "--module", module, ...resolution, "--lib", lib, "--skipLibCheck", String(skipLibCheck), file];
+    await run(process.execPath, args).catch((error: unknown) => {
+        throw new Error((error as { stdout: string }).stdout);
+    });
+}
+
+test("its types hold in a strict consumer, without node-llama-cpp", async () => {
     const consumer = `
-        import { createIndex, Datastore, RtdError, type Hits, type IndexOptions } from "node-rtd";
+        import { attach, createIndex, Datastore, RtdError, type Hits, type IndexOptions } from "node-rtd";
         const options: IndexOptions = { dim: 4, metric: "l2" };
         using index = createIndex(options);
         const first: number = index.add(new Float32Array(4), new Int32Array(1), { namespaces: first32() });
@@ -79,33 +91,34 @@ test("its types hold in a strict consumer", async () => {
         index.searchSync([1, 2, 3, 4]);
         // @ts-expect-error a synchronous call cannot be aborted
         index.searchSync(new Float32Array(4), { signal: AbortSignal.abort() });
+        // @ts-expect-error not a number: all but the context keeps its type
+        await attach({}, index, { k: "3" });
         export { code };`;
     await writeFile(join(folder, "consumer.mts"), consumer);
-    const strict = [
-        "--strict",
-        "--exactOptionalPropertyTypes",
-        "--noUncheckedIndexedAccess",
-        "--noEmit",
-        "--skipLibCheck",
-        "true",
-    ];
-    const tsc = join(root, "node_modules/typescript/bin/tsc");
-    for (const lib of ["ES2022,DOM", "ESNext,DOM"]) {
-        await run(process.execPath, [
-            tsc,
-            ...strict,
-            "--target",
-            "es2022",
-            "--module",
-            "nodenext",
-            "--lib",
-            lib,
-            "consumer.mts",
-        ]).catch((error: unknown) => {
-            throw new Error((error as { stdout: string }).stdout);
-        });
-    }
-});
+    for (const module of ["node16", "nodenext", "esnext"]) await typeCheck("consumer.mts", { module });
+    await typeCheck("consumer.mts", { module: "nodenext", lib: "ESNext,DOM" });
+}, 300_000);
+
+test("its types know a context and tokens of node-llama-cpp where that is installed", async () => {
+    const peer = join(folder, "node_modules/node-llama-cpp");
+    await symlink(join(root, "node_modules/node-llama-cpp"), peer);
+    const consumer = `
+        import type { LlamaContext, Token } from "node-llama-cpp";
+        import { attach, createIndex, createRecorder } from "node-rtd";
+        declare const context: LlamaContext;
+        const attachment = await attach(context, createIndex({ dim: 4 }));
+        attachment.forSequence(context.getSequence(), null);
+        const recorder = await createRecorder(context);
+        const { hidden }: { hidden: Float32Array } = await recorder.record([1 as Token]);
+        // @ts-expect-error not a context
+        await attach({}, createIndex({ dim: 4 }));
+        // @ts-expect-error not tokens
+        await recorder.record([1]);
+        export { hidden };`;
+    await writeFile(join(folder, "peer.mts"), consumer);
+    for (const module of ["node16", "nodenext", "esnext"]) await typeCheck("peer.mts", { module, skipLibCheck: true }); // its own declarations do not pass the check
+    await rm(peer);
+}, 300_000);
 
 test("built from source by rtd-build, it runs without the shipped binary", async () => {
     const installed = join(folder, "node_modules/node-rtd");
