@@ -1,3 +1,4 @@
+import { expectSignal } from "./arguments.js";
 import { RtdError } from "./errors.js";
 import { native, type Plain, type Task } from "./native.js";
 import type { FloatArray, KeyArray } from "./types.js";
@@ -21,8 +22,8 @@ function tasksOf(signal: AbortSignal): Set<Task> {
  * arguments is what they held then.
  */
 export async function cancellable<T>(signal: AbortSignal | undefined, start: (task: Task) => Promise<T>): Promise<T> {
+    expectSignal(signal);
     if (signal === undefined) return start(0);
-    if (!(signal instanceof AbortSignal)) throw new RtdError("ERR_RTD_INVALID_ARGUMENT", "signal: expected an AbortSignal");
     signal.throwIfAborted();
     const task = ++lastTask;
     const tasks = tasksOf(signal).add(task);

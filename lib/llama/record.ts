@@ -1,3 +1,4 @@
+import { describe, expectFlag, expectObject, expectSignal, invalid } from "../arguments.js";
 import { RtdError } from "../errors.js";
 import { asyncDispose, Handle } from "../handle.js";
 import type { LlamaContext, LlamaContextSequence, Token } from "../node-llama-cpp.js";
@@ -61,26 +62,21 @@ export class Recorder implements AsyncDisposable {
 
     /**
      * Evaluates tokens from an empty sequence, or after what is reused of it, and returns their hidden states. Calls wait for each other.
-     * @throws RtdError `ERR_RTD_INVALID_ARGUMENT` (no tokens, or more than the context holds), `ERR_RTD_UNSUPPORTED`, `ERR_RTD_CLOSED`
+     * @throws RtdError `ERR_RTD_INVALID_ARGUMENT` (no tokens, more than the context holds, or not integers), `ERR_RTD_TOKEN_RANGE` (one that the
+     * model does not have), `ERR_RTD_UNSUPPORTED`, `ERR_RTD_CLOSED`
      */
     async record(tokens: readonly Token[], options: RecordOptions & { logits: true }): Promise<Required<Recorded>>;
     async record(tokens: readonly Token[], options?: RecordOptions): Promise<Recorded>;
     async record(tokens: readonly Token[], options: RecordOptions = {}): Promise<Recorded> {
-        const { from = 0 } = options;
-        const most = this.context.contextSize - 1;
-        if (tokens.length === 0 || tokens.length > most) {
-            throw new RtdError(
-                "ERR_RTD_INVALID_ARGUMENT",
-                `tokens: expected 1 to ${most} (this context's size less one), got ${tokens.length}`,
-            );
-        }
-        if (!Number.isInteger(from) || from < 0 || from >= tokens.length) {
-            throw new RtdError(
-                "ERR_RTD_INVALID_ARGUMENT",
-                `from: expected a position from 0 to ${tokens.length - 1}, got ${from}`,
-            );
-        }
-        const recorded = this.#last.then(() => this.#record(tokens, from, options));
+        expectObject(options, "options");
+        const { from = 0, logits, reuseBeginning, signal } = options;
+        expectFlag(logits, "logits");
+        expectFlag(reuseBeginning, "reuseBeginning");
+        expectSignal(signal);
+        const copy = this.#checked(tokens); // what was asked for, whatever becomes of the array while waiting
+        if (!Number.isInteger(from) || from < 0 || from >= copy.length)
+            invalid(`from: expected a position from 0 to ${copy.length - 1}, got ${describe(from)}`);
+        const recorded = this.#last.then(() => this.#record(copy, from, { logits, reuseBeginning, signal }));
         this.#last = recorded.catch(() => undefined);
         return recorded;
     }
@@ -94,6 +90,24 @@ export class Recorder implements AsyncDisposable {
 
     async [asyncDispose](): Promise<void> {
         await this.dispose();
+    }
+
+    /** llama.cpp refuses a token it does not have without a word of it, and node-llama-cpp makes a number of whatever is given. */
+    #checked(tokens: unknown): Token[] {
+        if (!Array.isArray(tokens))
+            return invalid(`tokens: expected an array of tokens (model.tokenize(text)), got ${describe(tokens)}`);
+        const most = this.context.contextSize - 1;
+        if (tokens.length === 0 || tokens.length > most)
+            invalid(`tokens: expected 1 to ${most} (this context's size less one), got ${tokens.length}`);
+        return Array.from(tokens, (token: unknown, i) => {
+            if (!Number.isInteger(token)) invalid(`tokens[${i}]: expected an integer, got ${describe(token)}`);
+            if ((token as number) < 0 || (token as number) >= this.vocabulary)
+                throw new RtdError(
+                    "ERR_RTD_TOKEN_RANGE",
+                    `tokens[${i}] is ${token as number}; this model's tokens are 0 to ${this.vocabulary - 1}: tokenize with the model of this context`,
+                );
+            return token as Token;
+        });
     }
 
     async #record(tokens: readonly Token[], from: number, options: RecordOptions): Promise<Recorded> {
