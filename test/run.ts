@@ -1,6 +1,6 @@
 // npm test: every test this machine can run, each suite counted, and by name what could not run for want of a tool.
 //
-//     node dist/test/run.js [--require-all] [SUITE ...]     suites: native asan tsan aarch64 python addon addon-asan
+//     node dist/test/run.js [--require-all] [SUITE ...]     suites: native asan tsan aarch64 python addon addon-asan kernels
 //
 // --require-all (CI) makes a missing tool a failure. Output ends in a line `N passed, N failed`.
 import { spawn, spawnSync } from "node:child_process";
@@ -8,6 +8,7 @@ import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { findToolkit } from "../bench/kernel/compiled.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -99,6 +100,22 @@ async function sanitizedAddon(): Promise<Count> {
     return vitest("addon-asan", env, ["test/lib/", "--exclude", "**/{package,runtimes}.test.ts"]);
 }
 
+/** What nvcc makes of the kernels, and of the programs for a machine with a GPU. */
+async function kernels(): Promise<Count> {
+    const { stdout } = await show(process.execPath, ["dist/bench/kernel/report.js"]);
+    const found = /^(\d+) passed, (\d+) failed$/m.exec(stdout);
+    const count = found ? { passed: Number(found[1]), failed: Number(found[2]) } : { passed: 0, failed: 1 };
+    const toolkit = `-DRTD_NVCC_ROOT=${findToolkit() ?? ""}`;
+    for (const args of [
+        ["--preset", "gpu", toolkit, "-DRTD_CUDA_ARCHITECTURES=75", "-DRTD_BENCHMARKS=ON"], // the family with the fewest kernels
+        ["--build", "--preset", "gpu", "--target", "test_gpu", "rtd_decoder_step", "bench_gpu"],
+    ]) {
+        const { status } = await show("cmake", args);
+        if (status !== 0) return { ...count, failed: count.failed + 1 };
+    }
+    return { ...count, passed: count.passed + 1 };
+}
+
 const cmake = { tool: "cmake", install: "cmake 3.24 or newer" };
 const suites: Suite[] = [
     { name: "native", what: "C and C++ tests", needs: [cmake], run: () => native("native") },
@@ -138,6 +155,16 @@ const suites: Suite[] = [
         what: "the addon under AddressSanitizer and UndefinedBehaviorSanitizer",
         needs: [cmake, { tool: "g++", install: "g++" }],
         run: sanitizedAddon,
+    },
+    {
+        name: "kernels",
+        what: "the CUDA kernels as nvcc compiles them, for every architecture",
+        needs: [
+            cmake,
+            { tool: "ninja", install: "ninja-build" },
+            { tool: "build/cuda/bin/python", args: ["-c", "import nvidia.cu13"], install: "by npm run kernel:toolchain" },
+        ],
+        run: kernels,
     },
 ];
 
