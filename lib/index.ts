@@ -20,7 +20,7 @@ export { fuse, fuseSync, logProbabilities } from "./fusion.js";
 export { attach, type AttachOptions, type ReferenceOptions, type Step } from "./llama/attach.js";
 export { Attachment, type AttachmentStats } from "./llama/attachment.js";
 export { fingerprintModel, type FingerprintOptions } from "./llama/fingerprint.js";
-export { createRecorder, recordHiddenStates, Recorder, type Recorded, type RecordOptions } from "./llama/record.js";
+export { createRecorder, record, Recorder, type Recorded, type RecordOptions } from "./llama/record.js";
 export { supported, type LlamaSupport } from "./llama/support.js";
 export type { FileReport } from "./native.js";
 export { buildDatastore, type BuildOptions, type BuildReport, type Progress } from "./recipes/build.js";

@@ -167,7 +167,7 @@ export async function createRecorder(context: LlamaContext): Promise<Recorder> {
 }
 
 /** Records one text on a context and leaves it as it was: hidden states [tokens - from, embeddingSize]. */
-export async function recordHiddenStates(
+export async function record(
     context: LlamaContext,
     tokens: readonly Token[],
     options?: Omit<RecordOptions, "logits">,

@@ -2,7 +2,7 @@
 import type { Token } from "node-llama-cpp";
 import { describe, expect, it, vi } from "vitest";
 
-import { attach, createRecorder, recordHiddenStates, type Step } from "../../lib/index.js";
+import { attach, createRecorder, record, type Step } from "../../lib/index.js";
 import { tap } from "../../lib/llama/tap.js";
 import type { Architecture } from "./gguf.js";
 import { constantIndex, contextOf, generate, noiseModel } from "./models.js";
@@ -97,7 +97,7 @@ it("gives the context back: its sequence is free and decodes as before", async (
     const sequence = context.getSequence();
     const before = await generate(sequence, tokens.slice(0, 9), 10);
     await sequence.dispose();
-    expect(await recordHiddenStates(context, tokens)).toHaveLength(60 * 64);
+    expect(await record(context, tokens)).toHaveLength(60 * 64);
     expect(context.sequencesLeft).toBe(1);
     expect(tap().llamaUsers()).toBe(0);
     expect(await generate(context.getSequence(), tokens.slice(0, 9), 10)).toEqual(before);
