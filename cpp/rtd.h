@@ -176,7 +176,8 @@ typedef struct rtd_backend_info {
 
 /* All back ends this build knows, usable or not, fastest first. *list stays valid for the life of the process. Where there is a CUDA binary, this,
  * "auto" and "cuda" try it in a process of its own, once: it may take as long as a driver takes to wake, at most 20 seconds. The binary lies
- * beside this library, or is named by the environment's RTD_CUDA_LIBRARY. */
+ * beside this library, or is named by the environment's RTD_CUDA_LIBRARY. It uses the first device that the driver shows, or the one whose number
+ * is the environment's RTD_CUDA_DEVICE: the one that has the decoder's logits, where there are several. */
 RTD_API rtd_status rtd_backends(const rtd_backend_info** list, size_t* count);
 
 /* ---- an index in memory -------------------------------------------------------------------------------------------------------- */

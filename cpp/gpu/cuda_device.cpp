@@ -1,6 +1,7 @@
 #include "gpu/cuda_device.h"
 
 #include "core/status.h"
+#include "gpu/device_number.h"
 #include "gpu/open_device.h"
 
 namespace rtd::gpu {
@@ -222,6 +223,6 @@ void CudaDevice::synchronize() {
     check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
 }
 
-std::unique_ptr<Device> openDevice() { return std::make_unique<CudaDevice>(0); }
+std::unique_ptr<Device> openDevice() { return std::make_unique<CudaDevice>(deviceNumber()); }
 
 }  // namespace rtd::gpu

@@ -6,6 +6,7 @@
 #include "../harness.h"
 #include "../temporary_directory.h"
 #include "core/status.h"
+#include "gpu/device_number.h"
 #include "gpu/module.h"
 #include "gpu/module_device.h"
 
@@ -45,6 +46,21 @@ TEST("a device that cannot be opened says why") {
         throw;
     }
     unsetenv("RTD_STAND_IN");
+}
+
+TEST("the device's number is the environment's, and the first without") {
+    const auto numberOf = [](const char* text) {
+        setenv("RTD_CUDA_DEVICE", text, 1);
+        struct Unset {
+            ~Unset() { unsetenv("RTD_CUDA_DEVICE"); }
+        } unset;
+        return deviceNumber();
+    };
+    CHECK_EQUAL(deviceNumber(), 0);
+    CHECK_EQUAL(numberOf(""), 0);
+    CHECK_EQUAL(numberOf("12"), 12);
+    for (const char* wrong : {"-1", "1x", "x", " 1", "99999999999"})
+        checkFails([&] { numberOf(wrong); }, RTD_UNSUPPORTED, std::string("RTD_CUDA_DEVICE is \"") + wrong);
 }
 
 TEST("memory and copies pass through, and so do errors") {
