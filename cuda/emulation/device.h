@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "emulation/launch.h"
 #include "emulation/order.h"
 #include "emulation/random.h"
 #include "emulation/stores.h"
@@ -75,25 +76,6 @@ struct Block {
     char* shared = nullptr;
     std::unique_ptr<char, void (*)(void*)> memory{nullptr, std::free};  // shared memory, with a margin on either side where it has a shadow
     std::vector<uint8_t> isWritten;                                     // the shadow: of each byte of shared memory
-};
-
-struct Counters {
-    uint64_t launches = 0, switches = 0, barriers = 0, collectives = 0;
-    uint64_t firstTouches = 0, furtherTouches = 0;             // bytes of the watched memory copied for the first time in a launch, and again
-    uint64_t audited = 0, bankConflicts = 0, uncoalesced = 0;  // instructions of warps
-    uint64_t checked = 0;                                      // accesses to shared memory that were compared with its shadow
-};
-
-struct Launch {
-    uint32_t grid = 1, threads = 32, resident = 1;
-    size_t sharedBytes = 0;
-    uint64_t seed = 1;
-    bool isAudited = false;         // count bank conflicts and uncoalesced copies
-    const void* watched = nullptr;  // memory whose touches are counted
-    size_t watchedBytes = 0;
-    const void* scratch = nullptr;  // global memory that a launch must write before it reads it
-    size_t scratchBytes = 0;
-    bool isShadowed = false;  // see checkShared
 };
 
 class Device {

@@ -1,5 +1,16 @@
-# Not under ThreadSanitizer: the emulated device is one thread that switches stacks, which it can neither follow nor find a race in.
-if(NOT RTD_SANITIZE MATCHES "thread")
+# ThreadSanitizer can neither follow nor find a race in one thread that switches stacks, which the emulated device is: there, lanes are threads.
+if(RTD_SANITIZE MATCHES "thread")
+    add_executable(test_cuda_threads
+        ${CMAKE_SOURCE_DIR}/cuda/emulation/threads.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/cuda/kernel_run.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/cuda/main.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/cuda/threads_test.cpp)
+    target_compile_definitions(test_cuda_threads PRIVATE RTD_LANES_ARE_THREADS)
+    target_compile_options(test_cuda_threads PRIVATE -Wno-unknown-pragmas)
+    target_include_directories(test_cuda_threads PRIVATE ${CMAKE_SOURCE_DIR}/cuda)
+    target_link_libraries(test_cuda_threads PRIVATE rtd_harness)
+    add_test(NAME cuda_threads COMMAND test_cuda_threads)
+else()
     include(${CMAKE_SOURCE_DIR}/cuda/emulation/emulation.cmake)
 
     # The kernel in all its test shapes, compiled once.
