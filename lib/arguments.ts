@@ -28,7 +28,7 @@ export function describe(value: unknown): string {
     }
 }
 
-export function expectObject(value: unknown, name: string): void {
+export function expectObject(value: unknown, name: string): asserts value is object {
     if (typeof value !== "object" || value === null) invalid(`${name}: expected an object, got ${describe(value)}`);
 }
 

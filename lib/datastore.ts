@@ -1,8 +1,10 @@
+import { describe, expectObject, invalid } from "./arguments.js";
 import { bitsOf, cancellable, plain } from "./calls.js";
 import { RtdError } from "./errors.js";
-import { expectModel, type MismatchField, type ModelFingerprint } from "./fingerprint.js";
+import { expectModel, expectModelOptions, type MismatchField, type ModelFingerprint } from "./fingerprint.js";
 import { asyncDispose, Handle } from "./handle.js";
 import { native, type FileReport, type OpenedStore } from "./native.js";
+import { expectOptions } from "./option-names.js";
 import { ReferenceIndex } from "./reference-index.js";
 import type { AddOptions, BackendName, CallOptions, Dtype, Ids, IndexOptions, KeyArray, Metric } from "./types.js";
 
@@ -92,6 +94,7 @@ export class Datastore implements AsyncDisposable {
      * @throws RtdError `ERR_RTD_EXISTS`, `ERR_RTD_PERMISSION`, `ERR_RTD_NO_SPACE`, `ERR_RTD_IO`, and as {@link createIndex}
      */
     static async create(path: string, options: CreateStoreOptions): Promise<Datastore> {
+        expectOptions(options, "createStore");
         const { model = {}, metadata = {} } = options ?? {};
         return new Datastore(
             path,
@@ -105,6 +108,8 @@ export class Datastore implements AsyncDisposable {
      * `ERR_RTD_CHECKSUM` (each names the file), `ERR_RTD_MODEL_MISMATCH` (says what differs)
      */
     static async open(path: string, options: OpenStoreOptions = {}): Promise<Datastore> {
+        expectOptions(options, "openStore");
+        expectModelOptions(options.model, options.allowModelMismatch);
         const store = new Datastore(path, await native().storeOpen(path, options));
         try {
             if (options.model !== undefined)
@@ -151,6 +156,7 @@ export class Datastore implements AsyncDisposable {
      */
     append(keys: KeyArray, tokens: Int32Array, options?: AppendOptions): number {
         this.#expectOpen();
+        expectOptions(options, "append");
         return native().storeAppend(this.#handle.number, plain(keys), tokens, options, bitsOf(keys));
     }
 
@@ -212,9 +218,19 @@ export class Datastore implements AsyncDisposable {
     }
 }
 
+/** Half of a surrogate pair is no text: it has no UTF-8. */
+const halfPair = /\p{Surrogate}/u;
+
 function toJson(value: object, name: string): string {
+    if (Array.isArray(value)) invalid(`${name}: expected an object, got ${describe(value)}`);
+    expectObject(value, name);
     try {
-        return JSON.stringify(value);
+        return JSON.stringify(value, (key, inner: unknown) => {
+            for (const text of [key, inner])
+                if (typeof text === "string" && halfPair.test(text))
+                    throw new Error(`${JSON.stringify(text)} holds half of a surrogate pair`);
+            return inner;
+        });
     } catch (cause) {
         throw new RtdError("ERR_RTD_INVALID_ARGUMENT", `${name}: not an object that JSON can hold (${String(cause)})`, { cause });
     }

@@ -1,3 +1,4 @@
+import { describe, expectObject, invalid } from "./arguments.js";
 import { RtdError } from "./errors.js";
 
 /**
@@ -40,6 +41,17 @@ const fields: readonly MismatchField[] = [
     "model",
 ];
 
+/** Throws unless `model` and `allowModelMismatch` of an opening call can be compared with a store's. */
+export function expectModelOptions(model: unknown, allowed: unknown): void {
+    if (model !== undefined) expectObject(model, "model");
+    if (allowed === undefined) return;
+    const list = fields.map((name) => `"${name}"`).join(", ");
+    if (!Array.isArray(allowed))
+        return invalid(`allowModelMismatch: expected an array of some of ${list}, got ${describe(allowed)}`);
+    const unknown = allowed.find((name) => !(fields as readonly unknown[]).includes(name)) as unknown;
+    if (unknown !== undefined) invalid(`allowModelMismatch: expected some of ${list}, got ${describe(unknown)}`);
+}
+
 /** Throws unless a store's keys come from this model, or differ only where that is allowed by name. */
 export function expectModel(
     path: string,
@@ -47,14 +59,6 @@ export function expectModel(
     model: ModelFingerprint,
     allowed: readonly string[],
 ): void {
-    const unknown = allowed.filter((name) => !(fields as readonly string[]).includes(name));
-    if (unknown.length > 0) {
-        const list = fields.map((name) => `"${name}"`).join(", ");
-        throw new RtdError(
-            "ERR_RTD_INVALID_ARGUMENT",
-            `allowModelMismatch: expected some of ${list}, got "${unknown.join('", "')}"`,
-        );
-    }
     const differing = differences(recorded, model).filter(({ name }) => !allowed.includes(name));
     if (differing.length === 0) return;
     const lines = differing.map(({ name, was, is }) => `  ${name}: the store has ${show(was)}, the model ${show(is)}`);

@@ -60,7 +60,7 @@ export interface Native {
         task: Task,
     ): Promise<FuseResult>;
     searchAndFuseSync(index: HandleNumber, queries: Plain, logits: Plain, options: object | undefined): FuseResult;
-    fuse(hits: object, logits: Plain, options: object | undefined): Promise<FuseResult>;
+    fuse(hits: object, logits: Plain, options: object | undefined, task: Task): Promise<FuseResult>;
     fuseSync(hits: object, logits: Plain, options: object | undefined): FuseResult;
     logProbabilities(logits: Plain, vocabulary: number, tokens: Int32Array, tokensPerRow: number | undefined): Float64Array;
 

@@ -1,6 +1,7 @@
 import { bitsOf, cancellable, plain } from "./calls.js";
 import { dispose, Handle } from "./handle.js";
 import { native, type HandleNumber } from "./native.js";
+import { expectOptions, expectSearchOptions } from "./option-names.js";
 import type {
     AddOptions,
     CallOptions,
@@ -17,6 +18,7 @@ import type {
 } from "./types.js";
 
 let handleOfIndex: (index: ReferenceIndex) => Handle;
+let isIndexOfOurs: (value: object) => boolean;
 
 /**
  * Entries, each a key (a hidden state) and a token (what followed it), searched exactly. Made by {@link createIndex}, or a store's.
@@ -42,6 +44,7 @@ export class ReferenceIndex implements Disposable {
 
     static {
         handleOfIndex = (index) => index.#handle;
+        isIndexOfOurs = (value) => #handle in value;
     }
 
     /** @internal Use {@link createIndex}. */
@@ -82,6 +85,7 @@ export class ReferenceIndex implements Disposable {
      * @throws RtdError `ERR_RTD_NOT_FINITE`, `ERR_RTD_TOKEN_RANGE` (a negative token), `ERR_RTD_READ_ONLY` (a store's index: append to the store)
      */
     add(keys: KeyArray, tokens: Int32Array, options?: AddOptions): number {
+        expectOptions(options, "add");
         return native().addEntries(this.#handle.number, plain(keys), tokens, options, bitsOf(keys));
     }
 
@@ -95,11 +99,13 @@ export class ReferenceIndex implements Disposable {
 
     /** Builds what makes searching fast over the entries added since the last time, and computes the default temperature. */
     async seal(options?: CallOptions): Promise<void> {
+        expectOptions(options, "call");
         return cancellable(options?.signal, (task) => native().seal(this.#handle.number, options, task));
     }
 
     /** {@link seal}, blocking. */
     sealSync(options?: Omit<CallOptions, "signal">): void {
+        expectOptions(options, "call");
         native().sealSync(this.#handle.number, options);
     }
 
@@ -108,11 +114,13 @@ export class ReferenceIndex implements Disposable {
      * @throws RtdError `ERR_RTD_INVALID_ARGUMENT`, `ERR_RTD_NOT_FINITE`; the signal's reason when aborted
      */
     async search(queries: FloatArray, options?: SearchOptions): Promise<Hits> {
+        expectSearchOptions(options);
         return cancellable(options?.signal, (task) => native().search(this.#handle.number, plain(queries), options, task));
     }
 
     /** {@link search}, blocking. */
     searchSync(queries: FloatArray, options?: Omit<SearchOptions, "signal">): Hits {
+        expectSearchOptions(options);
         return native().searchSync(this.#handle.number, plain(queries), options);
     }
 
@@ -123,6 +131,7 @@ export class ReferenceIndex implements Disposable {
      * `ERR_RTD_NO_TEMPERATURE`; the logits are then as they were
      */
     async searchAndFuse(queries: FloatArray, logits: FloatArray, options?: SearchAndFuseOptions): Promise<FuseResult> {
+        expectSearchOptions(options);
         return cancellable(options?.signal, (task) =>
             native().searchAndFuse(this.#handle.number, plain(queries), plain(logits), options, task),
         );
@@ -130,6 +139,7 @@ export class ReferenceIndex implements Disposable {
 
     /** {@link searchAndFuse}, blocking. */
     searchAndFuseSync(queries: FloatArray, logits: FloatArray, options?: Omit<SearchAndFuseOptions, "signal">): FuseResult {
+        expectSearchOptions(options);
         return native().searchAndFuseSync(this.#handle.number, plain(queries), plain(logits), options);
     }
 
@@ -158,7 +168,13 @@ export class ReferenceIndex implements Disposable {
  * @throws RtdError `ERR_RTD_INVALID_ARGUMENT`, `ERR_RTD_UNSUPPORTED` (a back end that this machine lacks)
  */
 export function createIndex(options: IndexOptions): ReferenceIndex {
+    expectOptions(options, "index");
     return new ReferenceIndex(native().createIndex(options));
+}
+
+/** @internal */
+export function isIndex(value: unknown): value is ReferenceIndex {
+    return typeof value === "object" && value !== null && isIndexOfOurs(value);
 }
 
 /** @internal For parts of this package that hand an index to the addon. */

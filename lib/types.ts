@@ -119,7 +119,7 @@ export interface SearchAndFuseOptions extends RowOptions, FuseRowOptions, CallOp
     hits?: boolean | undefined;
 }
 
-export interface FuseOptions extends FuseRowOptions {
+export interface FuseOptions extends FuseRowOptions, Pick<CallOptions, "signal"> {
     /** Must be given: hits that come from elsewhere bring no default. */
     temperature?: number | undefined;
     /** One for each row; what it leaves out is taken from the options around it. */

@@ -1,7 +1,5 @@
 #include "napi/llama_binding.h"
 
-#include <cmath>
-
 #include "llama/tap.h"
 #include "napi/arguments.h"
 #include "napi/binding.h"
@@ -44,11 +42,7 @@ RowOptions readRow(const Napi::Value& value, const std::string& name) {
     const Options options(value, name);
     const Rows rows(options);
     if (rows.count() != 1) invalid("rows: an attachment takes options for sequences, not for rows");
-    RowOptions row(rows.data()[0], options.flag("enabled", true));
-    if (!(row.referenceWeight >= 0 && row.referenceWeight <= 1))
-        invalid(options.nameOf("referenceWeight") + ": expected a number from 0 to 1, got " + describe(options.get("referenceWeight")));
-    if (row.maxDistance && std::isnan(*row.maxDistance)) invalid(options.nameOf("maxDistance") + ": expected a number, got NaN");
-    return row;
+    return RowOptions(rows.data()[0], options.flag("enabled", true));
 }
 
 // (common options, [[sequence id, its options], ...])

@@ -1,6 +1,7 @@
 #include "napi/options.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "napi/arguments.h"
@@ -85,10 +86,16 @@ Rows::Rows(const Options& options) {
 rtd_row_options Rows::read(const Options& options, rtd_row_options row) {
     row.k = options.integer("k", row.k, 1, RTD_MAX_K);
     row.reference_weight = options.number("referenceWeight", row.reference_weight);
+    if (!(row.reference_weight >= 0 && row.reference_weight <= 1))
+        invalid(options.nameOf("referenceWeight") + ": expected a number from 0 to 1, got " + describe(options.get("referenceWeight")));
     if (options.has("temperature")) {
         row.temperature = options.number("temperature", 0);
-        if (!(row.temperature > 0))
-            invalid(options.nameOf("temperature") + ": expected a number above 0, got " + describe(options.get("temperature")));
+        if (!(row.temperature > 0 && std::isfinite(row.temperature))) {
+            const Napi::Value given = options.get("temperature");
+            const bool positive = given.IsNumber() && given.As<Napi::Number>().DoubleValue() > 0;
+            invalid(options.nameOf("temperature") + ": expected a number " + (positive ? "that float32 can hold (1.4e-45 to 3.4e38)" : "above 0") +
+                    ", got " + describe(given));
+        }
     }
     if (options.has("maxDistance")) {
         row.max_distance = options.number("maxDistance", 0);

@@ -178,8 +178,10 @@ struct FuseJob : Job {
     FuseJob(const Napi::CallbackInfo& info, Access access)
         : FuseJob(info, Rows(Options(info[2])), ForeignHits(Options(info[0], "hits", "hits.")), access) {}
 
-    rtd_status execute(const rtd_call_options&) override {
-        return rtd_fuse(&hits, heads, &logits.matrix, rows.data(), rows.count(), statuses.data());
+    // Fusing alone passes over the logits once and is not interrupted: cancelled meanwhile, its result is dropped.
+    rtd_status execute(const rtd_call_options& call) override {
+        const rtd_status status = rtd_fuse(&hits, heads, &logits.matrix, rows.data(), rows.count(), statuses.data());
+        return status == RTD_OK && call.should_stop && call.should_stop(call.context) ? RTD_CANCELLED : status;
     }
     napi_value finish(Results& results) override {
         logits.writeBack(results);
@@ -220,8 +222,10 @@ Napi::Value fuseSync(const Napi::CallbackInfo& info) {
     return runNow(info.Env(), job, 0);
 }
 
-// (hits, logits, options) -> promise of { statuses }
-Napi::Value fuse(const Napi::CallbackInfo& info) { return runLater(info.Env(), "rtd fuse", std::make_unique<FuseJob>(info, Access::copied), 0, 0); }
+// (hits, logits, options, task) -> promise of { statuses }
+Napi::Value fuse(const Napi::CallbackInfo& info) {
+    return runLater(info.Env(), "rtd fuse", std::make_unique<FuseJob>(info, Access::copied), 0, readTask(info[3]));
+}
 
 // (logits, vocabulary, tokens, tokens a row) -> Float64Array [rows, tokens a row]
 Napi::Value logProbabilities(const Napi::CallbackInfo& info) {

@@ -1,7 +1,8 @@
-import type { Datastore } from "../datastore.js";
-import { RtdError } from "../errors.js";
+import { describe, expectFunction, invalid } from "../arguments.js";
+import { Datastore } from "../datastore.js";
 import type { LlamaContext } from "../node-llama-cpp.js";
-import type { ReferenceIndex } from "../reference-index.js";
+import { expectOptions } from "../option-names.js";
+import { isIndex, type ReferenceIndex } from "../reference-index.js";
 import type { FuseRowOptions, Hits, RowOptions, RowStatus } from "../types.js";
 import { Attachment } from "./attachment.js";
 
@@ -18,7 +19,7 @@ export interface AttachOptions extends ReferenceOptions {
      * no room for (64 MiB) are dropped and counted in `stats.droppedSteps`. Rows of weight 0 are searched too, for the listener's sake.
      */
     onStep?: ((step: Step) => void | Promise<void>) | undefined;
-    /** Told of what `onStep` throws. Default: it becomes an uncaught exception. */
+    /** Told of what `onStep` throws. Default: it becomes an uncaught exception, as does what `onError` itself throws. */
     onError?: ((error: unknown) => void) | undefined;
     /** Threads of the searches. Default: as the index was created. */
     threads?: number | undefined;
@@ -65,9 +66,10 @@ export async function attach(
     reference: ReferenceIndex | Datastore,
     options: AttachOptions = {},
 ): Promise<Attachment> {
+    expectOptions(options, "attach");
     const { onStep, onError, threads, ...given } = options;
-    if (onStep !== undefined && typeof onStep !== "function")
-        throw new RtdError("ERR_RTD_INVALID_ARGUMENT", "onStep: expected a function");
+    expectFunction(onStep, "onStep");
+    expectFunction(onError, "onError");
     const { index, defaults } = resolve(reference);
     // Asynchronous, so that a runtime or build that needs to be asked first can be without a new interface; errors are rejections from the start.
     await Promise.resolve();
@@ -75,10 +77,9 @@ export async function attach(
 }
 
 function resolve(reference: ReferenceIndex | Datastore): { index: ReferenceIndex; defaults: ReferenceOptions } {
-    if (typeof reference !== "object" || reference === null) {
-        throw new RtdError("ERR_RTD_INVALID_ARGUMENT", "reference: expected an index (createIndex) or a store (Datastore.open)");
-    }
-    if (!("index" in reference)) return { index: reference, defaults: {} };
+    if (isIndex(reference)) return { index: reference, defaults: {} };
+    if (!(reference instanceof Datastore))
+        return invalid(`reference: expected an index (createIndex) or a store (Datastore.open), got ${describe(reference)}`);
     const { k, referenceWeight, temperatureScale } = (reference.metadata["defaults"] ?? {}) as Defaults;
     const own = reference.index.temperature;
     const temperature =

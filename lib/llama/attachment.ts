@@ -1,7 +1,9 @@
+import { expectObject, invalid } from "../arguments.js";
 import { defined } from "../defined.js";
 import { RtdError } from "../errors.js";
 import { dispose, Handle } from "../handle.js";
 import type { LlamaContext, LlamaContextSequence } from "../node-llama-cpp.js";
+import { expectOptions } from "../option-names.js";
 import { handleOf, type ReferenceIndex } from "../reference-index.js";
 import type { AttachOptions, ReferenceOptions } from "./attach.js";
 import { StepDelivery } from "./step-delivery.js";
@@ -76,6 +78,8 @@ export class Attachment implements Disposable {
 
     /** Changes options from the next decode on; those left out stay as they are. */
     set(options: ReferenceOptions): void {
+        expectObject(options, "options");
+        expectOptions(options, "reference");
         this.#update({ ...this.#common, ...defined(options) }, this.#settings());
         this.#common = { ...this.#common, ...defined(options) };
     }
@@ -85,9 +89,13 @@ export class Attachment implements Disposable {
      * the sequence. Tokens that a token predictor has already had evaluated keep what they were evaluated with.
      */
     forSequence(sequence: LlamaContextSequence, options: ReferenceOptions | null): void {
-        if (sequence.context !== this.#context)
-            throw new RtdError("ERR_RTD_INVALID_ARGUMENT", "sequence: expected one of the attached context");
+        if ((sequence as Partial<LlamaContextSequence> | null | undefined)?.context !== this.#context)
+            invalid("sequence: expected one of the attached context (context.getSequence())");
         if (sequence.disposed) throw new RtdError("ERR_RTD_CLOSED", "the sequence is disposed");
+        if (options !== null) {
+            expectObject(options, "options");
+            expectOptions(options, "reference");
+        }
         const number = sequenceNumber(sequence);
         this.#update(this.#common, this.#settings().set(number, options ?? undefined));
         this.#sequences.get(number)?.forget.dispose();

@@ -44,7 +44,7 @@ export async function fingerprintModel(model: LlamaModel, options: FingerprintOp
 }
 
 function modelPath(model: LlamaModel): string {
-    const found = (model as unknown as { _modelPath?: unknown })._modelPath;
+    const found = (model as unknown as { _modelPath?: unknown } | null | undefined)?._modelPath;
     if (typeof found !== "string")
         throw new RtdError("ERR_RTD_INVALID_ARGUMENT", "model: expected a LlamaModel of node-llama-cpp");
     return found;

@@ -1,7 +1,8 @@
-import { describe, expectFlag, expectObject, expectSignal, invalid } from "../arguments.js";
+import { describe, expectFlag, expectSignal, invalid } from "../arguments.js";
 import { RtdError } from "../errors.js";
 import { asyncDispose, Handle } from "../handle.js";
 import type { LlamaContext, LlamaContextSequence, Token } from "../node-llama-cpp.js";
+import { expectOptions } from "../option-names.js";
 import { nativeContextOf, sequenceNumber, tap } from "./tap.js";
 
 export interface RecordOptions {
@@ -68,7 +69,7 @@ export class Recorder implements AsyncDisposable {
     async record(tokens: readonly Token[], options: RecordOptions & { logits: true }): Promise<Required<Recorded>>;
     async record(tokens: readonly Token[], options?: RecordOptions): Promise<Recorded>;
     async record(tokens: readonly Token[], options: RecordOptions = {}): Promise<Recorded> {
-        expectObject(options, "options");
+        expectOptions(options, "record");
         const { from = 0, logits, reuseBeginning, signal } = options;
         expectFlag(logits, "logits");
         expectFlag(reuseBeginning, "reuseBeginning");

@@ -43,10 +43,18 @@ export class StepDelivery {
             try {
                 await this.#onStep(step);
             } catch (error) {
-                this.#onError(error);
+                this.#report(error);
             }
         }
         this.#running = false;
+    }
+
+    #report(error: unknown): void {
+        try {
+            this.#onError(error);
+        } catch (another) {
+            uncaught(another);
+        }
     }
 }
 

@@ -213,10 +213,33 @@ describe("searchAndFuse refuses", () => {
         ],
         ["logits that may shrink", [queries, resizable(logits())], "logits: its buffer is resizable"],
         ["logits that were transferred", [queries, detach(logits())], "logits: its buffer was detached"],
-        ["a weight above 1", [queries, logits(), { referenceWeight: 1.5 }], /weight.*1\.5/],
-        ["a negative weight", [queries, logits(), { referenceWeight: -0.1 }], /weight.*-0\.1/],
+        [
+            "a weight above 1",
+            [queries, logits(), { referenceWeight: 1.5 }],
+            "referenceWeight: expected a number from 0 to 1, got 1.5",
+        ],
+        [
+            "a negative weight",
+            [queries, logits(), { referenceWeight: -0.1 }],
+            "referenceWeight: expected a number from 0 to 1, got -0.1",
+        ],
         ["a weight of NaN", [queries, logits(), { referenceWeight: NaN }], "referenceWeight: expected a number, got NaN"],
         ["temperature 0", [queries, logits(), { temperature: 0 }], "temperature: expected a number above 0, got 0"],
+        [
+            "a temperature that float32 holds as 0",
+            [queries, logits(), { temperature: 1e-50 }],
+            "temperature: expected a number that float32 can hold (1.4e-45 to 3.4e38), got 1e-50",
+        ],
+        [
+            "an infinite temperature",
+            [queries, logits(), { temperature: Infinity }],
+            "temperature: expected a number that float32 can hold (1.4e-45 to 3.4e38), got Infinity",
+        ],
+        [
+            "a weight above 1 of a row",
+            [queries, logits(), { rows: [{}, { referenceWeight: 2 }] }],
+            "rows[1].referenceWeight: expected a number from 0 to 1, got 2",
+        ],
         [
             "a negative temperature",
             [queries, logits(), { rows: [{ temperature: -1 }, {}] }],
@@ -351,4 +374,40 @@ describe("logProbabilities refuses", () => {
     ]);
     test("a token beyond the vocabulary", async () =>
         expectError(() => logProbabilities(new Float32Array(3), 3, Int32Array.of(3)), "ERR_RTD_TOKEN_RANGE", "3"));
+});
+
+describe("a misspelt option is refused", () => {
+    const hits = { distances: Float32Array.of(1), tokens: Int32Array.of(3), counts: Uint32Array.of(1), k: 1 };
+    const known = "k, maxDistance, namespaces, seeds, temperature, referenceWeight, unmask";
+    invalid([
+        [
+            "createIndex",
+            () => createIndex({ dim: 4, type: "f16" } as never),
+            'options: there is no option "type" here; known are dim,',
+        ],
+        [
+            "add",
+            () => index.add(vectors(1, 4), tokens(1), { namespace: 1 } as never),
+            'no option "namespace" here; known are namespaces',
+        ],
+        ["seal", () => index.seal({ thread: 1 } as never), 'no option "thread" here'],
+        [
+            "searchSync",
+            () => index.searchSync(queries, { K: 1 } as never),
+            `options: there is no option "K" here; known are ${known}`,
+        ],
+        [
+            "search",
+            () => index.search(queries, { rows: [{}, { K: 1 }] } as never),
+            `rows[1]: there is no option "K" here; known are ${known}`,
+        ],
+        ["searchAndFuse", () => index.searchAndFuse(queries, logits(), { weight: 1 } as never), 'no option "weight" here'],
+        ["fuse", () => fuse(hits, vectors(1, 10), { temperature: 1, weight: 1 } as never), 'no option "weight" here'],
+        ["fuseSync", () => fuseSync(hits, vectors(1, 10), { temperature: 1, weight: 1 } as never), 'no option "weight" here'],
+    ]);
+    test("but one object may serve search and fusing, and an undefined one is left out", () => {
+        const shared = { k: 1, temperature: 1, referenceWeight: 0.5, weight: undefined };
+        expect(index.searchSync(queries, shared).k).toBe(1);
+        expect(fuseSync(hits, vectors(1, 10), shared).statuses).toEqual(["merged"]);
+    });
 });

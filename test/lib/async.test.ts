@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { createIndex, type ReferenceIndex } from "../../lib/index.js";
+import { createIndex, fuse, type ReferenceIndex } from "../../lib/index.js";
 import { bytesOf, tokens, vectors } from "./support/data.js";
 
 /** Large enough for one search to take a good part of a second. */
@@ -70,6 +70,25 @@ describe("an AbortSignal", () => {
         for (const result of await Promise.allSettled(busy)) {
             expect(result).toMatchObject({ status: "rejected", reason: { name: "AbortError" } });
         }
+    });
+
+    test("stops fuse: before it starts, while it waits for a thread, and while it works", async () => {
+        const [rows, vocabulary] = [64, 200_000];
+        const hits = { ...index.searchSync(queries, { k: 4 }), tokens: new Int32Array(4 * rows).fill(7) };
+        const logits = vectors(rows, vocabulary);
+        const before = logits.slice();
+        const options = (signal: AbortSignal) => ({ temperature: 1, referenceWeight: 0.5, signal });
+        await expect(fuse(hits, logits, options(AbortSignal.abort(reason)))).rejects.toBe(reason);
+        const controller = new AbortController();
+        const busy = Array.from({ length: 8 }, () => index.search(queries, { signal: controller.signal }));
+        const waiting = fuse(hits, logits, options(controller.signal));
+        controller.abort(reason);
+        for (const result of await Promise.allSettled([...busy, waiting])) expect(result).toEqual({ status: "rejected", reason });
+        const working = new AbortController();
+        setTimeout(() => working.abort(reason), 1);
+        await expect(fuse(hits, logits, options(working.signal))).rejects.toBe(reason);
+        expect(Buffer.from(logits.buffer).equals(Buffer.from(before.buffer))).toBe(true);
+        expect((await fuse(hits, logits, options(new AbortController().signal))).statuses).toContain("merged");
     });
 
     test("that fires afterwards changes nothing", async () => {

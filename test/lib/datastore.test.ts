@@ -222,6 +222,11 @@ describe("opening and creating refuse", () => {
             "metadata: not an object that JSON can hold",
         );
         await expectError(
+            () => Datastore.create(fresh(), { dim, metadata: { deep: ["\ud83d alone"] } }),
+            "ERR_RTD_INVALID_ARGUMENT",
+            'metadata: not an object that JSON can hold (Error: "\\ud83d alone" holds half of a surrogate pair)',
+        );
+        await expectError(
             () => Datastore.create(fresh(), { dim, metadata: [] as never }),
             "ERR_RTD_INVALID_ARGUMENT",
             "metadata",
@@ -351,6 +356,23 @@ describe("the model", () => {
         );
         await expectError(() => Datastore.open(path, { model: other, writable: true }), "ERR_RTD_MODEL_MISMATCH", "other.gguf");
         await (await Datastore.open(path, { writable: true })).close(); // the refusal holds no lock
+    });
+
+    test.each<[string, unknown, string | RegExp]>([
+        ["null options", null, "options: expected an object, got null"],
+        ["a misspelt option", { writeable: true }, 'options: there is no option "writeable" here; known are writable,'],
+        ["null for a model", { model: null }, "model: expected an object, got null"],
+        ["a number for a model", { model: 5 }, "model: expected an object, got 5"],
+        [
+            "one name without an array",
+            { model, allowModelMismatch: "sha256" },
+            /allowModelMismatch: expected an array of some of "sha256", .*, got "sha256"/,
+        ],
+    ])("is not compared with %s", async (_, options, message) => {
+        const store = await filled();
+        await store.close();
+        await expectError(() => Datastore.open(store.path, options as never), "ERR_RTD_INVALID_ARGUMENT", message);
+        await (await Datastore.open(store.path, { writable: true })).close();
     });
 
     test("of a store that names none is refused by name too", async () => {

@@ -1,8 +1,11 @@
 /** Attaching: options, listeners, figures, errors. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { LlamaContext, Token } from "node-llama-cpp";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 
-import { attach, createIndex, fuseSync, RtdError, supported, type Step } from "../../lib/index.js";
+import { attach, createIndex, Datastore, fuseSync, RtdError, supported, type Step } from "../../lib/index.js";
 import { tap } from "../../lib/llama/tap.js";
 import { constantIndex, contextOf, generate, indexOf, noiseModel } from "./models.js";
 
@@ -57,8 +60,14 @@ describe("options", () => {
 
     it("default to those of a store's recipe", async () => {
         const { index, context, sequence, prompt, rest } = await recital();
-        const store = { index, metadata: { defaults: { k: 1, referenceWeight: 1, temperatureScale: 0.1 } } };
-        await attach(context, store as never);
+        const path = mkdtempSync(join(tmpdir(), "rtd-attach-"));
+        onTestFinished(() => rmSync(path, { recursive: true }));
+        const metadata = { defaults: { k: 1, referenceWeight: 1, temperatureScale: 0.1 } };
+        await using store = await Datastore.create(path, { dim: index.dim, metadata });
+        const ids = Uint32Array.from({ length: index.size }, (_, i) => i);
+        store.append(index.keysOf(ids), index.entriesOf(ids).tokens);
+        await store.seal();
+        await attach(context, store);
         expect(await generate(sequence, prompt, 10)).toEqual(rest);
     });
 
@@ -76,7 +85,21 @@ describe("options", () => {
             expect(() => attachment.set(wrong), JSON.stringify(wrong)).toThrow(rejection("ERR_RTD_INVALID_ARGUMENT"));
         }
         const stranger = (await recital()).sequence;
-        expect(() => attachment.forSequence(stranger, { k: 2 })).toThrow(rejection("ERR_RTD_INVALID_ARGUMENT"));
+        const refused = (call: () => void, message: RegExp) =>
+            expect(call).toThrow(
+                expect.objectContaining({ code: "ERR_RTD_INVALID_ARGUMENT", message: expect.stringMatching(message) as unknown }),
+            );
+        for (const [sequenceGiven, given, message] of [
+            [stranger, { k: 2 }, /sequence: expected one of the attached context/],
+            [null, {}, /sequence: expected one of the attached context/],
+            [sequence, undefined, /options: expected an object, got undefined/],
+            [sequence, { weight: 0 }, /no option "weight" here; known are .*referenceWeight/],
+        ] as [typeof sequence, object, RegExp][]) {
+            refused(() => attachment.forSequence(sequenceGiven, given), message);
+        }
+        refused(() => attachment.set(null as never), /options: expected an object, got null/);
+        refused(() => attachment.set(undefined as never), /options: expected an object, got undefined/);
+        refused(() => attachment.set({ threads: 2 } as never), /no option "threads" here/);
         expect(await generate(sequence, prompt, 10)).toEqual(rest);
     });
 });
@@ -166,6 +189,31 @@ describe("a listener", () => {
         await generate(sequence, prompt, 3);
         await vi.waitFor(() => expect(errors).toHaveLength(2)); // 29 and 31
     });
+
+    it("is told of later steps although onError throws too, which is an uncaught exception", async () => {
+        const { index, context, sequence, prompt } = await recital();
+        const uncaught: unknown[] = [];
+        const others = process.listeners("uncaughtException");
+        process.removeAllListeners("uncaughtException").on("uncaughtException", (error) => uncaught.push(error));
+        onTestFinished(() => {
+            process.removeAllListeners("uncaughtException");
+            for (const listener of others) process.on("uncaughtException", listener);
+        });
+        const positions: number[] = [];
+        await attach(context, index, {
+            onStep: ({ position }) => {
+                positions.push(position);
+                throw new Error("in onStep");
+            },
+            onError: () => {
+                throw new Error(`in onError, ${positions.length}`);
+            },
+        });
+        await generate(sequence, prompt, 3);
+        await vi.waitFor(() => expect(uncaught).toHaveLength(3));
+        expect(positions).toEqual([29, 30, 31]);
+        expect(uncaught).toContainEqual(new Error("in onError, 3"));
+    });
 });
 
 describe("errors", () => {
@@ -179,7 +227,7 @@ describe("errors", () => {
         const disposed = await contextOf(model);
         await disposed.dispose();
         const inner = (embedding as unknown as { _llamaContext: LlamaContext })._llamaContext;
-        const cases: [string, unknown, unknown, string, RegExp][] = [
+        const cases: [string, unknown, unknown, string, RegExp, unknown?][] = [
             ["other dimensions", context, wide, "ERR_RTD_INVALID_ARGUMENT", /65 dimensions.*64/],
             ["a token of another model", context, constantIndex(model, 355), "ERR_RTD_TOKEN_RANGE", /355/],
             ["no temperature", context, unsealed, "ERR_RTD_NO_TEMPERATURE", /seal/],
@@ -187,10 +235,32 @@ describe("errors", () => {
             ["the context in it", inner, index, "ERR_RTD_UNSUPPORTED", /embeddings/],
             ["a disposed context", disposed, index, "ERR_RTD_CLOSED", /disposed/],
             ["no context", {}, index, "ERR_RTD_INVALID_ARGUMENT", /LlamaContext/],
-            ["no reference", context, null, "ERR_RTD_INVALID_ARGUMENT", /index/],
+            [
+                "no reference",
+                context,
+                null,
+                "ERR_RTD_INVALID_ARGUMENT",
+                /reference: expected an index .* or a store .*, got null/,
+            ],
+            ["an empty object", context, {}, "ERR_RTD_INVALID_ARGUMENT", /reference: expected an index .*, got an object/],
+            ["what looks like a store", context, { index: {}, metadata: {} }, "ERR_RTD_INVALID_ARGUMENT", /reference: /],
+            ["a number for its index", context, { index: 5 }, "ERR_RTD_INVALID_ARGUMENT", /reference: /],
+            ["null options", context, index, "ERR_RTD_INVALID_ARGUMENT", /options: expected an object, got null/, null],
+            [
+                "a misspelt option",
+                context,
+                index,
+                "ERR_RTD_INVALID_ARGUMENT",
+                /no option "weight" here; known are/,
+                { weight: 1 },
+            ],
+            ["onStep 5", context, index, "ERR_RTD_INVALID_ARGUMENT", /onStep: expected a function, got 5/, { onStep: 5 }],
+            ["onError 5", context, index, "ERR_RTD_INVALID_ARGUMENT", /onError: expected a function, got 5/, { onError: 5 }],
         ];
-        for (const [what, given, reference, code, message] of cases) {
-            const error: unknown = await attach(given as LlamaContext, reference as never).catch((reason: unknown) => reason);
+        for (const [what, given, reference, code, message, options] of cases) {
+            const error: unknown = await attach(given as LlamaContext, reference as never, options as never).catch(
+                (reason: unknown) => reason,
+            );
             expect(error, what).toBeInstanceOf(RtdError);
             expect(error, what).toMatchObject({ code, message: expect.stringMatching(message) as unknown });
         }
