@@ -1,4 +1,6 @@
 #!/usr/bin/env node
+import { endWithOutput } from "./exit.js";
 import { runProgram } from "./program.js";
 
+endWithOutput();
 process.exitCode = await runProgram(process.argv.slice(2));

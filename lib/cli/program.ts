@@ -18,6 +18,7 @@ Exit codes:
   1    failed; the reason is on stderr
   2    the command line is wrong
   130  interrupted by Ctrl-C; a build goes on when the same command is given again
+  141  whatever read the output has gone, as head does
 
 Examples:
   $ rtd demo
