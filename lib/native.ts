@@ -1,4 +1,5 @@
 import { createRequire } from "node:module";
+import { extname, resolve } from "node:path";
 
 import { RtdError, type RtdErrorCode } from "./errors.js";
 import type { Backend, EntryInfo, FuseResult, Hits, IndexInfo, IndexOptions } from "./types.js";
@@ -101,13 +102,19 @@ interface Candidate {
 /** In the order they are tried: what was asked for, what was built here, what came with the package. */
 function candidates(): Candidate[] {
     const asked = process.env["RTD_ADDON"];
-    if (asked) return [{ what: `RTD_ADDON=${asked}`, load: () => require(asked) as Native }];
+    if (asked) return [{ what: `RTD_ADDON=${asked}`, load: () => loadFile(resolve(asked)) }];
     const runsFromSource = import.meta.url.endsWith(".ts"); // tests and tools run lib/ as it is
     const built: Candidate = runsFromSource
         ? { what: "build/Release", load: () => require("../build/Release/node_rtd.node") as Native }
         : { what: "build/Release", load: () => require("../../build/Release/node_rtd.node") as Native };
     const prebuilt = runsFromSource ? undefined : prebuilds[platform];
     return prebuilt ? [built, { what: `prebuilds/${platform}`, load: prebuilt }] : [built];
+}
+
+/** An addon by its absolute path. Anything that is not called `.node` would be run as JavaScript. */
+function loadFile(path: string): Native {
+    if (extname(path) !== ".node") throw new Error("expected a file that is called *.node");
+    return require(path) as Native;
 }
 
 let loaded: Native | undefined;

@@ -1,5 +1,5 @@
 /** rtd generate */
-import { Command, Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 
 import { fusionOf } from "../evaluation/options.js";
 import { generate, type GeneratedToken } from "../evaluation/generate.js";
@@ -42,7 +42,7 @@ export function generateCommand(): Command {
         .summary("let the model write with a datastore at its side")
         .argument("<store>", "directory of the datastore")
         .addOption(modelOption())
-        .requiredOption("-p, --prompt <text>", "what to go on from")
+        .addOption(new Option("-p, --prompt <text>", "what to go on from").argParser(prompt).makeOptionMandatory())
         .option("--chat", "put the prompt under the model's chat template")
         .option(
             "--references",
@@ -56,6 +56,11 @@ export function generateCommand(): Command {
     return command.action(run);
 }
 
+function prompt(text: string): string {
+    if (text === "") throw new InvalidArgumentError("Expected some text.");
+    return unescape(text);
+}
+
 async function run(path: string, { model: name, gpu, weight, ...flags }: GenerateFlags): Promise<void> {
     await interruptible((signal) =>
         withModel({ model: name, ...flags, ...(gpu !== undefined && { gpu }) }, signal, async (model) => {
@@ -66,7 +71,7 @@ async function run(path: string, { model: name, gpu, weight, ...flags }: Generat
                     model,
                     store,
                     fusion,
-                    prompt: await promptTokens(model, unescape(flags.prompt), flags.chat ?? false),
+                    prompt: await promptTokens(model, flags.prompt, flags.chat ?? false),
                     maxTokens,
                     samplingTemperature,
                     references,

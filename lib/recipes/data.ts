@@ -96,6 +96,9 @@ async function readDocument(file: string): Promise<TextRow> {
     return { kind: "document", text, file, line: 1 };
 }
 
+/** No text has it, and neither a tokenizer nor a store's metadata can: JSON's \u escapes can still write it. */
+const halfPair = /\p{Surrogate}/u;
+
 /** Checks one line of JSON. */
 export function parseRow(line: Line, file: string, task: Task): Row {
     const bad = (what: string): never => {
@@ -103,8 +106,14 @@ export function parseRow(line: Line, file: string, task: Task): Row {
     };
     let value: unknown;
     try {
-        value = JSON.parse(line.text);
+        value = JSON.parse(line.text, (key, inner: unknown) => {
+            for (const text of [key, inner])
+                if (typeof text === "string" && halfPair.test(text))
+                    bad(`${JSON.stringify(text)} holds half of a surrogate pair, which is no text`);
+            return inner;
+        });
     } catch (error) {
+        if (error instanceof RtdError) throw error;
         return bad(`not JSON (${(error as Error).message})`);
     }
     if (typeof value !== "object" || value === null || Array.isArray(value)) return bad("not a JSON object");

@@ -60,9 +60,12 @@ async function resolve(resolveModelFile: typeof NodeLlamaCpp.resolveModelFile, n
         return await resolveModelFile(name, { cli: false });
     } catch (error) {
         const reason = error instanceof Error ? error.message : String(error);
+        const isUri = /^\w{2,}:/.test(name); // hf:, https:, and no drive's letter
         throw new RtdError(
             "ERR_RTD_NOT_FOUND",
-            `no model ${JSON.stringify(name)}: neither a file nor resolved by node-llama-cpp (${reason})`,
+            isUri
+                ? `${name}: node-llama-cpp does not resolve it (${reason})`
+                : `${name}: no such file, nor one of this name in node-llama-cpp's folder of models; give a path, or hf:user/repo:quant`,
         );
     }
 }

@@ -27,10 +27,13 @@ export function textPassages(
         for (let position = begin; position < end; position += textWindow.newTokens)
             passages.push(windowAt(model, tokens, position, Math.min(position + textWindow.newTokens, end), example, row));
     }
+    const files = [...new Set(rows.map(({ file }) => file))].join(", ");
+    if (before === 0)
+        throw new RtdError("ERR_RTD_BAD_FORMAT", `${files}: no text of two tokens; a key is a token that another one follows`);
     if (passages.length === 0)
         throw new RtdError(
             "ERR_RTD_INVALID_ARGUMENT",
-            `offset ${offset} and limit ${limit} leave nothing of ${before} tokens; give others`,
+            `${files}: offset ${offset}${limit === Infinity ? " leaves" : ` and limit ${limit} leave`} nothing of ${before} tokens; give a smaller offset`,
         );
     return passages;
 }

@@ -61,6 +61,7 @@ describe("rtd", () => {
         ["an unknown task", ["build", "x", "--model", "m", "--data", "d.jsonl", "--task", "labels"]],
         ["k = 0", ["eval", "x", "--model", "m", "--data", "d.jsonl", "--k", "0"]],
         ["k beyond 2048", ["eval", "x", "--model", "m", "--data", "d.jsonl", "--k", "2049"]],
+        ["an empty prompt", ["generate", "x", "--model", "m", "--prompt", ""]],
         ["a weight above 1", ["eval", "x", "--model", "m", "--data", "d.jsonl", "--weight", "1.5"]],
         [
             "two temperatures",
@@ -98,14 +99,14 @@ describe("rtd", () => {
     });
 
     it.each([
-        ["is not there", "none.gguf"],
-        ["cannot be loaded", "cut.gguf"],
-    ])("names a model that %s", async (_, name) => {
+        ["is not there", "none.gguf", "no such file"],
+        ["cannot be loaded", "cut.gguf", "llama\\.cpp cannot load it"],
+    ])("names a model that %s, as it was given", async (_, name, reason) => {
         writeFileSync(inFolder("cut.gguf"), readFileSync(model).subarray(0, 200));
         const data = ["--task", "text", "--data", inFolder("text.txt")];
         const { code, stderr } = await rtd("build", inFolder("x.rtd"), "--model", inFolder(name), ...data);
         expect(code).toBe(1);
-        expect(stderr).toMatch(new RegExp(`^rtd: .*${name}`, "m"));
+        expect(stderr).toMatch(new RegExp(`^rtd: ${inFolder(name)}: ${reason}`, "m"));
         expect(existsSync(inFolder("x.rtd"))).toBe(false);
     });
 });

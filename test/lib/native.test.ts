@@ -1,7 +1,9 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
+
+import { packageRoot } from "../../lib/package-root.js";
 
 afterEach(() => vi.unstubAllEnvs());
 
@@ -26,6 +28,24 @@ test("without its addon the package can be imported, and says at the first use w
     expect(message).toContain("unset it, or correct it");
     expect(message).toContain("npx rtd-build");
     expect(message).toContain("npm run build");
+});
+
+test("a relative RTD_ADDON is found from the working directory", async () => {
+    vi.stubEnv("RTD_ADDON", relative(process.cwd(), join(packageRoot, "build/Release/node_rtd.node")));
+    vi.resetModules();
+    const { createIndex } = await import("../../lib/index.js");
+    expect(createIndex({ dim: 4 }).size).toBe(0);
+});
+
+test("what is not called .node is not run", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "rtd-"));
+    const file = join(folder, "addon.js");
+    await writeFile(file, "globalThis.wasRun = true; exports.setErrorClass = () => {};");
+    const { code, message } = await failure(file);
+    await rm(folder, { recursive: true });
+    expect(code).toBe("ERR_RTD_ADDON");
+    expect(message).toContain(`RTD_ADDON=${file}: expected a file that is called *.node`);
+    expect(globalThis).not.toHaveProperty("wasRun");
 });
 
 test("a file that is no addon is named with what is wrong with it", async () => {

@@ -104,6 +104,13 @@ describe("rows", () => {
         ["broken JSON", "label", "{", "not JSON"],
         ["an array", "label", [1], "not a JSON object"],
         ["null", "label", "null", "not a JSON object"],
+        [
+            "half of a surrogate pair",
+            "label",
+            '{"text": "a", "label": "b \\ud83d"}',
+            '"b \\ud83d" holds half of a surrogate pair, which is no text',
+        ],
+        ["half of a surrogate pair in a name", "text", '{"text": "a", "\\udc00": 1}', '"\\udc00" holds half of a surrogate pair'],
         ["a text without label", "label", { text: "a" }, '"label" is missing'],
         ["a label without text", "label", { label: "a" }, '"text" is missing'],
         ["a label that is a number", "label", { text: "a", label: 3 }, '"label" is a number, not a string'],

@@ -53,7 +53,12 @@ describe("text recipe", () => {
     });
 
     it("of nothing is an error", () => {
-        expect(() => textPassages(toyModel(), [document("one two")], { offset: 1 })).toThrow(/leave nothing of 1 tokens/);
+        expect(() => textPassages(toyModel(), [document("one two")], { offset: 1 })).toThrow(
+            /^f: offset 1 leaves nothing of 1 tokens; give a smaller offset$/,
+        );
+        expect(() => textPassages(toyModel(), [document("one")], {})).toThrow(
+            /^f: no text of two tokens; a key is a token that another one follows$/,
+        );
     });
 });
 
