@@ -44,3 +44,6 @@ export function expectSignal(value: unknown): void {
     if (value !== undefined && !(value instanceof AbortSignal))
         invalid(`signal: expected an AbortSignal, got ${describe(value)}`);
 }
+
+/** Found in half of a surrogate pair, which is no text: it has no UTF-8, but strings can hold it and JSON's \u escapes write it. */
+export const halfPair = /\p{Surrogate}/u;

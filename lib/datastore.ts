@@ -1,4 +1,4 @@
-import { describe, expectObject, invalid } from "./arguments.js";
+import { describe, expectObject, halfPair, invalid } from "./arguments.js";
 import { bitsOf, cancellable, plain } from "./calls.js";
 import { RtdError } from "./errors.js";
 import { expectModel, expectModelOptions, type MismatchField, type ModelFingerprint } from "./fingerprint.js";
@@ -50,7 +50,10 @@ export interface CreateStoreOptions extends IndexOptions {
 export interface OpenStoreOptions {
     /** Whether entries will be added or removed; one writer at a time (`ERR_RTD_LOCKED`). Default false. */
     writable?: boolean | undefined;
-    /** Whether all checksums are compared on opening, which reads every file once. Default true. */
+    /**
+     * Whether all checksums are compared on opening, which reads every file once. Default true. To be able to end that: open with false, then call
+     * {@link Datastore.verify} with a signal.
+     */
     verify?: boolean | undefined;
     /** The model that will ask: must be the one that made the keys, else `ERR_RTD_MODEL_MISMATCH`. */
     model?: ModelFingerprint | undefined;
@@ -218,9 +221,6 @@ export class Datastore implements AsyncDisposable {
     }
 }
 
-/** Half of a surrogate pair is no text: it has no UTF-8. */
-const halfPair = /\p{Surrogate}/u;
-
 function toJson(value: object, name: string): string {
     if (Array.isArray(value)) invalid(`${name}: expected an object, got ${describe(value)}`);
     expectObject(value, name);
@@ -228,7 +228,7 @@ function toJson(value: object, name: string): string {
         return JSON.stringify(value, (key, inner: unknown) => {
             for (const text of [key, inner])
                 if (typeof text === "string" && halfPair.test(text))
-                    throw new Error(`${JSON.stringify(text)} holds half of a surrogate pair`);
+                    throw new Error(`${describe(text)} holds half of a surrogate pair`);
             return inner;
         });
     } catch (cause) {

@@ -4,6 +4,7 @@
  */
 import { extname } from "node:path";
 
+import { describe, halfPair } from "../arguments.js";
 import { RtdError } from "../errors.js";
 import { readLines, type Line } from "./lines.js";
 
@@ -96,9 +97,6 @@ async function readDocument(file: string): Promise<TextRow> {
     return { kind: "document", text, file, line: 1 };
 }
 
-/** No text has it, and neither a tokenizer nor a store's metadata can: JSON's \u escapes can still write it. */
-const halfPair = /\p{Surrogate}/u;
-
 /** Checks one line of JSON. */
 export function parseRow(line: Line, file: string, task: Task): Row {
     const bad = (what: string): never => {
@@ -109,7 +107,7 @@ export function parseRow(line: Line, file: string, task: Task): Row {
         value = JSON.parse(line.text, (key, inner: unknown) => {
             for (const text of [key, inner])
                 if (typeof text === "string" && halfPair.test(text))
-                    bad(`${JSON.stringify(text)} holds half of a surrogate pair, which is no text`);
+                    bad(`${describe(text)} holds half of a surrogate pair, which is no text`);
             return inner;
         });
     } catch (error) {
@@ -167,7 +165,7 @@ class Fields {
 
     string(name: string): string {
         const value = this.value(name);
-        if (typeof value !== "string") return this.bad(`"${name}" is ${describe(value)}, not a string`);
+        if (typeof value !== "string") return this.bad(`"${name}" is ${kindOf(value)}, not a string`);
         return value === "" ? this.bad(`"${name}" is empty`) : value;
     }
 
@@ -195,7 +193,7 @@ class Fields {
     }
 }
 
-function describe(value: unknown): string {
+function kindOf(value: unknown): string {
     if (value === null) return "null";
     return Array.isArray(value) ? "an array" : `a ${typeof value}`;
 }
