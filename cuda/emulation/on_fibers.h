@@ -1,9 +1,5 @@
 // primitives.cuh on the emulated device of device.h.
 #pragma once
-#include <bit>
-#include <cstring>
-
-#include "core/dtype.h"
 #include "emulation/device.h"
 
 namespace rtd::cuda {
