@@ -33,6 +33,7 @@ RTD_DEVICE uint32_t lsePieces(const SearchFuseArgs& a) {
 // Whether a warp's share of a query is finite, each piece's warp having its own. Nobody has looked at a query that comes from the device.
 RTD_DEVICE bool isQueryFinite(const SearchFuseArgs& a, uint32_t b, uint32_t piece, uint32_t lane) {
     bool isFinite = true;
+#pragma unroll 1
     for (uint32_t i = piece * 32 + lane; i < a.headDim * a.layout.heads; i += lsePieces(a) * 32) {
         const float q = loadQuery(a, b * a.queryStride + i);
         isFinite = isFinite && subRn(q, q) == 0.0f;
