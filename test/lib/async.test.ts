@@ -84,9 +84,16 @@ describe("an AbortSignal", () => {
         const waiting = fuse(hits, logits, options(controller.signal));
         controller.abort(reason);
         for (const result of await Promise.allSettled([...busy, waiting])) expect(result).toEqual({ status: "rejected", reason });
-        const working = new AbortController();
-        setTimeout(() => working.abort(reason), 1);
-        await expect(fuse(hits, logits, options(working.signal))).rejects.toBe(reason);
+        let stopped = 0;
+        for (let attempt = 0; attempt < 10; attempt++) {
+            const working = new AbortController();
+            const running = fuse(hits, logits, options(working.signal));
+            setImmediate(() => setTimeout(() => working.abort(reason), 5)); // amid some 20 ms, unless the machine is busy
+            const outcome: unknown = await running.catch((error: unknown) => error);
+            if (outcome === reason) stopped++;
+            else logits.set(before);
+        }
+        expect(stopped).toBeGreaterThan(5);
         expect(Buffer.from(logits.buffer).equals(Buffer.from(before.buffer))).toBe(true);
         expect((await fuse(hits, logits, options(new AbortController().signal))).statuses).toContain("merged");
     });
