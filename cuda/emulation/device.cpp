@@ -1,5 +1,6 @@
 #include "emulation/device.h"
 
+#include <sanitizer/asan_interface.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -267,6 +268,7 @@ char* Device::takeStack() {
     if (!stacks_.empty()) {
         char* stack = stacks_.back();
         stacks_.pop_back();
+        ASAN_UNPOISON_MEMORY_REGION(stack, kStackBytes);  // functions that a failure ended never returned
         return stack;
     }
     void* memory = mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
