@@ -77,7 +77,7 @@ typedef enum rtd_status {
     RTD_TRUNCATED = 17,       /* a file is shorter than it says */
     RTD_CHECKSUM = 18,        /* a file's content is not what was written */
     RTD_CLOSED = 19,          /* the store is closed */
-    RTD_INTERNAL = 20         /* a bug in this library: please report the message */
+    RTD_INTERNAL = 20         /* a device that failed, and the message names its call; else a bug in this library: please report it */
 } rtd_status;
 
 /* "ok", "invalid-argument", "not-finite", ...; never NULL, also for an unknown number. */
@@ -135,9 +135,11 @@ typedef struct rtd_row_options {
     uint32_t flags;             /* RTD_ROW_... */
     const uint32_t* namespaces; /* [namespace_count] accepted; NULL accepts all */
     uint32_t namespace_count;   /* 0..RTD_MAX_NAMESPACES; 0 with namespaces not NULL accepts no entry */
-    uint32_t seed_count;        /* 0..RTD_MAX_K */
+    uint32_t reserved;          /* not read */
     const uint32_t* seeds;      /* [seed_count] ids expected among the nearest, such as those that follow the last step's hits. A hint that lets
-                                   a device rule out the rest early; results never depend on it. Ids that no entry has are passed over */
+                                   a device rule out the rest early where k or more of them are hits; results never depend on it. Ids that no
+                                   entry has are passed over, and a device may look at no more than k and a few */
+    size_t seed_count;          /* 0..RTD_MAX_K */
 } rtd_row_options;
 
 #define RTD_ROW_MAX_DISTANCE 1u /* max_distance counts */
@@ -148,7 +150,8 @@ typedef struct rtd_row_options {
 typedef enum rtd_row_status {
     RTD_ROW_MERGED = 0,
     RTD_ROW_UNCHANGED = 1,  /* weight 0 or skipped: the logits were not even read. Or, in a row that can be merged, no hit with a finite distance */
-    RTD_ROW_UNMERGEABLE = 2 /* NaN, +infinity or nothing but -infinity among the logits: left as it was, for every weight above 0 */
+    RTD_ROW_UNMERGEABLE = 2 /* NaN, +infinity or nothing but -infinity among the logits, or a query on the device that is not finite:
+                                left as it was, for every weight above 0 */
 } rtd_row_status;
 
 /* Where the queries and logits of a call lie. */

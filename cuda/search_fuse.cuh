@@ -22,7 +22,8 @@
 // blocks of the grid have started, for the last to arrive. Any number of resident blocks is enough, and any grid gives the same bits.
 //
 // Cost. Device memory: N rows of keys (padded to 16 bytes a head) and B V logits, each once. L2: the queries again for every tile (kQueries /
-// kTileKeys of the key bytes), and the keys again for every further group of kQueries queries. Arithmetic: 2 instructions an element and query
+// kTileKeys of the key bytes), and the keys again for every further group of kQueries queries; where the tiles under way (blocks x kTileKeys keys)
+// do not fit in L2, as from d = 8192 in float32 on an H100, these come from device memory again. Arithmetic: 2 instructions an element and query
 // (dot: 1), and a tree of 6 shuffles a sum. With s bytes an element, R bytes/s and F fp32 instructions/s the scan takes
 //
 //     max(N d s / R, 2 N d B / (u F))      u: the share of issue slots that are arithmetic

@@ -105,10 +105,12 @@ async function kernels(): Promise<Count> {
     const { stdout } = await show(process.execPath, ["dist/bench/kernel/report.js"]);
     const found = /^(\d+) passed, (\d+) failed$/m.exec(stdout);
     const count = found ? { passed: Number(found[1]), failed: Number(found[2]) } : { passed: 0, failed: 1 };
+    const jobs = String(availableParallelism());
     const toolkit = `-DRTD_NVCC_ROOT=${findToolkit() ?? ""}`;
     for (const args of [
-        ["--preset", "gpu", toolkit, "-DRTD_CUDA_ARCHITECTURES=75", "-DRTD_BENCHMARKS=ON"], // the family with the fewest kernels
-        ["--build", "--preset", "gpu", "--target", "test_gpu", "rtd_decoder_step", "bench_gpu"],
+        // Beside what the suite "native" has built, and for the family with the fewest kernels.
+        ["--preset", "native", "-DRTD_CUDA=ON", toolkit, "-DRTD_CUDA_ARCHITECTURES=75", "-DRTD_BENCHMARKS=ON"],
+        ["--build", "--preset", "native", "--parallel", jobs, "--target", "test_gpu", "rtd_decoder_step", "bench_gpu"],
     ]) {
         const { status } = await show("cmake", args);
         if (status !== 0) return { ...count, failed: count.failed + 1 };
@@ -161,7 +163,6 @@ const suites: Suite[] = [
         what: "the CUDA kernels as nvcc compiles them, for every architecture",
         needs: [
             cmake,
-            { tool: "ninja", install: "ninja-build" },
             { tool: "build/cuda/bin/python", args: ["-c", "import nvidia.cu13"], install: "by npm run kernel:toolchain" },
         ],
         run: kernels,

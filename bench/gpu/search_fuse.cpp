@@ -1,6 +1,6 @@
 // The kernel on a real device, as a share of what the device reads at best: npm run bench:gpu.
 //
-// Every point first compares ids, distances and fused logits with a CPU back end's, bit for bit. Times are medians by CUDA events, of one launch
+// Every point first compares ids, distances and fused logits of its first rows with a CPU back end's, bit for bit. Times are medians by CUDA events, of one launch
 // each; "cold" after the L2 cache was swept, "warm" after the same launch. The share is that of the ceiling, the time in which a kernel that does
 // nothing else reads the bytes that a call must read: keys and logits.
 //
@@ -79,6 +79,7 @@ class DeviceArray {
     ~DeviceArray() { cudaFree(data_); }
     DeviceArray& operator=(const std::vector<T>& values) {
         check(cudaMemcpy(data_, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice), "cudaMemcpy");
+        check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");  // streams of their own do not wait for it
         return *this;
     }
     std::vector<T> read() const {
@@ -262,6 +263,7 @@ void printClocks() {
 }
 
 void run(const Arguments& arguments) {
+    if (const char* device = std::getenv("RTD_CUDA_DEVICE")) check(cudaSetDevice(std::atoi(device)), "cudaSetDevice");
     const rtd_backend_info* list = nullptr;
     size_t count = 0;
     need(rtd_backends(&list, &count));

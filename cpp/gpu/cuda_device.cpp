@@ -17,7 +17,27 @@ void check(cudaError_t error, const char* call, rtd_status status = RTD_INTERNAL
     if (error != cudaSuccess) failWith(error, call, status);
 }
 
-// While it lives, the thread's current device is this one. Whoever called us (llama.cpp, PyTorch) counts on its own afterwards.
+// Whether a device has its context, without giving it one. The driver's function comes by the runtime: this binary is not linked with libcuda.
+bool hasContext(int number) {
+    using GetState = int (*)(int device, unsigned* flags, int* isActive);
+    static const auto getState = [] {
+        void* function = nullptr;
+        cudaDriverEntryPointQueryResult found;
+#if CUDART_VERSION >= 12050
+        const cudaError_t error = cudaGetDriverEntryPointByVersion("cuDevicePrimaryCtxGetState", &function, 7000, cudaEnableDefault, &found);
+#else
+        const cudaError_t error = cudaGetDriverEntryPoint("cuDevicePrimaryCtxGetState", &function, cudaEnableDefault, &found);
+#endif
+        if (error != cudaSuccess) cudaGetLastError();
+        return error == cudaSuccess && found == cudaDriverEntryPointSuccess ? reinterpret_cast<GetState>(function) : nullptr;
+    }();
+    unsigned flags = 0;
+    int isActive = 1;
+    return !getState || getState(number, &flags, &isActive) != 0 || isActive;
+}
+
+// While it lives, the thread's current device is this one. Whoever called us (llama.cpp, PyTorch) counts on its own afterwards; but a thread that has
+// not used its device yet would be given a context there by being sent back, half a gigabyte of that device's memory.
 class CurrentDevice {
   public:
     explicit CurrentDevice(int number) {
@@ -28,7 +48,7 @@ class CurrentDevice {
     CurrentDevice(const CurrentDevice&) = delete;
     CurrentDevice& operator=(const CurrentDevice&) = delete;
     ~CurrentDevice() {
-        if (isOther_ && cudaSetDevice(before_) != cudaSuccess) cudaGetLastError();
+        if (isOther_ && hasContext(before_) && cudaSetDevice(before_) != cudaSuccess) cudaGetLastError();
     }
 
   private:
@@ -171,19 +191,27 @@ bool CudaDevice::reaches(const void* pointer) const {
     return true;
 }
 
+// What else a plan enqueues would become a part of the graph, and be done again at every replay: of memory that is long gone, or a clearing.
+void CudaDevice::refuseCapture() const {
+    cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
+    if (!ownsStream_) check(cudaStreamIsCapturing(stream_, &capturing), "cudaStreamIsCapturing");
+    if (capturing != cudaStreamCaptureStatusNone)
+        fail(RTD_INVALID_ARGUMENT,
+             "the stream is being captured: of a plan's calls only rtd_plan_enqueue may come between begin and end, and after a "
+             "launch that failed not before one has succeeded outside of a capture");
+}
+
 void CudaDevice::zero(void* to, size_t bytes) {
     if (bytes == 0) return;
     const CurrentDevice current(number_);
+    refuseCapture();
     check(cudaMemsetAsync(to, 0, bytes, stream_), "cudaMemsetAsync");
 }
 
 void CudaDevice::move(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, const char* call) {
     if (bytes == 0) return;
     const CurrentDevice current(number_);
-    cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
-    if (!ownsStream_) check(cudaStreamIsCapturing(stream_, &capturing), "cudaStreamIsCapturing");
-    if (capturing != cudaStreamCaptureStatusNone)  // the graph would read `from` again, long after it is gone
-        fail(RTD_INVALID_ARGUMENT, "the stream is being captured: of a plan's calls only rtd_plan_enqueue may come between begin and end");
+    refuseCapture();
     check(cudaMemcpyAsync(to, from, bytes, kind, stream_), call);
 }
 

@@ -33,6 +33,7 @@ class CudaDevice : public Device {
 
   private:
     CudaDevice(const CudaDevice& device, cudaStream_t stream);
+    void refuseCapture() const;
     void move(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, const char* call);
 
     const int number_;

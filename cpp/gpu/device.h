@@ -20,7 +20,7 @@ class Device {
     virtual void release(void* memory) noexcept = 0;
     virtual bool reaches(const void* pointer) const = 0;  // whether kernels on this device may use memory at this address
     virtual void zero(void* to, size_t bytes) = 0;
-    virtual void upload(void* to, const void* from, size_t bytes) = 0;  // `from` may be written to as soon as it returns
+    virtual void upload(void* to, const void* from, size_t bytes) = 0;  // leave pinned memory alone until it is synchronised
     virtual void download(void* to, const void* from, size_t bytes) = 0;
     virtual void copy(void* to, const void* from, size_t bytes) = 0;                   // within the device
     virtual unsigned blocks(const cuda::KernelEntry& kernel, size_t sharedBytes) = 0;  // that can be resident at once

@@ -8,6 +8,8 @@
 namespace rtd::gpu {
 using cuda::kMaxBatch;
 
+constexpr uint32_t kMaxRows = 8192;  // of hits in one launch: each has a pool
+
 // What a call gives, on the host, until all of it is there.
 struct DeviceIndex::Results {
     std::vector<uint32_t> ids, counts, statuses;
@@ -111,9 +113,10 @@ void DeviceIndex::run(const OffloadedCall& call) {
         needReach(*device_, call.queries.row(0), "queries");
         if (call.logits) needReach(*device_, call.logits->row(0), "logits");
     }
-    for (uint32_t begin = 0; begin < batch; begin += kMaxBatch) {
+    const uint32_t chunk = std::clamp(kMaxRows / config_.heads, 1u, kMaxBatch);
+    for (uint32_t begin = 0; begin < batch; begin += chunk) {
         call.call.throwIfStopped();
-        runChunk(call, begin, std::min(kMaxBatch, batch - begin), results);
+        runChunk(call, begin, std::min(chunk, batch - begin), results);
     }
     const auto write = [](auto* to, const auto& from) {
         if (to && !from.empty()) std::memcpy(to, from.data(), from.size() * sizeof from[0]);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/status.h"
+
 namespace rtd::gpu {
 namespace {
 
@@ -35,6 +37,8 @@ void Mirror::grow(std::shared_ptr<Buffer>& buffer, const char* what, size_t byte
 void Mirror::append(const Snapshot& snapshot) {
     const uint32_t begin = entries_ / kLayoutKeys * kLayoutKeys;
     if (snapshot.entries <= entries_) return;
+    constexpr uint32_t kMost = 0xfff00000u;  // so that no number of an entry or a tile wraps, here or in the kernel
+    if (snapshot.entries > kMost) fail(RTD_UNSUPPORTED, "a device holds at most %u entries, and the index has %u", kMost, snapshot.entries);
     const size_t words = size_t{snapshot.entries} * sizeof(uint32_t), hadWords = size_t{entries_} * sizeof(uint32_t);
     grow(keys_, "keys on the device", layout_.bytes(snapshot.entries), layout_.bytes(entries_));
     grow(tokens_, "tokens on the device", words, hadWords);

@@ -28,7 +28,7 @@ SearchRow readSearch(const rtd_row_options& given, size_t at) {
         fail(RTD_INVALID_ARGUMENT, "row options %zu: namespaces is NULL, but namespace_count is %u", at, given.namespace_count);
     }
     if (given.seed_count > RTD_MAX_K)
-        fail(RTD_INVALID_ARGUMENT, "row options %zu: seed_count is %u; give at most %u", at, given.seed_count, RTD_MAX_K);
+        fail(RTD_INVALID_ARGUMENT, "row options %zu: seed_count is %zu; give at most %u", at, given.seed_count, RTD_MAX_K);
     if (given.seed_count > 0) {
         needPointer(given.seeds, "seeds");
         row.seeds.assign(given.seeds, given.seeds + given.seed_count);

@@ -118,7 +118,7 @@ rtd_row_options Rows::read(const Options& options, rtd_row_options row) {
             invalid(options.nameOf("seeds") + ": expected at most " + std::to_string(RTD_MAX_K) + ", got " + std::to_string(seeds_.back().size()));
         }
         row.seeds = seeds_.back().data();
-        row.seed_count = static_cast<uint32_t>(seeds_.back().size());
+        row.seed_count = seeds_.back().size();
     }
     const auto set = [&](const char* property, uint32_t flag) {
         row.flags = options.flag(property, (row.flags & flag) != 0) ? row.flags | flag : row.flags & ~flag;

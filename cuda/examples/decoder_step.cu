@@ -112,6 +112,8 @@ int main() {
     rtd_index* index = remember(table);
     rtd_plan* plan = planFor(index, stream);
 
+    check(cudaDeviceSynchronize());  // a stream of its own does not wait for what the copies above have only begun
+
     // One step, captured once: whatever could allocate, copy or wait has been done above.
     const rtd_matrix queries = {hidden, 1, kDim, 0, RTD_F32};
     const rtd_mutable_matrix logitMatrix = {logits, 1, kVocabulary, 0, RTD_F32};

@@ -51,6 +51,9 @@ class RowOptions(Options):
         ("flags", c_uint32),
         ("namespaces", POINTER(c_uint32)),
         ("namespace_count", c_uint32),
+        ("reserved", c_uint32),
+        ("seeds", POINTER(c_uint32)),
+        ("seed_count", c_size_t),
     ]
 
 

@@ -176,7 +176,7 @@ Case makeCase(const Shape& shape, uint64_t seed, bool isPlain) {
         for (uint32_t i = below(random, 2) ? 0 : below(random, 3 * shape.k); i > 0 && c.seeds[b].size() < RTD_MAX_K; --i)
             c.seeds[b].push_back(below(random, shape.entries + 3));
         c.rows[b].seeds = c.seeds[b].data();
-        c.rows[b].seed_count = static_cast<uint32_t>(c.seeds[b].size());
+        c.rows[b].seed_count = c.seeds[b].size();
     }
     return c;
 }

@@ -22,7 +22,9 @@ def floats(rows):
 
 
 def matrix(memory, columns):
-    return rtd.Matrix(ctypes.addressof(memory), len(memory) // columns, columns, 0, rtd.F32)
+    made = rtd.Matrix(ctypes.addressof(memory), len(memory) // columns, columns, 0, rtd.F32)
+    made.memory = memory  # an address alone keeps nothing alive
+    return made
 
 
 class Plans(unittest.TestCase):

@@ -70,12 +70,12 @@ if(TARGET rtd_cuda)
         set_tests_properties(gpu_example_python PROPERTIES ENVIRONMENT RTD_CUDA_LIBRARY=$<TARGET_FILE:rtd_cuda>)
     endif()
 
-    # The same, fewer cases, watched by NVIDIA's sanitizer where it is installed.
+    # Random cases, watched by NVIDIA's sanitizer where it is installed.
     find_program(RTD_COMPUTE_SANITIZER compute-sanitizer HINTS ENV CUDA_PATH ${RTD_NVCC_ROOT} /usr/local/cuda PATH_SUFFIXES bin compute-sanitizer)
     if(RTD_COMPUTE_SANITIZER)
         foreach(tool IN ITEMS memcheck racecheck synccheck)
             add_test(NAME gpu_${tool} CONFIGURATIONS gpu
-                COMMAND ${RTD_COMPUTE_SANITIZER} --tool ${tool} --error-exitcode 99 $<TARGET_FILE:test_gpu> "random cases")
+                COMMAND ${RTD_COMPUTE_SANITIZER} --tool ${tool} --target-processes application-only --error-exitcode 99 $<TARGET_FILE:test_gpu> "random cases")
             set_tests_properties(gpu_${tool} PROPERTIES ENVIRONMENT RTD_TEST_CASES=20)
         endforeach()
     else()
