@@ -34,9 +34,14 @@ test("10,000 indexes, made, used and disposed, leave nothing", async () => {
         }
     };
     await round(1000);
-    const before = (await settledMemory()).rss;
-    await round(10_000);
-    expect((await settledMemory()).rss - before).toBeLessThan(24 * MiB * room); // all of them hold 2.5 GiB
+    // What leaks grows every time. The allocator's own high-water mark, which depends on when hits are collected among the indexes, rises once.
+    const growths: number[] = [];
+    for (let i = 0; i < 3; ++i) {
+        const before = (await settledMemory()).rss;
+        await round(10_000);
+        growths.push((await settledMemory()).rss - before);
+    }
+    expect(Math.min(...growths)).toBeLessThan(24 * MiB * room); // all of them hold 2.5 GiB
 });
 
 test("indexes that nobody disposed are freed when they are garbage, since the collector knows how large they are", async () => {
