@@ -5,6 +5,7 @@
 #include <map>
 #include <random>
 #include <set>
+#include <string_view>
 
 #include "../harness.h"
 #include "kernel_run.h"
@@ -111,36 +112,31 @@ int caseCount() {
     return wanted ? std::atoi(wanted) : 5000;
 }
 
-TEST("random cases") {
+// What a CPU back end gives for the case.
+Answer runOnCpu(const Case& c, const char* backend, rtd_dtype logitsDtype) {
+    const TestIndex index(indexOptions(c.shape.dim, c.shape.metric, c.shape.dtype, c.shape.heads, backend));
+    fillIndex(index, c);
+    return run(index, c, {backend, 1, logitsDtype});
+}
+
+TEST("random cases, against the oracle and a CPU back end") {
     std::mt19937_64 random(1);
     const int cases = caseCount();
+    std::vector<const char*> cpus = usableBackends();
+    std::erase_if(cpus, [](const char* backend) { return std::string_view(backend).starts_with("cuda"); });
     std::map<std::string, int> seen;
     for (int i = 0; i < cases; ++i) {
         const Shape shape = smaller(randomShape(random));
         const KernelWay way = randomWay(random, shape);
         const Case c = makeCase(shape, static_cast<uint64_t>(i), false);
-        for (const std::string& trait : traitsOf(c, way, checkKernel(c, way))) ++seen[trait];
+        const Answer kernel = checkKernel(c, way);
+        checkSame(kernel, runOnCpu(c, cpus[static_cast<size_t>(i) % cpus.size()], way.logitsDtype));
+        for (const std::string& trait : traitsOf(c, way, kernel)) ++seen[trait];
     }
     if (cases < 400) return;
     CHECK_EQUAL(seen.size(), 10 + kernelConfigCount() + 20);
     for (const auto& [trait, count] : seen)
         if (count < cases / 400) throw test::Failure("only " + std::to_string(count) + " of " + std::to_string(cases) + " random cases: " + trait);
-}
-
-TEST("the CPU back ends give the same bits") {
-    std::mt19937_64 random(2);
-    for (int i = 0; i < 25; ++i) {
-        const Shape shape = smaller(randomShape(random));
-        const Case c = makeCase(shape, static_cast<uint64_t>(i), false);
-        const KernelWay way = randomWay(random, shape);
-        const Answer kernel = runKernel(c, way);
-        for (const char* backend : usableBackends()) {
-            if (std::string(backend).starts_with("cuda")) continue;
-            const TestIndex index(indexOptions(shape.dim, shape.metric, shape.dtype, shape.heads, backend));
-            fillIndex(index, c);
-            checkSame(kernel, run(index, c, {backend, 2, way.logitsDtype}));
-        }
-    }
 }
 
 // A small case that is hard in one way.
