@@ -32,7 +32,7 @@ rtd::Call rtd::readCall(const rtd_call_options* given) {
     if (options.threads > WorkerPool::kMaxThreads) fail(RTD_INVALID_ARGUMENT, "threads is %u; give 0..%u", options.threads, WorkerPool::kMaxThreads);
     const uint32_t memory = numberOf(options.memory);
     if (memory > RTD_MEMORY_DEVICE) fail(RTD_INVALID_ARGUMENT, "memory is %u; give RTD_MEMORY_HOST or RTD_MEMORY_DEVICE", memory);
-    return {options.threads, options.should_stop, options.context, memory == RTD_MEMORY_DEVICE};
+    return {options.threads, options.should_stop, options.context, memory == RTD_MEMORY_DEVICE, options.counts};
 }
 
 uint32_t rtd_abi_version(void) { return RTD_ABI_VERSION; }
@@ -61,6 +61,7 @@ rtd_status rtd_index_create(const rtd_index_options* options, rtd_index** index)
         config.heads = given.heads;
         config.backend = given.backend;
         config.threads = given.threads;
+        config.cascade = rtd::readCascade(given.cascade);
         *index = new rtd_index(rtd::Index::create(config));
     });
 }

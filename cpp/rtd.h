@@ -160,12 +160,22 @@ typedef enum rtd_memory {
     RTD_MEMORY_DEVICE = 1 /* memory that rtd_index_reaches; see "on the device" below */
 } rtd_memory;
 
+/* What searches looked at, in pairs of a key and a row (query x head). */
+typedef struct rtd_search_counts {
+    uint64_t scanned; /* canonical distances taken by a scan */
+    uint64_t level1;  /* bounds of a cascade's first level, second and third */
+    uint64_t level2;
+    uint64_t level3;
+    uint64_t exact; /* canonical distances taken of keys that no level ruled out */
+} rtd_search_counts;
+
 typedef struct rtd_call_options {
     uint32_t struct_size;
     uint32_t threads;                  /* 0: as the index was created */
     int (*should_stop)(void* context); /* asked between tiles, from any thread of the call; must not call this library; NULL: never */
     void* context;
-    rtd_memory memory; /* only read by rtd_search and rtd_search_and_fuse */
+    rtd_memory memory;         /* only read by rtd_search and rtd_search_and_fuse */
+    rtd_search_counts* counts; /* a search adds what it looked at; not on the device; NULL: nobody counts */
 } rtd_call_options;
 
 /* ---- back ends ----------------------------------------------------------------------------------------------------------------- */
@@ -187,6 +197,13 @@ RTD_API rtd_status rtd_backends(const rtd_backend_info** list, size_t* count);
 
 typedef struct rtd_index rtd_index;
 
+/* Whether rtd_index_seal builds cascades of bounds, which spare searches most of the keys' bytes. Results are the same in every case. */
+typedef enum rtd_cascade {
+    RTD_CASCADE_AUTO = 0,  /* from 4096 entries on; a search goes back to scanning where that is cheaper */
+    RTD_CASCADE_OFF = 1,   /* every search scans */
+    RTD_CASCADE_ALWAYS = 2 /* of any entries, and used unless no bound holds (magnitudes of 1e15 and more): to test and to measure */
+} rtd_cascade;
+
 typedef struct rtd_index_options {
     uint32_t struct_size;
     uint32_t dim; /* 1..RTD_MAX_DIM, a multiple of heads */
@@ -195,6 +212,7 @@ typedef struct rtd_index_options {
     uint32_t heads;      /* H slices of dim / H that search and vote on their own; 0 means 1 */
     const char* backend; /* NULL or "auto": the environment's RTD_BACKEND, else the fastest. A name that cannot be used here: RTD_UNSUPPORTED */
     uint32_t threads;    /* 0: the environment's RTD_THREADS, else as many as the processors this process may use */
+    rtd_cascade cascade; /* RTD_CASCADE_AUTO: the environment's RTD_CASCADE ("auto", "off" or "always"), else as below */
 } rtd_index_options;
 
 typedef struct rtd_index_info {
@@ -228,7 +246,8 @@ RTD_API rtd_status rtd_index_add(rtd_index* index, const rtd_matrix* keys, const
  * given twice). */
 RTD_API rtd_status rtd_index_remove(rtd_index* index, const uint32_t* ids, size_t count);
 
-/* Builds what makes searching fast over the entries added since the last time, and computes the default temperature
+/* Builds what makes searching fast over the entries added since the last time, a cascade of bounds that rules most keys out from a small part of
+ * their bytes, and computes the default temperature
  * T = 0.4 x median over sampled keys of (d_min(64, N-1) - d_1), the key itself left out (metric's distances; all heads together); where
  * that is 0 the median of the positive differences, else 1. Results of searches do not change by it. */
 RTD_API rtd_status rtd_index_seal(rtd_index* index, const rtd_call_options* call);

@@ -16,6 +16,12 @@ Metric readMetric(const rtd_metric& metric) {
     return static_cast<Metric>(number);
 }
 
+CascadeUse readCascade(const rtd_cascade& cascade) {
+    const uint32_t number = numberOf(cascade);
+    if (number > RTD_CASCADE_ALWAYS) fail(RTD_INVALID_ARGUMENT, "cascade is %u; give RTD_CASCADE_AUTO, _OFF or _ALWAYS", number);
+    return static_cast<CascadeUse>(number);
+}
+
 void readOptionBytes(const void* given, void* options, size_t size, const char* name) {
     constexpr uint32_t kLargest = 4096;  // of any version to come; more is a field never set
     uint32_t givenSize;

@@ -22,6 +22,7 @@ uint32_t numberOf(const Enum& value) {
 
 Dtype readDtype(const rtd_dtype& dtype, const char* name);
 Metric readMetric(const rtd_metric& metric);
+CascadeUse readCascade(const rtd_cascade& cascade);
 
 // An options struct of any version: fields the caller does not know are zero, and fields that we do not know must be. Null: all zero.
 void readOptionBytes(const void* given, void* options, size_t size, const char* name);

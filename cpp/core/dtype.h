@@ -1,4 +1,4 @@
-// The three ways a key is kept, and their exact conversion to and from float32 (IEEE 754, round to nearest even).
+// The choices that an index is made with, and the three ways a key is kept with their exact conversion to and from float32 (IEEE 754, round to nearest even).
 #pragma once
 #include <bit>
 #include <cstddef>
@@ -9,6 +9,7 @@ namespace rtd {
 
 enum class Dtype : uint32_t { f32 = 0, f16 = 1, bf16 = 2 };
 enum class Metric : uint32_t { l2 = 0, l2sq = 1, dot = 2 };
+enum class CascadeUse : uint32_t { automatic = 0, off = 1, always = 2 };
 
 constexpr uint32_t bytesOf(Dtype t) { return t == Dtype::f32 ? 4 : 2; }
 constexpr const char* nameOf(Dtype t) { return t == Dtype::f32 ? "f32" : t == Dtype::f16 ? "f16" : "bf16"; }

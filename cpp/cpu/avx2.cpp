@@ -1,10 +1,9 @@
-// The back end for AVX2 with FMA and F16C: tiles and log-sum-exp pieces on vectors of 8 floats. With 16 registers a single query takes half
+// The back end for AVX2 with FMA and F16C: tiles, log-sum-exp pieces and sums of codes on vectors of 8 numbers. With 16 registers a single query takes half
 // of a key's partial sums at a time, and four queries an eighth: 8 accumulators, enough to hide the latency of fma.
-// Shapes and costs: see tile_sums.h and lse_piece.h. Relies on dispatch.cpp to ask the processor first.
+// Shapes and costs: see tile_sums.h, lse_piece.h and code_sums.h. Relies on dispatch.cpp to ask the processor first.
 #include <immintrin.h>
 
-#include "cpu/lse_piece.h"
-#include "cpu/tile_sums.h"
+#include "cpu/backend_table.h"
 
 namespace rtd::cpu {
 namespace {
@@ -45,7 +44,58 @@ struct Avx2 {
         return add(_mm256_shuffle_ps(even, odd, 0x88), _mm256_shuffle_ps(even, odd, 0xdd));
     }
 
+    // ---- codes: bytes are widened to 16 bits, so that one instruction multiplies by z and adds neighbours
+
+    using Int = __m256i;
+    static constexpr size_t kIntLanes = 8;
+
+    static Int allInt(int32_t x) { return _mm256_set1_epi32(x); }
+    static Int addInt(Int a, Int b) { return _mm256_add_epi32(a, b); }
+    static Int subInt(Int a, Int b) { return _mm256_sub_epi32(a, b); }
+    static Int shiftLeft(Int a, uint32_t by) { return _mm256_sll_epi32(a, _mm_cvtsi32_si128(static_cast<int>(by))); }
+    static Int shiftRight(Int a, uint32_t by) { return _mm256_srl_epi32(a, _mm_cvtsi32_si128(static_cast<int>(by))); }
+    static Vector toFloats(Int a) { return _mm256_cvtepi32_ps(a); }
+    static uint32_t atMost(Vector a, Vector b) { return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NGT_UQ))); }
+    static Int loadWords(const uint8_t* p) { return _mm256_cvtepu16_epi32(load16(p)); }
+    static void storeScores(uint16_t* to, Int a, Int b) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_permute4x64_epi64(_mm256_packus_epi32(a, b), 0xd8));
+    }
+
+    static void blockSums(const uint8_t* block, uint32_t groups, const CodeQuery& query, Int* sums) {
+        Int s[8];  // of four keys each, two sums a key
+        for (Int& x : s) x = _mm256_setzero_si256();
+        for (uint32_t g = 0; g < groups; ++g) {
+            int64_t four;
+            std::memcpy(&four, query.z + size_t{4} * g, sizeof four);
+            const Int z = _mm256_set1_epi64x(four);
+            unroll<8>([&](auto i) RTD_INLINE { s[i] = addInt(s[i], _mm256_madd_epi16(widen(block + (size_t{g} * kBlockKeys + 4 * i) * 4), z)); });
+        }
+        for (int i = 0; i < 4; ++i) sums[i] = _mm256_permute4x64_epi64(_mm256_hadd_epi32(s[2 * i], s[2 * i + 1]), 0xd8);
+    }
+
+    static void rowSums(const uint8_t* const* rows, size_t length, const CodeQuery& query, int32_t* sums) {
+        Int s[4];
+        for (Int& x : s) x = _mm256_setzero_si256();
+        for (size_t j = 0; j < length; j += 16) {
+            const Int z = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(query.z + j));
+            unroll<4>([&](auto r) RTD_INLINE { s[r] = addInt(s[r], _mm256_madd_epi16(widen(rows[r] + j), z)); });
+        }
+        const Int four = _mm256_hadd_epi32(_mm256_hadd_epi32(s[0], s[1]), _mm256_hadd_epi32(s[2], s[3]));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(sums), _mm_add_epi32(_mm256_castsi256_si128(four), _mm256_extracti128_si256(four, 1)));
+    }
+
+    // Bit i: least <= scores[i] <= most, of 32.
+    static uint32_t maskWithin(const uint16_t* scores, uint16_t least, uint16_t most) {
+        const Int low = _mm256_set1_epi16(static_cast<short>(least)), high = _mm256_set1_epi16(static_cast<short>(most));
+        const auto test = [&](const uint16_t* p) {
+            const Int x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+            return _mm256_and_si256(_mm256_cmpeq_epi16(_mm256_max_epu16(x, low), x), _mm256_cmpeq_epi16(_mm256_min_epu16(x, high), x));
+        };
+        return static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_permute4x64_epi64(_mm256_packs_epi16(test(scores), test(scores + 16)), 0xd8)));
+    }
+
   private:
+    static Int widen(const uint8_t* p) { return _mm256_cvtepu8_epi16(load16(p)); }
     static __m128i load16(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
     static Vector addPairs(Vector a, Vector b) { return add(_mm256_shuffle_ps(a, b, 0x44), _mm256_shuffle_ps(a, b, 0xee)); }
 };

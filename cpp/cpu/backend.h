@@ -1,6 +1,6 @@
-// What one instruction set offers to the scan: the two loops over bulk data, and nothing that decides anything.
+// What one instruction set offers to a search: the loops over bulk data, and nothing that decides anything.
 //
-// Every back end computes the canonical sums of core/canonical.h bit for bit; they differ in speed alone. Rows are plain: no padding, no
+// Every back end computes the canonical sums of core/canonical.h bit for bit, and sums of integers exactly; they differ in speed alone. Rows are plain: no padding, no
 // alignment beyond that of the element type, so that mapped files can be scanned as they are.
 #pragma once
 #include <cstddef>
@@ -34,11 +34,73 @@ using TileSums = void (*)(const QueryTile& queries, const KeyTile& keys, float* 
 // double(expSmall(l - top)); 0 where top is not finite.
 using LsePiece = void (*)(const float* logits, size_t n, float* top, double* sum);
 
+// ---- codes: keys as bytes, and queries as integers, for the bounds of cascade/levels.h
+
+// A query's integers z, each in -16384..16383, and their two halves: z = 128 high + low, 0 <= low < 128.
+struct CodeQuery {
+    const int16_t* z;
+    const int8_t* high;
+    const int8_t* low;
+};
+
+// A block: codes [groups][32 keys][4] (four dimensions of each key in turn), then norms uint16 [32].
+constexpr uint32_t kBlockKeys = 32;
+constexpr size_t blockBytesOf(uint32_t groups) { return size_t{kBlockKeys} * (4 * groups + sizeof(uint16_t)); }
+
+struct BlockQuery {
+    CodeQuery codes;  // [4 groups]
+    int32_t start;
+    uint32_t normShift, scoreShift;
+};
+
+// scores[q * scoreStride + 32 b + i] = min(65535, s >> scoreShift), s = start + (norm << normShift) - sum of code * z, for key i of block b.
+// The caller sees to 0 <= s < 2^31.
+using BlockScores = void (*)(const uint8_t* blocks, size_t blockCount, uint32_t groups, const BlockQuery* queries, size_t queryCount,
+                             uint16_t* scores, size_t scoreStride);
+
+// sums[i] = sum of code * z of key i of one block.
+using BlockSums = void (*)(const uint8_t* block, uint32_t groups, const CodeQuery& query, int32_t* sums);
+
+// sums[r] = sum of rows[r][j] * z[j] over j < length, modulo 2^32; length is a multiple of 64.
+using RowSums = void (*)(const uint8_t* const* rows, size_t rowCount, size_t length, const CodeQuery& query, int32_t* sums);
+
+// places = first + the places in the blocks of the scores in least..most, ascending, into room for all; returns how many.
+using SelectScores = size_t (*)(const uint16_t* scores, size_t blockCount, uint16_t least, uint16_t most, uint32_t first, uint32_t* places);
+
+// Bit i: score i of one block is in least..most.
+using MaskScores = uint32_t (*)(const uint16_t* scores, uint16_t least, uint16_t most);
+
+// What level 2 knows of 32 keys.
+struct Level2Keys {
+    float norm[kBlockKeys], error[kBlockKeys], residual[kBlockKeys];  // of cascade/levels.h's Tail2
+};
+// What it is to be compared with: see cascade/query.cpp.
+struct Level2Query {
+    float scoreUnit, scoreSlack, residual, residualUnit, restUnit, base, normUnit, sumUnit, reach;
+    int32_t sumOffset;
+};
+// Bit i: key i may lie within reach, judging by its score and its sum of codes. Evaluated in this order, each operation rounded once:
+//   one = score scoreUnit - scoreSlack, rest = residual - code residualUnit, left = max(one - rest rest restUnit, 0)
+//   positive = base + norm normUnit, two = positive + (sum - sumOffset) sumUnit, limit = reach + error
+//   not (left + two > (limit limit + kLevel2Rounding (positive + one + scoreSlack)) )
+constexpr float kLevel2Rounding = 4e-6f;
+using WithinReach = uint32_t (*)(const uint16_t* scores, const int32_t* sums, const Level2Keys& keys, const Level2Query& query);
+
+struct CodeSums {
+    BlockScores blockScores;
+    BlockSums blockSums;
+    RowSums rowSums;
+    SelectScores selectScores;
+    MaskScores maskScores;
+    WithinReach withinReach;
+};
+
 struct Backend {
     const char* name;
     TileSums l2[3];   // by Dtype of the keys
     TileSums dot[3];  // by Dtype of the keys
     LsePiece lsePiece;
+    CodeSums codes;
     gpu::OpenOffloaded open = nullptr;  // does whole calls elsewhere; null for the instruction sets
 };
 
@@ -47,5 +109,9 @@ extern const Backend serialBackend;
 const Backend* avx2Backend();
 const Backend* avx512Backend();
 const Backend* neonBackend();
+
+// Replaces a back end's where the processor also has VNNI, or the dot products of Armv8.2.
+const CodeSums* avx512VnniCodes();
+const CodeSums* neonDotprodCodes();
 
 }  // namespace rtd::cpu

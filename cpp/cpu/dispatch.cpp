@@ -8,6 +8,10 @@
 #include "core/status.h"
 #include "gpu/cuda_backend.h"
 
+#if defined(RTD_HAVE_NEON_DOTPROD)
+#include <sys/auxv.h>
+#endif
+
 namespace rtd::cpu {
 namespace {
 
@@ -59,6 +63,18 @@ const Backend* builtNeon() { return neonBackend(); }
 const Backend* builtNeon() { return nullptr; }
 #endif
 
+// Sums of codes by instructions that not every processor of the back end has; null without them.
+#if defined(RTD_HAVE_AVX512_VNNI)
+const CodeSums* codesByVnni() { return __builtin_cpu_supports("avx512vnni") ? avx512VnniCodes() : nullptr; }
+#else
+const CodeSums* codesByVnni() { return nullptr; }
+#endif
+#if defined(RTD_HAVE_NEON_DOTPROD)
+const CodeSums* codesByDotProducts() { return getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? neonDotprodCodes() : nullptr; }
+#else
+const CodeSums* codesByDotProducts() { return nullptr; }
+#endif
+
 Usability usability(const Backend* built, const char* missing, const char* runsOn) {
     if (missing) return {nullptr, missing};
     if (!built) return {nullptr, "not part of this build"};
@@ -72,9 +88,22 @@ constexpr const char* kMissingForNeon = nullptr;
 constexpr const char* kMissingForNeon = kOtherProcessor;
 #endif
 
-Usability askAvx512() { return usability(builtAvx512(), missingForAvx512(), "AVX-512 F, BW, DQ and VL"); }
+// A back end with other sums of codes, where the processor has them.
+Usability withCodes(const Usability& plain, const CodeSums* codes, const char* runsOn) {
+    if (!plain.backend || !codes) return plain;
+    static const Backend backend = [&] {  // there is one such back end in a process
+        Backend b = *plain.backend;
+        b.codes = *codes;
+        return b;
+    }();
+    return {&backend, runsOn};
+}
+
+Usability askAvx512() {
+    return withCodes(usability(builtAvx512(), missingForAvx512(), "AVX-512 F, BW, DQ and VL"), codesByVnni(), "AVX-512 F, BW, DQ, VL and VNNI");
+}
 Usability askAvx2() { return usability(builtAvx2(), missingForAvx2(), "AVX2, FMA and F16C"); }
-Usability askNeon() { return usability(builtNeon(), kMissingForNeon, "NEON"); }
+Usability askNeon() { return withCodes(usability(builtNeon(), kMissingForNeon, "NEON"), codesByDotProducts(), "NEON with dot products"); }
 Usability askSerial() { return {&serialBackend, "any processor"}; }
 
 const Backend& fastestInstructionSet() {

@@ -58,14 +58,5 @@ void lsePiece(const float* logits, size_t n, float* top, double* sum) {
     *sum = s[0];
 }
 
-// The whole table.
-template <class Isa>
-constexpr Backend backendOf(const char* name) {
-    return {name,
-            {tileSums<Isa, SquaredDifference, float>, tileSums<Isa, SquaredDifference, F16>, tileSums<Isa, SquaredDifference, Bf16>},
-            {tileSums<Isa, Product, float>, tileSums<Isa, Product, F16>, tileSums<Isa, Product, Bf16>},
-            lsePiece<Isa>};
-}
-
 }  // namespace
 }  // namespace rtd::cpu

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "cascade/cascade.h"
 #include "core/dtype.h"
 
 namespace rtd {
@@ -43,13 +44,14 @@ class Tombstones {
 
 // What an index holds at one moment. Immutable; whoever has one can read its first `entries` entries for as long as it likes.
 struct Snapshot {
-    std::shared_ptr<const std::vector<Part>> parts;  // in order of id, without gaps
-    std::shared_ptr<const Tombstones> removed;       // null: none
-    uint32_t entries = 0;                            // ids given
-    uint32_t live = 0;                               // entries less the removed
-    uint32_t sealed = 0;                             // ids below are sealed
-    int32_t maxToken = -1;                           // the largest ever added
-    float temperature = 0;                           // the default, 0 if never sealed
+    std::shared_ptr<const std::vector<Part>> parts;                 // in order of id, without gaps
+    std::shared_ptr<const Tombstones> removed;                      // null: none
+    std::vector<std::shared_ptr<const cascade::Cascade>> cascades;  // in order of id, with gaps that are scanned
+    uint32_t entries = 0;                                           // ids given
+    uint32_t live = 0;                                              // entries less the removed
+    uint32_t sealed = 0;                                            // ids below are sealed
+    int32_t maxToken = -1;                                          // the largest ever added
+    float temperature = 0;                                          // the default, 0 if never sealed
 
     // The part that holds an entry; id < entries.
     const Part& partOf(uint32_t id) const;

@@ -1,8 +1,10 @@
 #include "index/index.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
+#include "cascade/build.h"
 #include "core/arguments.h"
 #include "core/status.h"
 #include "cpu/dispatch.h"
@@ -40,6 +42,15 @@ int32_t largestToken(const int32_t* tokens, size_t n) {
     return largest;
 }
 
+// From RTD_CASCADE.
+CascadeUse defaultCascade() {
+    const char* text = std::getenv("RTD_CASCADE");
+    if (!text || !*text || !std::strcmp(text, "auto")) return CascadeUse::automatic;
+    if (!std::strcmp(text, "off")) return CascadeUse::off;
+    if (!std::strcmp(text, "always")) return CascadeUse::always;
+    fail(RTD_INVALID_ARGUMENT, "the environment's RTD_CASCADE is \"%s\"; give auto, off or always", text);
+}
+
 void checkRoom(uint32_t entries, size_t n) {
     if (n > RTD_NO_ID - entries) fail(RTD_INVALID_ARGUMENT, "%zu entries do not fit: the index has %u and holds at most %u", n, entries, RTD_NO_ID);
 }
@@ -68,6 +79,7 @@ Index::Index(const IndexConfig& config, Ownership ownership) : config_(config), 
         fail(RTD_INVALID_ARGUMENT, "dim is %u and heads is %u; give a dim that is a multiple of heads", config.dim, config.heads);
     if (config.threads > WorkerPool::kMaxThreads) fail(RTD_INVALID_ARGUMENT, "threads is %u; give 0..%u", config.threads, WorkerPool::kMaxThreads);
     if (config.threads == 0) config_.threads = WorkerPool::defaultThreads();
+    if (config.cascade == CascadeUse::automatic) config_.cascade = defaultCascade();
     backend_ = &cpu::chooseBackend(config.backend);
     config_.backend = backend_->name;
     workers_ = std::make_unique<WorkerPool>();
@@ -83,8 +95,10 @@ Snapshot Index::snapshot() const {
 }
 
 uint64_t Index::bytes() const {
+    const Snapshot now = snapshot();
     uint64_t bytes = 0;
-    for (const Part& part : *snapshot().parts) bytes += part.count * (config_.rowBytes() + sizeof *part.tokens + sizeof *part.namespaces);
+    for (const Part& part : *now.parts) bytes += part.count * (config_.rowBytes() + sizeof *part.tokens + sizeof *part.namespaces);
+    for (const auto& cascade : now.cascades) bytes += cascade->bytes();
     return bytes;
 }
 
@@ -186,6 +200,38 @@ void Index::remove(const uint32_t* ids, size_t count) {
     publish(std::move(next));
 }
 
+std::vector<std::shared_ptr<const cascade::Cascade>> Index::buildCascades(const Snapshot& snapshot, uint32_t end, const Call& call) const {
+    std::vector<std::shared_ptr<const cascade::Cascade>> cascades = snapshot.cascades;
+    const auto covered = [&] { return cascades.empty() ? 0 : cascades.back()->first + cascades.back()->count; };
+    const uint32_t fewest = config_.cascade == CascadeUse::always ? 1 : cascade::kSmallestCascade;
+    if (backend_->open || config_.cascade == CascadeUse::off || end - covered() < fewest) return cascades;
+    // As long as the last one is not larger than what follows, both become one: each entry is taken up a logarithmic number of times.
+    uint32_t first = covered();
+    while (!cascades.empty() && cascades.back()->count <= end - first) {
+        first = cascades.back()->first;
+        cascades.pop_back();
+    }
+    auto made = std::make_shared<cascade::Cascade>();
+    made->first = first;
+    made->count = end - first;
+    const uint32_t dims = config_.dim / config_.heads;
+    for (uint32_t head = 0; head < config_.heads; ++head) {
+        const auto read = [&](uint32_t begin, uint32_t count, float* to, size_t stride) {
+            for (uint32_t i = 0; i < count; ++i) {
+                const uint32_t id = first + begin + i;
+                const Part& part = snapshot.partOf(id);
+                const auto* key = static_cast<const std::byte*>(part.keys) + (id - part.first) * config_.rowBytes();
+                convertToFloat(key + size_t{head} * dims * bytesOf(config_.dtype), config_.dtype, dims, to + i * stride);
+            }
+        };
+        const cascade::BuildOptions options = {config_.metric, config_.dtype, dims, made->count};
+        made->heads.emplace_back().levels =
+            cascade::buildLevels(options, read, *backend_, *workers_, call.threads ? call.threads : config_.threads, call);
+    }
+    cascades.push_back(std::move(made));
+    return cascades;
+}
+
 float Index::computeTemperature(const Snapshot& snapshot, const Call& call) const { return defaultTemperature(*this, snapshot, call); }
 
 void Index::markSealed(uint32_t end, float temperature) {
@@ -204,9 +250,11 @@ void Index::seal(const Call& call) {
         if (current_.sealed == current_.entries && !changedSinceSeal_) return;
         sealed = current_;
     }
+    sealed.cascades = buildCascades(sealed, sealed.entries, call);
     const float temperature = defaultTemperature(*this, sealed, call);
     const std::lock_guard lock(writing_);
     Snapshot next = current_;
+    next.cascades = std::move(sealed.cascades);
     next.temperature = temperature;
     next.sealed = sealed.entries;
     changedSinceSeal_ = next.removed != sealed.removed;

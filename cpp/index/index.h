@@ -10,7 +10,9 @@
 
 #include "core/dtype.h"
 #include "cpu/backend.h"
+#include "index/call.h"
 #include "index/entries.h"
+#include "index/scratch.h"
 #include "rtd.h"
 
 namespace rtd {
@@ -20,21 +22,11 @@ struct IndexConfig {
     Metric metric = Metric::l2;
     Dtype dtype = Dtype::f32;
     uint32_t heads = 1;
-    const char* backend = nullptr;  // null or "auto": RTD_BACKEND, else the fastest
-    uint32_t threads = 0;           // 0: RTD_THREADS, else the processors of this process
+    const char* backend = nullptr;               // null or "auto": RTD_BACKEND, else the fastest
+    uint32_t threads = 0;                        // 0: RTD_THREADS, else the processors of this process
+    CascadeUse cascade = CascadeUse::automatic;  // RTD_CASCADE, else automatic
 
     size_t rowBytes() const { return size_t{dim} * bytesOf(dtype); }
-};
-
-// How a call runs; zero is the default.
-struct Call {
-    uint32_t threads = 0;                        // 0: as the index
-    int (*shouldStop)(void* context) = nullptr;  // asked between tiles, from any thread of the call
-    void* context = nullptr;
-    bool onDevice = false;  // queries and logits lie in memory of the index's device
-
-    bool stopped() const { return shouldStop && shouldStop(context) != 0; }
-    void throwIfStopped() const;  // RTD_CANCELLED
 };
 
 // Who may write: the index's own users, or the store it belongs to.
@@ -74,6 +66,10 @@ class Index {
     void remove(const uint32_t* ids, size_t count);
     void checkRemovable(const uint32_t* ids, size_t count) const;  // throws what remove would
 
+    // The cascades of a snapshot's entries below `end`, which begin and end where its parts do: those there are, as far as they serve, and
+    // new ones.
+    std::vector<std::shared_ptr<const cascade::Cascade>> buildCascades(const Snapshot& snapshot, uint32_t end, const Call& call) const;
+
     // Computes the default temperature over the entries of a snapshot of this index (see rtd_index_seal) without keeping it.
     float computeTemperature(const Snapshot& snapshot, const Call& call) const;
     // Says that the ids below `end` are sealed, and sets the default temperature.
@@ -88,6 +84,7 @@ class Index {
     void keysOf(const uint32_t* ids, size_t count, float* keys) const;  // [count, dim], exact
 
     WorkerPool& workers() const { return *workers_; }
+    ScratchPool& scratch() const { return scratch_; }
     gpu::OffloadedIndex* offloaded() const { return offloaded_.get(); }  // null: searches run in this process's threads
 
   private:
@@ -100,6 +97,7 @@ class Index {
     Ownership ownership_;
     const cpu::Backend* backend_;
     std::unique_ptr<WorkerPool> workers_;
+    mutable ScratchPool scratch_;
     std::unique_ptr<gpu::OffloadedIndex> offloaded_;
     std::mutex sealing_;          // held by the one who seals; taken before writing_
     std::mutex writing_;          // held by the one writer, for as long as memory is written

@@ -13,7 +13,8 @@
 #if defined(RTD_SIMDE)
 namespace rtd::cpu {
 const Backend* simdeAvx512Backend();
-}
+const CodeSums* simdeAvx512VnniCodes();
+}  // namespace rtd::cpu
 #endif
 
 namespace test {
@@ -25,8 +26,17 @@ const std::vector<NamedBackend>& backends() {
             const std::string name = info.name;
             if (info.usable && name != "serial" && name != "cuda") all.push_back({name, &rtd::cpu::chooseBackend(info.name)});
         }
+        // Where the processor has better sums of codes, the plain ones too.
+#if defined(__x86_64__)
+        if (__builtin_cpu_supports("avx512vnni") && all.front().name == "avx512") all.push_back({"avx512 without VNNI", rtd::cpu::avx512Backend()});
+#elif defined(__aarch64__)
+        all.push_back({"neon without dot products", rtd::cpu::neonBackend()});
+#endif
 #if defined(RTD_SIMDE)
         all.push_back({"avx512 on SIMDe", rtd::cpu::simdeAvx512Backend()});
+        static rtd::cpu::Backend vnni = *rtd::cpu::simdeAvx512Backend();
+        vnni.codes = *rtd::cpu::simdeAvx512VnniCodes();
+        all.push_back({"avx512 with VNNI on SIMDe", &vnni});
 #endif
         return all;
     }();

@@ -14,6 +14,9 @@ namespace {
 struct Floats {
     float lane[16];
 };
+struct Ints {
+    uint32_t lane[16];
+};
 struct FloatHalves {
     __m256 half[2];
 };
@@ -32,12 +35,36 @@ inline __m512i cvtepu16_epi32(__m256i a) {
     return std::bit_cast<__m512i>(Halves{{_mm256_cvtepu16_epi32(_mm256_castsi256_si128(a)), _mm256_cvtepu16_epi32(_mm256_extracti128_si256(a, 1))}});
 }
 
+inline __m512i cvtepu8_epi16(__m256i a) {
+    struct Halves {
+        __m256i half[2];
+    };
+    return std::bit_cast<__m512i>(Halves{{_mm256_cvtepu8_epi16(_mm256_castsi256_si128(a)), _mm256_cvtepu8_epi16(_mm256_extracti128_si256(a, 1))}});
+}
+
 inline __m512i cvtps_epi32(__m512 a) {
     struct {
         int32_t lane[16];
     } to;
     for (int i = 0; i < 16; ++i) to.lane[i] = static_cast<int32_t>(std::nearbyintf(std::bit_cast<Floats>(a).lane[i]));
     return std::bit_cast<__m512i>(to);
+}
+
+inline __m512 cvtepi32_ps(__m512i a) {
+    struct Halves {
+        __m256i half[2];
+    };
+    const auto from = std::bit_cast<Halves>(a);
+    return std::bit_cast<__m512>(FloatHalves{{_mm256_cvtepi32_ps(from.half[0]), _mm256_cvtepi32_ps(from.half[1])}});
+}
+
+inline __m256i cvtusepi32_epi16(__m512i a) {
+    const auto from = std::bit_cast<Ints>(a);
+    struct {
+        uint16_t lane[16];
+    } to;
+    for (int i = 0; i < 16; ++i) to.lane[i] = static_cast<uint16_t>(from.lane[i] < 65535u ? from.lane[i] : 65535u);
+    return std::bit_cast<__m256i>(to);
 }
 
 inline __m512d cvtps_pd(__m256 a) {
@@ -58,7 +85,12 @@ inline __m512 shuffle_f32x4(__m512 a, __m512 b, int from) {
 
 #define _mm512_cvtph_ps cvtph_ps
 #define _mm512_cvtepu16_epi32 cvtepu16_epi32
+#define _mm512_cvtepu8_epi16 cvtepu8_epi16
+#define _mm512_cvtepi32_ps cvtepi32_ps
 #define _mm512_cvtps_epi32 cvtps_epi32
 #define _mm512_cvtps_pd cvtps_pd
+#define _mm512_cvtusepi32_epi16 cvtusepi32_epi16
 #define _mm512_extractf32x8_ps extractf32x8_ps
 #define _mm512_shuffle_f32x4 shuffle_f32x4
+#undef _mm512_madd_epi16  // its alias has the arguments of another
+#define _mm512_madd_epi16 simde_mm512_madd_epi16

@@ -1,0 +1,339 @@
+#include "cascade/build.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "cascade/directions.h"
+#include "cascade/memory.h"
+#include "core/bounds.h"
+#include "core/memory.h"
+#include "core/status.h"
+#include "index/workers.h"
+
+namespace rtd::cascade {
+namespace {
+
+constexpr uint32_t kSmallestSample = 256, kLargestSample = 4096, kSampledShare = 20;  // one key in 20, within these
+constexpr uint32_t kTileKeys = 128, kTicketKeys = 8 * kTileKeys;
+constexpr double kRangeQuantile = 0.9999;   // of the sampled numbers have a code of their own; what lies beyond takes the last one
+constexpr double kOutlierQuantile = 0.995;  // of the keys keep to level 1's error
+constexpr double kRoundUp = 1 + 1e-6;       // of what is kept as float32
+
+// The q-quantile of values; changes their order.
+template <typename T>
+T quantile(std::vector<T>& values, double q) {
+    const auto at = values.begin() + static_cast<ptrdiff_t>(q * static_cast<double>(values.size() - 1));
+    std::nth_element(values.begin(), at, values.end());
+    return *at;
+}
+
+// Rounds to a grid and sums up what is needed of the codes and of the rounding.
+class Quantiser {
+  public:
+    explicit Quantiser(double step) : step_(step), inverse_(1 / step) {}
+
+    uint8_t operator()(double value) {
+        const double scaled = value * inverse_;
+        const auto code = static_cast<int32_t>(std::lrint(std::clamp(scaled, -double{kLargestCode}, double{kLargestCode})));
+        const double error = value - code * step_;
+        norm_ += code * code;
+        squaredError_ += error * error;
+        return static_cast<uint8_t>(code + kZeroCode);
+    }
+    int32_t norm() const { return norm_; }
+    double squaredError() const { return squaredError_; }
+
+  private:
+    double step_, inverse_;
+    int32_t norm_ = 0;
+    double squaredError_ = 0;
+};
+
+double squaredLength(const float* v, size_t n) {
+    double s[4] = {};
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (size_t j = 0; j < 4; ++j) s[j] += static_cast<double>(v[i + j]) * static_cast<double>(v[i + j]);
+    for (; i < n; ++i) s[0] += static_cast<double>(v[i]) * static_cast<double>(v[i]);
+    return s[0] + s[1] + s[2] + s[3];
+}
+
+// Where all parts of the levels lie in one piece of memory.
+struct Layout {
+    explicit Layout(const LevelShape& shape, uint32_t count) {
+        const auto place = [this](size_t bytes) {
+            const size_t at = total;
+            total += (bytes + 63) / 64 * 64;
+            return at;
+        };
+        level1 = place(LevelShape::blocksOf(count) * shape.blockBytes());
+        level2 = place(shape.directions2 ? size_t{count} * kRowBytes2 : 0);
+        level3 = place(shape.hasLevel3 ? size_t{count} * shape.rowBytes3() + kReadBeyond : 0);
+        basis = place(size_t{shape.directions()} * shape.length * sizeof(F16));
+        mean = place(shape.length * sizeof(float));
+    }
+    size_t level1, level2, level3, basis, mean, total = 0;
+};
+
+class Builder {
+  public:
+    Builder(const BuildOptions& options, const ReadKeys& read, const cpu::Backend& backend, WorkerPool& workers, uint32_t threads, const Call& call)
+        : options_(options),
+          read_(read),
+          backend_(backend),
+          workers_(workers),
+          threads_(threads),
+          call_(call),
+          shape_(LevelShape::of(options.dimsOfHead, options.metric, options.dtype)) {}
+
+    std::unique_ptr<Levels> build() {
+        if (!measureKeys()) return nullptr;
+        const Layout layout(shape_, options_.count);
+        const std::shared_ptr<uint8_t> memory = allocatePages(layout.total, "the levels of a cascade");
+        level1_ = memory.get() + layout.level1;
+        level2_ = memory.get() + layout.level2;
+        level3_ = memory.get() + layout.level3;
+        mean_ = reinterpret_cast<float*>(memory.get() + layout.mean);
+        basis_ = reinterpret_cast<F16*>(memory.get() + layout.basis);
+        fitToSample();
+        quantiseKeys();
+        const std::shared_ptr<const std::vector<uint32_t>> outliers = listOutliers();
+
+        auto levels = std::make_unique<Levels>();
+        levels->shape = shape_;
+        levels->scales = scales_;
+        levels->count = options_.count;
+        levels->mean = mean_;
+        levels->basis = basis_;
+        levels->level1 = level1_;
+        levels->level2 = shape_.directions2 ? level2_ : nullptr;
+        levels->level3 = shape_.hasLevel3 ? level3_ : nullptr;
+        levels->outliers = outliers->data();
+        levels->outlierCount = static_cast<uint32_t>(outliers->size());
+        using Owner = std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>;
+        levels->owner = std::make_shared<const Owner>(memory, outliers);
+        return levels;
+    }
+
+  private:
+    // Calls body(begin, count) for all keys, on the threads there are.
+    template <typename Body>
+    void forEachTile(const Body& body) {
+        std::atomic<uint32_t> next = 0;
+        std::atomic<bool> halted = false;
+        const uint32_t tickets = (options_.count + kTicketKeys - 1) / kTicketKeys;
+        workers_.run(std::min(threads_, tickets), [&] {
+            for (uint32_t ticket; (ticket = next.fetch_add(1, std::memory_order_relaxed)) < tickets;) {
+                if (call_.stopped()) halted = true;
+                if (halted) return;
+                const uint32_t end = std::min(options_.count, (ticket + 1) * kTicketKeys);
+                for (uint32_t begin = ticket * kTicketKeys; begin < end; begin += kTileKeys) body(begin, std::min(kTileKeys, end - begin));
+            }
+        });
+        if (halted) fail(RTD_CANCELLED, "cancelled by should_stop");
+    }
+
+    // The range of numbers, and for dot the longest key. False where no bound holds.
+    bool measureKeys() {
+        std::atomic<bool> isBounded = true;
+        std::mutex mutex;
+        double largest = 0;
+        forEachTile([&](uint32_t begin, uint32_t count) {
+            std::vector<float> keys(size_t{count} * shape_.length);
+            read_(begin, count, keys.data(), shape_.length);
+            double longest = 0;
+            for (uint32_t i = 0; i < count; ++i) {
+                const float* key = &keys[size_t{i} * shape_.length];
+                for (uint32_t j = 0; j < options_.dimsOfHead; ++j)
+                    if (!(std::fabs(key[j]) < kBoundedMagnitude)) isBounded = false;
+                if (options_.metric == Metric::dot) longest = std::max(longest, squaredLength(key, options_.dimsOfHead));
+            }
+            const std::lock_guard lock(mutex);
+            largest = std::max(largest, longest);
+        });
+        scales_.largestKey = std::sqrt(largest) * (1 + 1e-9);
+        return isBounded;
+    }
+
+    // Keys as the levels see them: with the last coordinate of dot, less the mean.
+    void readCentred(uint32_t begin, uint32_t count, float* to) const {
+        read_(begin, count, to, shape_.length);
+        for (uint32_t i = 0; i < count; ++i) {
+            float* key = to + size_t{i} * shape_.length;
+            if (options_.metric == Metric::dot) {
+                const double rest = scales_.largestKey * scales_.largestKey - squaredLength(key, options_.dimsOfHead);
+                key[options_.dimsOfHead] = static_cast<float>(std::sqrt(std::max(0.0, rest)));
+            }
+            for (uint32_t j = 0; j < shape_.length; ++j) key[j] -= mean_[j];
+        }
+    }
+
+    // W' x / shrink of centred keys: [count, directions].
+    void project(const float* centred, uint32_t count, float* projections) const {
+        const cpu::QueryTile keys = {centred, shape_.length, count};
+        const cpu::KeyTile directions = {basis_, shape_.length, shape_.directions(), shape_.length};
+        backend_.dot[static_cast<size_t>(Dtype::f16)](keys, directions, projections, shape_.directions());
+    }
+
+    struct Residuals {
+        double one, two;            // |S1 x|, |S2 x| ...
+        double oneError, twoError;  // ... and how far that may be from the truth
+    };
+    // W' x in double, in place of the projections, and what it leaves over.
+    Residuals projected(const float* centred, const float* projections, double* y) const {
+        const double norm = squaredLength(centred, shape_.length);
+        double kept = 0, kept1 = 0;
+        for (uint32_t j = 0; j < shape_.directions(); ++j) {
+            y[j] = scales_.shrink * static_cast<double>(projections[j]);
+            kept += y[j] * y[j];
+            if (j + 1 == shape_.directions1) kept1 = kept;
+        }
+        // |W'x|^2 is off by at most 2 e |x|^2 + e^2 |x|^2, |x|^2 by 2.1 u |x|^2; a root by its square's error over the root, or by the root of it.
+        const auto root = [&](double squared, uint32_t directions, double* error) {
+            const double value = std::sqrt(std::max(0.0, squared));
+            const double off = (2.01 * projectionError(shape_.length, directions) + 2.1 * 0x1p-24) * norm;
+            *error = value * value > off ? off / value : std::sqrt(off);
+            return value;
+        };
+        Residuals r;
+        r.one = root(norm - kept1, shape_.directions1, &r.oneError);
+        r.two = root(norm - kept, shape_.directions(), &r.twoError);
+        return r;
+    }
+
+    void fitToSample() {
+        const uint32_t n = options_.count, rows = std::min(n, std::clamp(n / kSampledShare, kSmallestSample, kLargestSample));
+        const uint32_t length = shape_.length, p = shape_.directions();
+        const auto sample = allocate<float>(checkedProduct(rows, length, "a sample of keys"), "a sample of keys");
+        std::fill_n(mean_, length, 0.0f);
+        std::vector<double> sums(length);
+        for (uint32_t i = 0; i < rows; ++i) {
+            float* key = sample.get() + size_t{i} * length;
+            readCentred(static_cast<uint32_t>(uint64_t{i} * n / rows), 1, key);
+            for (uint32_t j = 0; j < length; ++j) sums[j] += static_cast<double>(key[j]);
+        }
+        for (uint32_t j = 0; j < length; ++j) mean_[j] = static_cast<float>(sums[j] / rows);
+        for (uint32_t i = 0; i < rows; ++i)
+            for (uint32_t j = 0; j < length; ++j) sample[size_t{i} * length + j] -= mean_[j];
+
+        const std::vector<F16> directions = principalDirections(backend_, sample.get(), rows, length, shape_.directions1, shape_.directions2);
+        std::copy(directions.begin(), directions.end(), basis_);
+        scales_.shrink = shrinkOf(directions, length);
+
+        std::vector<float> projections(p);
+        std::vector<double> y(p), residuals1, residuals2, numbers1, numbers2;
+        for (uint32_t i = 0; i < rows; ++i) {
+            const float* key = sample.get() + size_t{i} * length;
+            project(key, 1, projections.data());
+            const Residuals r = projected(key, projections.data(), y.data());
+            residuals1.push_back(r.one);
+            residuals2.push_back(r.two);
+            for (uint32_t j = 0; j < p; ++j) (j < shape_.directions1 ? numbers1 : numbers2).push_back(std::fabs(y[j]));
+        }
+        scales_.residual1 = quantile(residuals1, 0.5);
+        scales_.residual2 = quantile(residuals2, 0.5);
+
+        const auto step = [](std::vector<double>& numbers) { return std::max(quantile(numbers, kRangeQuantile) / kLargestCode, 1e-30); };
+        scales_.step1 = step(numbers1);
+        if (shape_.directions2) scales_.step2 = step(numbers2);
+    }
+
+    void quantiseKeys() {
+        errors1_ = allocate<float>(options_.count, "errors of keys");
+        forEachTile([&](uint32_t begin, uint32_t count) {
+            const uint32_t length = shape_.length, p = shape_.directions();
+            std::vector<float> keys(size_t{count} * length), projections(size_t{count} * p);
+            std::vector<double> y(p);
+            readCentred(begin, count, keys.data());
+            project(keys.data(), count, projections.data());
+            for (uint32_t i = 0; i < count; ++i) {
+                const float* key = &keys[size_t{i} * length];
+                const Residuals r = projected(key, &projections[size_t{i} * p], y.data());
+                quantise(begin + i, key, y.data(), r);
+            }
+        });
+    }
+
+    void quantise(uint32_t place, const float* key, const double* y, const Residuals& residuals) {
+        const double size = std::sqrt(squaredLength(key, shape_.length));
+        const auto withRounding = [](double squaredError, double rounding, double rest) {
+            const double e = std::sqrt(squaredError) + rounding;
+            return static_cast<float>(std::sqrt(e * e + rest * rest) * kRoundUp);
+        };
+        uint8_t* block = level1_ + place / cpu::kBlockKeys * shape_.blockBytes();
+        const uint32_t lane = place % cpu::kBlockKeys;
+        const auto code1 = [&](uint32_t j) -> uint8_t& { return block[(j / 4 * cpu::kBlockKeys + lane) * 4 + j % 4]; };
+        Quantiser level1(scales_.step1);
+        for (uint32_t j = 0; j < shape_.directions1; ++j) code1(j) = level1(y[j]);
+        const double error1 = level1.squaredError(), rounding1 = projectionError(shape_.length, shape_.directions1) * size;
+        const uint8_t residual1 = code1(shape_.directions1) = level1(residuals.one - scales_.residual1);
+        for (uint32_t j = shape_.directions1 + 1; j < 4 * shape_.groups(); ++j) code1(j) = kZeroCode;
+        const auto norm = static_cast<uint16_t>(level1.norm() >> kNormShift);
+        std::memcpy(block + size_t{shape_.groups()} * cpu::kBlockKeys * 4 + lane * sizeof norm, &norm, sizeof norm);
+        errors1_[place] = withRounding(level1.squaredError(), rounding1, residuals.oneError);
+
+        if (shape_.directions2) {
+            uint8_t* row = level2_ + size_t{place} * kRowBytes2;
+            Quantiser level2(scales_.step2);
+            for (uint32_t j = 0; j < shape_.directions2; ++j) row[j] = level2(y[shape_.directions1 + j]);
+            row[shape_.directions2] = level2(residuals.two - scales_.residual2);
+            std::fill(row + shape_.directions2 + 1, row + kCodes2, static_cast<uint8_t>(kZeroCode));
+            const float error =
+                withRounding(error1 + level2.squaredError(), projectionError(shape_.length, shape_.directions()) * size, residuals.twoError);
+            const Tail2 tail = {level2.norm(), error, residual1, 0, {}};
+            std::memcpy(row + kCodes2, &tail, sizeof tail);
+        }
+        if (shape_.hasLevel3) {
+            uint8_t* row = level3_ + size_t{place} * shape_.rowBytes3();
+            float largest = 0;
+            for (uint32_t j = 0; j < shape_.length; ++j) largest = std::max(largest, std::fabs(key[j]));
+            Tail3 tail;
+            tail.step = std::max(largest / kLargestCode, 1e-30f);
+            Quantiser level3(static_cast<double>(tail.step));
+            for (uint32_t j = 0; j < shape_.length; ++j) row[j] = level3(static_cast<double>(key[j]));
+            std::fill(row + shape_.length, row + shape_.tail3(), static_cast<uint8_t>(kZeroCode));
+            tail.norm = level3.norm();
+            tail.error = static_cast<float>((std::sqrt(level3.squaredError()) + 1.1 * 0x1p-24 * size) * kRoundUp);
+            std::memcpy(row + shape_.tail3(), &tail, sizeof tail);
+        }
+    }
+
+    // Sets level 1's error, and marks and lists the keys beyond it.
+    std::shared_ptr<const std::vector<uint32_t>> listOutliers() {
+        std::vector<float> errors(errors1_.get(), errors1_.get() + options_.count);
+        const float limit = quantile(errors, kOutlierQuantile);
+        scales_.error1 = static_cast<double>(limit);
+        auto outliers = std::make_shared<std::vector<uint32_t>>();
+        for (uint32_t i = 0; i < options_.count; ++i) {
+            if (errors1_[i] <= limit) continue;
+            outliers->push_back(i);
+            if (shape_.directions2) level2_[size_t{i} * kRowBytes2 + kCodes2 + offsetof(Tail2, isOutlier)] = 1;
+        }
+        return outliers;
+    }
+
+    const BuildOptions& options_;
+    const ReadKeys& read_;
+    const cpu::Backend& backend_;
+    WorkerPool& workers_;
+    uint32_t threads_;
+    const Call& call_;
+    LevelShape shape_;
+    LevelScales scales_;
+    uint8_t *level1_ = nullptr, *level2_ = nullptr, *level3_ = nullptr;
+    float* mean_ = nullptr;
+    F16* basis_ = nullptr;
+    std::unique_ptr<float[]> errors1_;  // e_x of level 1, of every key
+};
+
+}  // namespace
+
+std::unique_ptr<Levels> buildLevels(const BuildOptions& options, const ReadKeys& read, const cpu::Backend& backend, WorkerPool& workers,
+                                    uint32_t threads, const Call& call) {
+    return Builder(options, read, backend, workers, threads, call).build();
+}
+
+}  // namespace rtd::cascade

@@ -1,0 +1,22 @@
+#include "cascade/memory.h"
+
+#include <sys/mman.h>
+
+#include "core/status.h"
+
+namespace rtd::cascade {
+
+std::shared_ptr<uint8_t> allocatePages(size_t bytes, const char* what) {
+    constexpr size_t kHugePage = size_t{2} << 20;
+    const size_t whole = bytes < kHugePage ? bytes : (bytes + kHugePage - 1) / kHugePage * kHugePage;
+    void* memory = bytes == 0 ? nullptr : mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) fail(RTD_OUT_OF_MEMORY, "no memory for %s: %zu bytes", what, bytes);
+#if defined(MADV_HUGEPAGE)
+    if (memory) madvise(memory, whole, MADV_HUGEPAGE);  // a wish
+#endif
+    return {static_cast<uint8_t*>(memory), [whole](uint8_t* p) {
+                if (p) munmap(p, whole);
+            }};
+}
+
+}  // namespace rtd::cascade

@@ -1,0 +1,166 @@
+#include "cascade/query.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace rtd::cascade {
+namespace {
+
+constexpr int32_t kLargestZ = 16383;
+constexpr int kLargestShift = 7, kSmallestShift = -2;
+constexpr double kRounding = 1e-9;       // relative, for sums of a few doubles
+constexpr double kLargestBase = 0x1p29;  // level 1's sums then stay below 2^31
+
+double square(double x) { return x * x; }
+
+size_t roundUp(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+// The largest shift, at most kLargestShift, at which values fit into kLargestZ on a grid of step / 2^shift.
+int shiftFor(std::span<const double> values, double step) {
+    double largest = 0;
+    for (const double value : values) largest = std::max(largest, std::fabs(value));
+    return largest > 0 ? std::min(kLargestShift, std::ilogb(kLargestZ * step / largest)) : kLargestShift;
+}
+
+}  // namespace
+
+void QuantisedQuery::quantise(std::span<const double> values, size_t length, double unit, int32_t limit) {
+    unit_ = unit;
+    z_.assign(length, 0);
+    high_.assign(length, 0);
+    low_.assign(length, 0);
+    norm_ = 0;
+    uint32_t sum = 0;
+    double squaredError = 0;
+    for (size_t i = 0; i < values.size(); ++i) {
+        const auto z = static_cast<int32_t>(std::clamp<double>(std::rint(values[i] / unit_), -limit, limit));
+        const double error = values[i] - z * unit_;
+        squaredError += error * error;
+        norm_ += int64_t{z} * z;
+        sum += static_cast<uint32_t>(z);
+        z_[i] = static_cast<int16_t>(z);
+        high_[i] = static_cast<int8_t>(z >> 7);
+        low_[i] = static_cast<int8_t>(z & 127);
+    }
+    error_ = std::sqrt(squaredError) * (1 + kRounding);
+    offset_ = kZeroCode * sum;
+}
+
+bool Query::prepare(const Levels& levels, Metric metric, const float* numbers, const cpu::Backend& backend) {
+    const LevelShape& shape = levels.shape;
+    const LevelScales& scales = levels.scales;
+    const uint32_t length = shape.length, p1 = shape.directions1, p = shape.directions();
+    const uint32_t dims = metric == Metric::dot ? length - 1 : length;
+
+    // Less the mean, in double: exact but for 2^-53. Projections are taken of the float32 nearest to that.
+    std::vector<double> centred(length);
+    std::vector<float> rounded(length), projections(p);
+    double queryNorm = 0, norm = 0;
+    for (uint32_t j = 0; j < length; ++j) {
+        const float x = j < dims ? numbers[j] : 0.0f;
+        if (!(std::fabs(x) < kBoundedMagnitude)) return false;
+        queryNorm += static_cast<double>(x) * static_cast<double>(x);
+        centred[j] = static_cast<double>(x) - static_cast<double>(levels.mean[j]);
+        norm += centred[j] * centred[j];
+        rounded[j] = static_cast<float>(centred[j]);
+    }
+    distances_.emplace(metric, dims, std::sqrt(queryNorm), scales.largestKey);
+    const double size = std::sqrt(norm);
+    const cpu::QueryTile query = {rounded.data(), length, 1};
+    const cpu::KeyTile directions = {levels.basis, length, p, length};
+    backend.dot[static_cast<size_t>(Dtype::f16)](query, directions, projections.data(), p);
+
+    std::vector<double> y(p + 2);
+    double kept1 = 0, kept = 0;
+    for (uint32_t j = 0; j < p; ++j) {
+        const double value = scales.shrink * static_cast<double>(projections[j]);
+        kept += value * value;
+        if (j < p1) kept1 += value * value;
+        y[j < p1 ? j : j + 1] = value;
+    }
+    // As in build.cpp.
+    double residualError1, residualError2;
+    const auto residual = [&](double squared, uint32_t count, double* error) {
+        const double value = std::sqrt(std::max(0.0, squared));
+        const double off = (2.01 * projectionError(length, count) + 2.1 * 0x1p-24) * norm;
+        *error = value * value > off ? off / value : std::sqrt(off);
+        return value;
+    };
+    y[p1] = residual(norm - kept1, p1, &residualError1) - scales.residual1;
+    y[p + 1] = residual(norm - kept, p, &residualError2) - scales.residual2;
+
+    // Far from all keys the grid must be coarser than the numbers alone demand, or level 1's sums would not fit.
+    const std::span<const double> numbers1(y.data(), p1 + 1), numbers2(y.data() + p1 + 1, shape.directions2 + 1);
+    int m = shiftFor(numbers1, scales.step1);
+    for (;; --m) {
+        if (m < kSmallestShift) return false;
+        one_.quantise(numbers1, roundUp(size_t{4} * shape.groups(), 64), std::ldexp(scales.step1, -m), kLargestZ);
+        if (std::ldexp(static_cast<double>(one_.norm()), -m - 1) < kLargestBase) break;
+    }
+
+    // |z - y|^2 = unit1 (|z|^2 / 2^(m+1) + 2^(m-1) sum of codes^2 - sum of codes z). The first term is rounded down, and the codes'
+    // squares are known as 8 norm + 0..7: so s is at most 1 + 2^(m+2) below the sum in brackets; raised by that it is never negative.
+    unit1_ = std::ldexp(scales.step1 * scales.step1, 1 - m);
+    slack1_ = 1 + (1 << (m + 2));
+    normShift_ = static_cast<uint32_t>(m + static_cast<int>(kNormShift) - 1);
+    start_ = static_cast<int32_t>(std::floor(std::ldexp(static_cast<double>(one_.norm()), -m - 1))) + slack1_ + static_cast<int32_t>(one_.offset());
+    scoreShift_ = 0;
+    const auto together = [](double a, double b, double c) { return std::sqrt(square(a + b) + square(c)) * (1 + kRounding); };
+    error1_ = scales.error1 + together(one_.error(), projectionError(length, p1) * size, residualError1);
+
+    if (shape.directions2) {
+        two_.quantise(numbers2, kRowBytes2, std::ldexp(scales.step2, -shiftFor(numbers2, scales.step2)), kLargestZ);
+        error2_ = together(std::hypot(one_.error(), two_.error()), projectionError(length, p) * size, residualError2);
+        level2_.scoreSlack = static_cast<float>(unit1_ * slack1_);
+        level2_.residual = static_cast<float>(one_.z(p1));
+        level2_.residualUnit = static_cast<float>(std::ldexp(1.0, m));
+        level2_.restUnit = static_cast<float>(square(one_.unit()));
+        level2_.base = static_cast<float>(square(two_.unit()) * static_cast<double>(two_.norm()));
+        level2_.normUnit = static_cast<float>(square(scales.step2));
+        level2_.sumUnit = static_cast<float>(-2 * two_.unit() * scales.step2);
+        level2_.sumOffset = static_cast<int32_t>(two_.offset());
+    }
+    if (shape.hasLevel3) {
+        double largest = 1e-30;
+        for (const double x : centred) largest = std::max(largest, std::fabs(x));
+        const auto limit = static_cast<int32_t>(std::min<int64_t>(kLargestZ, (int64_t{1} << 31) / (int64_t{kLargestCode} * length) - 1));
+        three_.quantise(centred, roundUp(length, 64), largest / limit, limit);
+        norm3_ = square(three_.unit()) * static_cast<double>(three_.norm());
+    }
+    return true;
+}
+
+uint16_t Query::largestScore(double radius) const {
+    const double s = square(radius + error1_) / unit1_ * (1 + kRounding) + slack1_ + 1;
+    if (!(s < 0x1p31)) return 65535;
+    return static_cast<uint16_t>(std::min(static_cast<uint32_t>(s) >> scoreShift_, 65535u));
+}
+
+// |z - y|^2 = A - rest^2 + |z2 - y2|^2 with A = |z1 - y1|^2, of which the residual's part `rest`^2 must go, and |z2 - y2|^2 = P - 2 z2 y2,
+// P = |z2|^2 + |y2|^2. In float32 each term passes at most 10 roundings, itself at most 2 A or 2 P: so the sum is off by less than
+// 20 u (A + P) < kLevel2Rounding (A + P), with room for the rounding of that. (`rest` is a difference of integers below 2^15, or of multiples
+// of 1/4: exact.) The limit's own rounding, 3 u, is less than what reach and the keys' errors are rounded up by.
+cpu::Level2Query Query::level2Query(double radius) const {
+    cpu::Level2Query query = level2_;
+    query.scoreUnit = static_cast<float>(std::ldexp(unit1_, static_cast<int>(scoreShift_)));
+    query.reach = static_cast<float>((radius + error2_) * (1 + 1e-6));
+    return query;
+}
+
+Query::Squared Query::squared3(int32_t sum, const Tail3& tail) const {
+    const double step = static_cast<double>(tail.step), positive = norm3_ + step * step * tail.norm;
+    const double squared = positive - 2 * three_.unit() * step * three_.centred(sum), rounding = 1e-12 * positive;
+    return {squared - rounding, squared + rounding};
+}
+
+bool Query::mayBeWithin3(double radius, int32_t sum, const Tail3& tail) const {
+    return squared3(sum, tail).lower <= square(radius + three_.error() + static_cast<double>(tail.error)) * (1 + kRounding);
+}
+
+Bounds Query::bounds3(int32_t sum, const Tail3& tail) const {
+    const Squared squared = squared3(sum, tail);
+    const double error = three_.error() + static_cast<double>(tail.error);
+    return {std::max(0.0, std::sqrt(std::max(0.0, squared.lower)) - error), std::sqrt(std::max(0.0, squared.upper)) * (1 + kRounding) + error};
+}
+
+}  // namespace rtd::cascade

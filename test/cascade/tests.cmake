@@ -1,0 +1,7 @@
+add_executable(test_cascade
+    ${CMAKE_CURRENT_SOURCE_DIR}/cascade/bounds_test.cpp
+    ${CMAKE_CURRENT_SOURCE_DIR}/cascade/data.cpp
+    ${CMAKE_CURRENT_SOURCE_DIR}/cascade/main.cpp
+    ${CMAKE_CURRENT_SOURCE_DIR}/cascade/search_test.cpp)
+target_link_libraries(test_cascade PRIVATE rtd_harness)
+add_test(NAME cascade COMMAND test_cascade)
