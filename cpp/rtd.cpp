@@ -90,6 +90,7 @@ rtd_status rtd_index_get_info(const rtd_index* index, rtd_index_info* info) {
         all.live = snapshot.live;
         all.sealed = snapshot.sealed;
         all.bytes = indexOf(index).bytes();
+        all.cascaded = snapshot.cascaded();
         all.max_token = snapshot.maxToken;
         all.temperature = snapshot.temperature;
         std::memcpy(info, &all, size < sizeof all ? size : sizeof all);

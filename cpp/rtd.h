@@ -229,6 +229,7 @@ typedef struct rtd_index_info {
     uint64_t bytes;      /* memory and mapped files that hold keys and their values */
     int32_t max_token;   /* the largest token ever added, -1 if none */
     float temperature;   /* the default computed when last sealed, 0 if never */
+    uint64_t cascaded;   /* entries that have a cascade; the others are scanned */
 } rtd_index_info;
 
 /* The index starts with one reference, the caller's; the last release frees it. */
@@ -357,6 +358,7 @@ typedef struct rtd_store_options {
     const char* metadata; /* JSON object kept as "metadata": recipe, defaults, whatever the application needs; NULL: {} */
     const char* backend;  /* of the index, as in rtd_index_options */
     uint32_t threads;
+    rtd_cascade cascade;
 } rtd_store_options;
 
 typedef struct rtd_store_open_options {
@@ -365,6 +367,7 @@ typedef struct rtd_store_open_options {
     int skip_checksums; /* 1: do not read the segments through on opening (they stay mapped; rtd_store_verify checks them later) */
     const char* backend;
     uint32_t threads;
+    rtd_cascade cascade; /* RTD_CASCADE_OFF also leaves the cascades on disk alone */
 } rtd_store_open_options;
 
 /* Makes an empty store at a path that does not exist yet or is an empty directory, and leaves it open for writing. RTD_EXISTS otherwise. */

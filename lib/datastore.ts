@@ -6,7 +6,7 @@ import { asyncDispose, Handle } from "./handle.js";
 import { native, type FileReport, type OpenedStore } from "./native.js";
 import { expectOptions } from "./option-names.js";
 import { ReferenceIndex } from "./reference-index.js";
-import type { AddOptions, BackendName, CallOptions, Dtype, Ids, IndexOptions, KeyArray, Metric } from "./types.js";
+import type { AddOptions, BackendName, CallOptions, CascadeUse, Dtype, Ids, IndexOptions, KeyArray, Metric } from "./types.js";
 
 /** What JSON can hold. */
 export type JsonObject = Record<string, unknown>;
@@ -61,6 +61,7 @@ export interface OpenStoreOptions {
     allowModelMismatch?: readonly MismatchField[] | undefined;
     backend?: BackendName | undefined;
     threads?: number | undefined;
+    cascade?: CascadeUse | undefined;
 }
 
 export interface AppendOptions extends AddOptions {

@@ -10,6 +10,13 @@ export type Dtype = "f32" | "f16" | "bf16";
 /** Results have the same bits on all of them. `"auto"` takes the environment's `RTD_BACKEND`, else the fastest. */
 export type BackendName = "auto" | "serial" | "avx2" | "avx512" | "neon" | "cuda";
 
+/**
+ * Whether sealing builds a cascade of certified bounds, which spares searches most of the keys' bytes. `"auto"` takes the environment's
+ * `RTD_CASCADE`, else builds one from 4,096 entries on, and searches go back to scanning where that is cheaper; `"off"` always scans; `"always"`
+ * uses it for any number of entries wherever a bound holds, to test and to measure. Hits are the same to the bit.
+ */
+export type CascadeUse = "auto" | "off" | "always";
+
 /** `Float16Array` by its shape: not every runtime, nor every version of TypeScript's library, has it. */
 export interface Float16ArrayLike {
     readonly [Symbol.toStringTag]: "Float16Array";
@@ -51,6 +58,8 @@ export interface IndexOptions {
     backend?: BackendName | undefined;
     /** Threads of a search, 1 to 1,024. Default: the environment's `RTD_THREADS`, else the processors this process may use. */
     threads?: number | undefined;
+    /** Default `"auto"`. */
+    cascade?: CascadeUse | undefined;
 }
 
 export interface IndexInfo {
@@ -66,7 +75,9 @@ export interface IndexInfo {
     size: number;
     /** Ids below this are sealed. */
     sealed: number;
-    /** Bytes of memory and mapped files that hold the entries. */
+    /** Entries that have a cascade; the others are scanned. */
+    cascaded: number;
+    /** Bytes of memory and mapped files that hold the entries and their cascades. */
     bytes: number;
     /** The largest token ever added. */
     maxToken: number | undefined;

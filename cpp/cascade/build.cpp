@@ -87,7 +87,7 @@ class Builder {
           workers_(workers),
           threads_(threads),
           call_(call),
-          shape_(LevelShape::of(options.dimsOfHead, options.metric, options.dtype)) {}
+          shape_(LevelShape::of(options.dimsOfHead, options.metric)) {}
 
     std::unique_ptr<Levels> build() {
         if (!measureKeys()) return nullptr;

@@ -14,7 +14,6 @@ using ReadKeys = std::function<void(uint32_t begin, uint32_t count, float* to, s
 
 struct BuildOptions {
     Metric metric = Metric::l2;
-    Dtype dtype = Dtype::f32;
     uint32_t dimsOfHead = 0;
     uint32_t count = 0;
 };

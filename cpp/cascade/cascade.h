@@ -16,6 +16,7 @@ struct Head {
 
 struct Cascade {
     uint32_t first = 0, count = 0;  // ids [first, first + count)
+    LevelShape shape;
     std::vector<Head> heads;
 
     uint64_t bytes() const {

@@ -55,14 +55,13 @@ struct LevelShape {
     uint32_t directions2 = 0;  // of W2; 0: no level 2
     bool hasLevel3 = false;
 
-    static LevelShape of(uint32_t dimsOfHead, Metric metric, Dtype dtype) {
+    static LevelShape of(uint32_t dimsOfHead, Metric metric) {
         LevelShape shape;
         shape.length = dimsOfHead + (metric == Metric::dot ? 1 : 0);
         shape.directions1 = shape.length < 31 ? shape.length : 31;
         // A level pays where its row is much shorter than what a survivor of the one before would cost without it.
         shape.hasLevel3 = shape.length >= 128;
         if (shape.rowBytes3() >= 2 * kRowBytes2) shape.directions2 = kCodes2 - 1 < shape.length - 31 ? kCodes2 - 1 : shape.length - 31;
-        (void)dtype;
         return shape;
     }
 

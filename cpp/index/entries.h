@@ -53,6 +53,12 @@ struct Snapshot {
     int32_t maxToken = -1;                                          // the largest ever added
     float temperature = 0;                                          // the default, 0 if never sealed
 
+    // Entries that cascades cover.
+    uint64_t cascaded() const {
+        uint64_t n = 0;
+        for (const auto& cascade : cascades) n += cascade->count;
+        return n;
+    }
     // The part that holds an entry; id < entries.
     const Part& partOf(uint32_t id) const;
     // Filled entries of a part.

@@ -201,12 +201,18 @@ void Index::remove(const uint32_t* ids, size_t count) {
 }
 
 std::vector<std::shared_ptr<const cascade::Cascade>> Index::buildCascades(const Snapshot& snapshot, uint32_t end, const Call& call) const {
-    std::vector<std::shared_ptr<const cascade::Cascade>> cascades = snapshot.cascades;
-    const auto covered = [&] { return cascades.empty() ? 0 : cascades.back()->first + cascades.back()->count; };
+    // Those without a gap before them; behind one, where a file was damaged, they are built anew.
+    std::vector<std::shared_ptr<const cascade::Cascade>> cascades;
+    uint32_t covered = 0;
+    for (const auto& cascade : snapshot.cascades) {
+        if (cascade->first != covered) break;
+        cascades.push_back(cascade);
+        covered += cascade->count;
+    }
     const uint32_t fewest = config_.cascade == CascadeUse::always ? 1 : cascade::kSmallestCascade;
-    if (backend_->open || config_.cascade == CascadeUse::off || end - covered() < fewest) return cascades;
+    if (!usesCascades() || end - covered < fewest) return snapshot.cascades;
     // As long as the last one is not larger than what follows, both become one: each entry is taken up a logarithmic number of times.
-    uint32_t first = covered();
+    uint32_t first = covered;
     while (!cascades.empty() && cascades.back()->count <= end - first) {
         first = cascades.back()->first;
         cascades.pop_back();
@@ -215,6 +221,7 @@ std::vector<std::shared_ptr<const cascade::Cascade>> Index::buildCascades(const 
     made->first = first;
     made->count = end - first;
     const uint32_t dims = config_.dim / config_.heads;
+    made->shape = cascade::LevelShape::of(dims, config_.metric);
     for (uint32_t head = 0; head < config_.heads; ++head) {
         const auto read = [&](uint32_t begin, uint32_t count, float* to, size_t stride) {
             for (uint32_t i = 0; i < count; ++i) {
@@ -224,7 +231,7 @@ std::vector<std::shared_ptr<const cascade::Cascade>> Index::buildCascades(const 
                 convertToFloat(key + size_t{head} * dims * bytesOf(config_.dtype), config_.dtype, dims, to + i * stride);
             }
         };
-        const cascade::BuildOptions options = {config_.metric, config_.dtype, dims, made->count};
+        const cascade::BuildOptions options = {config_.metric, dims, made->count};
         made->heads.emplace_back().levels =
             cascade::buildLevels(options, read, *backend_, *workers_, call.threads ? call.threads : config_.threads, call);
     }
@@ -234,9 +241,10 @@ std::vector<std::shared_ptr<const cascade::Cascade>> Index::buildCascades(const 
 
 float Index::computeTemperature(const Snapshot& snapshot, const Call& call) const { return defaultTemperature(*this, snapshot, call); }
 
-void Index::markSealed(uint32_t end, float temperature) {
+void Index::markSealed(uint32_t end, float temperature, std::vector<std::shared_ptr<const cascade::Cascade>> cascades) {
     const std::lock_guard lock(writing_);
     Snapshot next = current_;
+    next.cascades = std::move(cascades);
     next.sealed = end;
     next.temperature = temperature;
     publish(std::move(next));

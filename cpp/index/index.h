@@ -42,6 +42,7 @@ class Index {
 
     const IndexConfig& config() const { return config_; }  // with backend and threads as resolved
     const cpu::Backend& backend() const { return *backend_; }
+    bool usesCascades() const { return !backend_->open && config_.cascade != CascadeUse::off; }
     bool ownedByStore() const { return ownership_ == Ownership::store; }  // rtd_index_add, _remove and _seal are then RTD_READ_ONLY
     Snapshot snapshot() const;
     uint64_t bytes() const;  // of all parts, with room not filled yet
@@ -72,8 +73,8 @@ class Index {
 
     // Computes the default temperature over the entries of a snapshot of this index (see rtd_index_seal) without keeping it.
     float computeTemperature(const Snapshot& snapshot, const Call& call) const;
-    // Says that the ids below `end` are sealed, and sets the default temperature.
-    void markSealed(uint32_t end, float temperature);
+    // Says that the ids below `end` are sealed, and sets the default temperature and the cascades.
+    void markSealed(uint32_t end, float temperature, std::vector<std::shared_ptr<const cascade::Cascade>> cascades);
     // Both, while others may add and remove. The temperature stays as it was where nothing was added or removed since.
     void seal(const Call& call);
 

@@ -18,6 +18,7 @@ Napi::Value createIndex(const Napi::CallbackInfo& info) {
     wanted.dtype = options.dtype();
     wanted.heads = options.integer("heads", 1, 1, wanted.dim);
     wanted.threads = options.threads();
+    wanted.cascade = options.cascade();
     const std::string backend = options.backend();
     wanted.backend = backend.c_str();
 
@@ -42,6 +43,7 @@ Napi::Value indexInfo(const Napi::CallbackInfo& info) {
     result.Set("entries", static_cast<double>(found.entries));
     result.Set("size", static_cast<double>(found.live));
     result.Set("sealed", static_cast<double>(found.sealed));
+    result.Set("cascaded", static_cast<double>(found.cascaded));
     result.Set("bytes", static_cast<double>(found.bytes));
     result.Set("maxToken", found.max_token < 0 ? info.Env().Undefined() : Napi::Value(Napi::Number::New(info.Env(), found.max_token)));
     // A temperature of 0 says that there is none yet.

@@ -13,6 +13,7 @@ namespace rtd::napi {
 
 inline constexpr const char* kMetrics[] = {"l2", "l2sq", "dot"};  // by rtd_metric
 inline constexpr const char* kDtypes[] = {"f32", "f16", "bf16"};  // by rtd_dtype
+inline constexpr const char* kCascades[] = {"auto", "off", "always"};  // by rtd_cascade
 inline constexpr uint32_t kDefaultK = 16;
 inline constexpr float kDefaultWeight = 0.5f;
 inline constexpr uint32_t kMaxThreads = 1024;
@@ -35,6 +36,7 @@ class Options {
     uint32_t threads() const { return integer("threads", 0, 1, kMaxThreads); }  // 0: as the index has it
     std::string backend() const;                                                // "auto" or a name this build knows
     rtd_metric metric() const { return static_cast<rtd_metric>(choice("metric", RTD_L2, kMetrics)); }
+    rtd_cascade cascade() const { return static_cast<rtd_cascade>(choice("cascade", RTD_CASCADE_AUTO, kCascades)); }
     rtd_dtype dtype() const { return static_cast<rtd_dtype>(choice("dtype", RTD_F32, kDtypes)); }
 
   private:

@@ -89,6 +89,7 @@ Napi::Value storeCreate(const Napi::CallbackInfo& info) {
     wanted.dtype = options.dtype();
     wanted.heads = options.integer("heads", 1, 1, wanted.dim);
     wanted.threads = options.threads();
+    wanted.cascade = options.cascade();
     return open(info.Env(), "rtd Datastore.create",
                 [wanted, path = readString(info[0], "path"), backend = options.backend(), model = readString(info[2], "model"),
                  metadata = readString(info[3], "metadata")](rtd_store** store) mutable {
@@ -107,6 +108,7 @@ Napi::Value storeOpen(const Napi::CallbackInfo& info) {
     wanted.writable = options.flag("writable", false);
     wanted.skip_checksums = !options.flag("verify", true);
     wanted.threads = options.threads();
+    wanted.cascade = options.cascade();
     return open(info.Env(), "rtd Datastore.open",
                 [wanted, path = readString(info[0], "path"), backend = options.backend()](rtd_store** store) mutable {
                     wanted.backend = backend.c_str();

@@ -41,18 +41,24 @@ std::string textOf(const FileFacts& facts) {
            ",\"checksum\":\"" + toHex(facts.checksum) + "\"}";
 }
 
+std::string textOf(const DerivedFacts& facts) {
+    const std::string text = textOf(static_cast<const FileFacts&>(facts));
+    return "{\"first\":" + std::to_string(facts.first) + "," + text.substr(1);
+}
+
 // The shortest text that reads back as the same float.
 std::string textOf(float number) {
     char text[32];
     return std::string(text, std::to_chars(text, text + sizeof text, number).ptr);
 }
 
-// The keys of an object that must all be there.
+// The keys of an object: some must be there, some may, others not.
 class Members {
   public:
-    Members(json::Reader& reader, std::set<std::string> expected) : reader_(reader), missing_(std::move(expected)) {}
+    Members(json::Reader& reader, std::set<std::string> expected, std::set<std::string> optional = {})
+        : reader_(reader), missing_(std::move(expected)), optional_(std::move(optional)) {}
     void seen(const std::string& key) {
-        if (!missing_.erase(key)) reader_.reject("a member of this name is not expected: " + json::quote(key));
+        if (!missing_.erase(key) && !optional_.erase(key)) reader_.reject("a member of this name is not expected: " + json::quote(key));
     }
     void done() const {
         if (!missing_.empty()) reader_.reject("the member " + json::quote(*missing_.begin()) + " is missing");
@@ -60,7 +66,7 @@ class Members {
 
   private:
     json::Reader& reader_;
-    std::set<std::string> missing_;
+    std::set<std::string> missing_, optional_;
 };
 
 uint64_t readChecksum(json::Reader& reader) {
@@ -98,11 +104,39 @@ FileFacts readFacts(json::Reader& reader) {
     return facts;
 }
 
+DerivedFacts readDerived(json::Reader& reader) {
+    DerivedFacts facts;
+    Members members(reader, {"first", "file", "entries", "bytes", "checksum"});
+    reader.object([&](const std::string& key) {
+        members.seen(key);
+        if (key == "first") facts.first = readInteger(reader, 0, RTD_NO_ID);
+        if (key == "file") facts.name = reader.string();
+        if (key == "entries") facts.entries = readInteger(reader, 1, RTD_NO_ID);
+        if (key == "bytes") facts.bytes = reader.integer();
+        if (key == "checksum") facts.checksum = readChecksum(reader);
+    });
+    members.done();
+    return facts;
+}
+
 float readTemperature(json::Reader& reader) {
     if (reader.null()) return 0;
     const auto value = static_cast<float>(reader.number());
     if (!(value > 0) || !std::isfinite(value)) reader.reject("expected a temperature over 0, or null");
     return value;
+}
+
+// Cascades begin and end where segments do, one after another.
+void checkDerived(const Manifest& manifest) {
+    std::set<uint64_t> ends = {0};
+    for (uint64_t end = 0; const auto& segment : manifest.segments) ends.insert(end += segment.entries);
+    uint64_t last = 0;
+    for (const auto& derived : manifest.derived) {
+        if (derivedNumber(derived.name) == 0) fail(RTD_BAD_FORMAT, "not the name of a derived file: %s", json::quote(derived.name).c_str());
+        if (derived.first < last || !ends.contains(derived.first) || !ends.contains(derived.first + derived.entries))
+            fail(RTD_BAD_FORMAT, "%s is not of whole segments, each in one derived file", derived.name.c_str());
+        last = derived.first + derived.entries;
+    }
 }
 
 // What the members cannot know of each other.
@@ -117,6 +151,7 @@ void checkWhole(const Manifest& manifest) {
         entries += segment.entries;  // at most 2^23 segments of 2^32: no overflow
     }
     if (entries > RTD_NO_ID) fail(RTD_BAD_FORMAT, "%llu entries, more than there are ids", static_cast<unsigned long long>(entries));
+    checkDerived(manifest);
     if (!manifest.removed) return;
     if (removedNumber(manifest.removed->name) == 0) {
         fail(RTD_BAD_FORMAT, "not the name of a file of removed ids: %s", json::quote(manifest.removed->name).c_str());
@@ -127,8 +162,10 @@ void checkWhole(const Manifest& manifest) {
 Manifest parse(std::string_view text) {
     Manifest manifest;
     json::Reader reader(text);
-    Members members(reader, {"format", "version", "generation", "dim", "metric", "dtype", "heads", "temperature", "model", "metadata", "segments",
-                             "removed", "checksum"});
+    Members members(
+        reader,
+        {"format", "version", "generation", "dim", "metric", "dtype", "heads", "temperature", "model", "metadata", "segments", "removed", "checksum"},
+        {"derived"});
     reader.object([&](const std::string& key) {
         members.seen(key);
         if (key == "format" && reader.string() != kFormat) reader.reject("not the manifest of a store");
@@ -148,6 +185,7 @@ Manifest parse(std::string_view text) {
         if (key == "metadata") manifest.metadata = reader.rawObject();
         if (key == "segments") reader.array([&] { manifest.segments.push_back(readFacts(reader)); });
         if (key == "removed" && !reader.null()) manifest.removed = readFacts(reader);
+        if (key == "derived") reader.array([&] { manifest.derived.push_back(readDerived(reader)); });
         if (key == "checksum") readChecksum(reader);  // compared before
     });
     members.done();
@@ -175,7 +213,9 @@ std::string writeManifest(const Manifest& manifest) {
                        ",\n\"temperature\":" + (manifest.temperature > 0 ? textOf(manifest.temperature) : "null") + ",\n\"model\":" + manifest.model +
                        ",\n\"metadata\":" + manifest.metadata + ",\n\"segments\":[";
     for (size_t i = 0; i < manifest.segments.size(); ++i) text += (i ? ",\n" : "\n") + textOf(manifest.segments[i]);
-    text += "],\n\"removed\":" + (manifest.removed ? textOf(*manifest.removed) : "null");
+    text += "],\n\"removed\":" + (manifest.removed ? textOf(*manifest.removed) : "null") + ",\n\"derived\":[";
+    for (size_t i = 0; i < manifest.derived.size(); ++i) text += (i ? ",\n" : "\n") + textOf(manifest.derived[i]);
+    text += "]";
     const uint64_t digest = checksumOf(text);
     text.append(kTailBegin).append(toHex(digest)).append(kTailEnd);
     if (text.size() > kMaxManifestBytes) {
@@ -201,8 +241,10 @@ Manifest readManifest(std::string_view text) {
 
 std::string segmentName(uint64_t number) { return numbered("segment-", number); }
 std::string removedName(uint64_t number) { return numbered("removed-", number); }
+std::string derivedName(uint64_t number) { return numbered("derived-", number); }
 uint64_t segmentNumber(std::string_view name) { return name.starts_with("segment-") ? numberIn(name, "segment-") : 0; }
 uint64_t removedNumber(std::string_view name) { return name.starts_with("removed-") ? numberIn(name, "removed-") : 0; }
+uint64_t derivedNumber(std::string_view name) { return name.starts_with("derived-") ? numberIn(name, "derived-") : 0; }
 
 void checkJsonObject(std::string_view text, const char* what) {
     try {

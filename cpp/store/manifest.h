@@ -21,6 +21,11 @@ struct FileFacts {
     uint64_t checksum = 0;  // XXH64 of the whole file
 };
 
+// A file of a cascade: of the entries from id `first` on.
+struct DerivedFacts : FileFacts {
+    uint64_t first = 0;
+};
+
 struct Manifest {
     uint64_t generation = 1;  // one more at every write
     uint32_t dim = 0;
@@ -30,8 +35,9 @@ struct Manifest {
     float temperature = 0;     // the index's default, 0 where there is none
     std::string model = "{}";  // JSON objects, kept as they were given
     std::string metadata = "{}";
-    std::vector<FileFacts> segments;   // ids run through them in this order; numbers of the names ascend
-    std::optional<FileFacts> removed;  // once something was removed
+    std::vector<FileFacts> segments;    // ids run through them in this order; numbers of the names ascend
+    std::optional<FileFacts> removed;   // once something was removed
+    std::vector<DerivedFacts> derived;  // ascending, of whole segments; the store is whole without them
 
     uint32_t entries() const;
     uint64_t lastSegment() const;  // number of the last segment's name, 0 without one
@@ -46,9 +52,11 @@ Manifest readManifest(std::string_view text);
 // Names of the files of a store: "segment-000001.safetensors", "removed-000001.safetensors".
 std::string segmentName(uint64_t number);
 std::string removedName(uint64_t number);
+std::string derivedName(uint64_t number);  // "derived-000001.safetensors"
 // The number in such a name, 0 if it is not one.
 uint64_t segmentNumber(std::string_view name);
 uint64_t removedNumber(std::string_view name);
+uint64_t derivedNumber(std::string_view name);
 
 // RTD_INVALID_ARGUMENT unless the text is one JSON object; `what` names it.
 void checkJsonObject(std::string_view text, const char* what);

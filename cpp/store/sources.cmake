@@ -1,4 +1,5 @@
 target_sources(rtd_objects PRIVATE
+    ${CMAKE_CURRENT_SOURCE_DIR}/store/cascade_file.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/store/checksum.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/store/files.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/store/json.cpp

@@ -8,6 +8,7 @@
 
 #include "core/arguments.h"
 #include "core/status.h"
+#include "store/cascade_file.h"
 #include "store/files.h"
 
 namespace rtd::store {
@@ -22,11 +23,12 @@ struct OwnName {
         manifest = name == kManifestName;
         segment = segmentNumber(name);
         removed = removedNumber(name);
+        derived = derivedNumber(name);
     }
     bool temporary;
     bool manifest;
-    uint64_t segment, removed;
-    bool leftover() const { return temporary && (manifest || segment || removed); }
+    uint64_t segment, removed, derived;
+    bool leftover() const { return temporary && (manifest || segment || removed || derived); }
 };
 
 // Files are removed once a newer manifest stands, so a reader that was overtaken finds one missing; it then begins anew. A writer would have to
@@ -138,7 +140,8 @@ void Store::load(const std::string& text, const OpenOptions& options) {
                                       .dtype = manifest.dtype,
                                       .heads = manifest.heads,
                                       .backend = options.backend,
-                                      .threads = options.threads},
+                                      .threads = options.threads,
+                                      .cascade = options.cascade},
                                      Ownership::store);
     std::vector<Segment> segments;
     for (const auto& facts : manifest.segments) {
@@ -146,12 +149,27 @@ void Store::load(const std::string& text, const OpenOptions& options) {
         segments.back().part.first = index->addPart(segments.back().part);
     }
     index->remove(removed.data(), removed.size());
-    index->markSealed(manifest.entries(), manifest.temperature);
+    index->markSealed(manifest.entries(), manifest.temperature, openCascades(manifest, *index, !options.skipChecksums, text));
 
     index_ = index;
     text_ = text;
     manifest_ = std::move(manifest);
     segments_ = std::move(segments);
+}
+
+// The cascades there are. One that is missing or damaged is passed over: its entries are scanned, and the next seal makes it anew.
+std::vector<std::shared_ptr<const cascade::Cascade>> Store::openCascades(const Manifest& manifest, const Index& index, bool readThrough,
+                                                                         const std::string& text) const {
+    std::vector<std::shared_ptr<const cascade::Cascade>> cascades;
+    if (!index.usesCascades()) return cascades;
+    for (const DerivedFacts& facts : manifest.derived) {
+        try {
+            cascades.push_back(openCascade(*directory_, facts, manifest, readThrough));
+        } catch (const Error& error) {
+            if (error.status == RTD_NOT_FOUND && readManifestText(*directory_) != text) throw;  // a writer has replaced it: begin anew
+        }
+    }
+    return cascades;
 }
 
 // What a writer that did not come to its end left behind: temporary files, and files that the manifest does not name.
@@ -164,10 +182,12 @@ void Store::recover() {
         const OwnName own(name);
         nextSegment_ = std::max(nextSegment_, own.segment + 1);
         nextRemoved_ = std::max(nextRemoved_, own.removed + 1);
+        nextDerived_ = std::max(nextDerived_, own.derived + 1);
         const bool named =
             (manifest_.removed && name == manifest_.removed->name) ||
-            std::any_of(manifest_.segments.begin(), manifest_.segments.end(), [&](const FileFacts& facts) { return facts.name == name; });
-        if (own.leftover() || ((own.segment || own.removed) && !named)) leftovers.push_back(name);
+            std::any_of(manifest_.segments.begin(), manifest_.segments.end(), [&](const FileFacts& facts) { return facts.name == name; }) ||
+            std::any_of(manifest_.derived.begin(), manifest_.derived.end(), [&](const FileFacts& facts) { return facts.name == name; });
+        if (own.leftover() || ((own.segment || own.removed || own.derived) && !named)) leftovers.push_back(name);
     }
     if (leftovers.empty()) return;
     // The manifest we read may have been renamed but not synced: what the one before it names must not go first.
@@ -184,6 +204,9 @@ void Store::commit(Manifest next, NewFiles& newFiles) {
         writeDurably(
             *directory_, kManifestName, {}, [&](ChecksummedFile& file) { file.write(text.data(), text.size()); }, &visible);
         if (manifest_.removed && next.removed->name != manifest_.removed->name) garbage_.push_back(manifest_.removed->name);
+        for (const DerivedFacts& old : manifest_.derived)
+            if (std::none_of(next.derived.begin(), next.derived.end(), [&](const FileFacts& facts) { return facts.name == old.name; }))
+                garbage_.push_back(old.name);
     } catch (...) {
         // Whether the new manifest will be there after a crash is not known. For us it is not; what it names stays until another one stands.
         if (visible) {
@@ -239,7 +262,8 @@ void Store::seal(const Call& call) {
         positions = positions_;
     }
     const uint32_t first = manifest_.entries(), end = snapshot.entries;
-    if (first == end && !staleTemperature_) return;
+    const auto known = std::exchange(snapshot.cascades, index_->buildCascades(snapshot, end, call));
+    if (first == end && !staleTemperature_ && snapshot.cascades == known) return;
 
     const KeyShape shape{manifest_.dim, manifest_.dtype};
     Manifest next = manifest_;
@@ -257,7 +281,24 @@ void Store::seal(const Call& call) {
         const std::lock_guard state(state_);
         segments_.reserve(segments_.size() + 1);
     }
+    if (index_->usesCascades()) next.derived.clear();
+    for (const auto& cascade : snapshot.cascades) {
+        const auto isOf = [&](const DerivedFacts& facts) { return facts.first == cascade->first && facts.entries == cascade->count; };
+        const auto written = std::find_if(manifest_.derived.begin(), manifest_.derived.end(), isOf);
+        const bool isKnown = std::find(known.begin(), known.end(), cascade) != known.end();
+        if (isKnown && written != manifest_.derived.end()) {
+            next.derived.push_back(*written);
+            continue;
+        }
+        try {
+            next.derived.push_back(writeCascade(*directory_, newFiles.add(derivedName(nextDerived_++)), *cascade, call));
+        } catch (const Error& error) {
+            // The entries matter more: where there is room for them alone, the cascade serves from memory, and the next seal tries again.
+            if (error.status != RTD_NO_SPACE && error.status != RTD_IO) throw;
+        }
+    }
     const float temperature = next.temperature;
+    const Manifest sealed = next;
     commit(std::move(next), newFiles);
 
     // Durable; nothing may fail from here on.
@@ -275,7 +316,17 @@ void Store::seal(const Call& call) {
         } catch (const std::bad_alloc&) {  // the entries stay in memory, which is as good
         }
     }
-    index_->markSealed(end, temperature);
+    // From now on they are the files' pages, which the system may drop; where mapping fails, memory is as good.
+    for (auto& cascade : snapshot.cascades) {
+        if (std::find(known.begin(), known.end(), cascade) != known.end()) continue;
+        const auto facts =
+            std::find_if(sealed.derived.begin(), sealed.derived.end(), [&](const DerivedFacts& f) { return f.first == cascade->first; });
+        if (facts == sealed.derived.end()) continue;
+        try {
+            cascade = openCascade(*directory_, *facts, sealed, false);
+        } catch (const Error&) {}
+    }
+    index_->markSealed(end, temperature, std::move(snapshot.cascades));
 }
 
 void Store::remove(const uint32_t* ids, size_t count) {

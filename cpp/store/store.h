@@ -23,6 +23,7 @@ struct OpenOptions {
     bool skipChecksums = false;
     const char* backend = nullptr;
     uint32_t threads = 0;
+    CascadeUse cascade = CascadeUse::automatic;
 };
 
 class Store {
@@ -51,6 +52,8 @@ class Store {
     void load(const std::string& text, const OpenOptions& options);
     void recover();
     void commit(Manifest next, NewFiles& newFiles);
+    std::vector<std::shared_ptr<const cascade::Cascade>> openCascades(const Manifest& manifest, const Index& index, bool readThrough,
+                                                                      const std::string& text) const;
     FileFacts writeRemovedBelow(uint32_t end, const std::vector<uint32_t>& more, NewFiles& newFiles);
     void requireOpen() const;
     void requireWritable() const;
@@ -61,6 +64,7 @@ class Store {
     std::unique_ptr<Lock> lock_;  // null: opened for reading; until the store is closed
     uint64_t nextSegment_ = 1;    // numbers and generations are not used twice, also where a write failed and yet may be on disk
     uint64_t nextRemoved_ = 1;
+    uint64_t nextDerived_ = 1;
     uint64_t nextGeneration_ = 1;
     bool staleTemperature_ = false;     // entries were removed since it was computed
     std::vector<std::string> garbage_;  // files that only an older manifest names, or one that may or may not have become durable

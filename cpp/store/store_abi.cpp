@@ -52,6 +52,7 @@ rtd_status rtd_store_create(const char* path, const rtd_store_options* options, 
         config.heads = given.heads;
         config.backend = given.backend;
         config.threads = given.threads;
+        config.cascade = rtd::readCascade(given.cascade);
         *store = new rtd_store(
             rtd::store::Store::create(rtd::store::posixFileSystem(), path, config, orEmptyObject(given.model), orEmptyObject(given.metadata)));
     });
@@ -62,9 +63,12 @@ rtd_status rtd_store_open(const char* path, const rtd_store_open_options* option
         needPointer(path, "path");
         needPointer(store, "store");
         const rtd_store_open_options given = rtd::readOptions(options, "open options");
-        *store = new rtd_store(rtd::store::Store::open(
-            rtd::store::posixFileSystem(), path,
-            {.writable = given.writable != 0, .skipChecksums = given.skip_checksums != 0, .backend = given.backend, .threads = given.threads}));
+        *store = new rtd_store(rtd::store::Store::open(rtd::store::posixFileSystem(), path,
+                                                       {.writable = given.writable != 0,
+                                                        .skipChecksums = given.skip_checksums != 0,
+                                                        .backend = given.backend,
+                                                        .threads = given.threads,
+                                                        .cascade = rtd::readCascade(given.cascade)}));
     });
 }
 

@@ -1,8 +1,10 @@
 #include "store/verify.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "core/status.h"
+#include "store/cascade_file.h"
 #include "store/files.h"
 #include "store/segment.h"
 
@@ -57,6 +59,17 @@ void verifyFiles(Directory& directory, Manifest known, const Report& report, con
     for (const auto& facts : manifest.segments) {
         call.throwIfStopped();
         note(facts.name, failureOf([&] { verifySegment(directory, facts, {manifest.dim, manifest.dtype}, call); }));
+    }
+    for (const auto& facts : manifest.derived) {
+        call.throwIfStopped();
+        const auto failure = failureOf([&] { verifyCascade(directory, facts, manifest, call); });
+        // A writer may replace this file, too, and then nobody needs it.
+        Manifest current = manifest;
+        const auto isSame = [&](const FileFacts& other) { return other.name == facts.name; };
+        if (failure && failure->status == RTD_NOT_FOUND && overtaken(directory, current) &&
+            std::none_of(current.derived.begin(), current.derived.end(), isSame))
+            continue;
+        note(facts.name, failure);
     }
     if (first) throw *first;
 }

@@ -16,9 +16,9 @@ namespace {
 using namespace rtd;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr uint32_t kKeys = 600, kQueries = 3;
+constexpr uint32_t kKeys = 300, kQueries = 3, kEvery = 11;  // of the settings
 #else
-constexpr uint32_t kKeys = 1500, kQueries = 24;
+constexpr uint32_t kKeys = 1500, kQueries = 24, kEvery = 1;
 #endif
 
 struct Setting {
@@ -52,12 +52,12 @@ Worth checkPairs(const Setting& s, uint32_t seed) {
         for (uint32_t i = 0; i < count; ++i)
             convertToFloat(keys.data() + size_t{begin + i} * s.dim * bytesOf(s.dtype), s.dtype, s.dim, to + i * stride);
     };
-    const auto levels = cascade::buildLevels({s.metric, s.dtype, s.dim, kKeys}, read, backend, workers, 1, {});
+    const auto levels = cascade::buildLevels({s.metric, s.dim, kKeys}, read, backend, workers, 1, {});
     CHECK(levels != nullptr);
     const cascade::LevelShape& shape = levels->shape;
     const std::vector<uint32_t> outliers(levels->outliers, levels->outliers + levels->outlierCount);
     CHECK(std::is_sorted(outliers.begin(), outliers.end()));
-    CHECK(outliers.size() <= kKeys / 50);
+    CHECK(outliers.size() <= kKeys / 100);
 
     const auto tileSums = (s.metric == Metric::dot ? backend.dot : backend.l2)[static_cast<size_t>(s.dtype)];
     std::vector<float> sums(size_t{kQueries} * kKeys);
@@ -130,18 +130,17 @@ TEST("no level rules out a key that is near enough") {
         for (const Metric metric : {Metric::l2, Metric::dot})
             for (const Dtype dtype : {Dtype::f32, Dtype::f16, Dtype::bf16}) {
                 if (dtype == Dtype::f16 && (distribution == Distribution::huge || distribution == Distribution::tiny)) continue;
-                for (const uint32_t dim : {5u, 40u, 127u, 300u, 576u}) pairs += checkPairs({distribution, metric, dtype, dim}, ++seed).pairs;
+                for (const uint32_t dim : {5u, 40u, 127u, 300u, 576u})
+                    if (++seed % kEvery == 0) pairs += checkPairs({distribution, metric, dtype, dim}, seed).pairs;
             }
     std::printf("    %.0f pairs\n", pairs);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    CHECK(pairs > 1e7);
-#endif
+    if (kEvery == 1) CHECK(pairs > 1e7);
 }
 
 TEST("large dimensions") {
     for (const uint32_t dim : {4096u, 16384u, 65536u})
         for (const Metric metric : {Metric::l2, Metric::dot})
-            if (dim < 60000 || kQueries > 3) checkPairs({Distribution::powerLaw, metric, Dtype::bf16, dim}, dim);
+            if (dim < 5000 || kEvery == 1) checkPairs({Distribution::powerLaw, metric, Dtype::bf16, dim}, dim);
 }
 
 TEST("on keys like hidden states the bounds are tight") {
@@ -160,8 +159,8 @@ TEST("numbers beyond the limit have no bounds") {
         for (uint32_t i = 0; i < count; ++i)
             for (size_t j = 0; j < 8; ++j) to[i * stride + j] = begin + i == 77 && j == 3 ? -1e15f : 1.0f;
     };
-    CHECK(cascade::buildLevels({Metric::l2, Dtype::f32, 8, 100}, read, backend, workers, 1, {}) == nullptr);
-    CHECK(cascade::buildLevels({Metric::l2, Dtype::f32, 8, 77}, read, backend, workers, 1, {}) != nullptr);
+    CHECK(cascade::buildLevels({Metric::l2, 8, 100}, read, backend, workers, 1, {}) == nullptr);
+    CHECK(cascade::buildLevels({Metric::l2, 8, 77}, read, backend, workers, 1, {}) != nullptr);
 }
 
 }  // namespace

@@ -215,7 +215,7 @@ TEST("parts of foreign memory are searched as they are, and replace pending entr
         checkSame(run(&handle, c, {nullptr, 2}), want);
         tail.part.owner.reset();
         CHECK_EQUAL(index->snapshot().parts->size(), 3u);
-        index->markSealed(700, 2.5f);
+        index->markSealed(700, 2.5f, {});
         CHECK_EQUAL(infoOf(&handle).temperature, 2.5f);
 
         const rtd_matrix more = {c.given.data(), 1, shape.dim, 0, RTD_F32};

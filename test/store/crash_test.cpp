@@ -108,6 +108,7 @@ void checkNoLeftovers(FakeFileSystem& files, const Store& store) {
     for (const auto& name : files.names(kPath)) {
         bool named = name == kManifestName || name == "lock" || (manifest.removed && name == manifest.removed->name);
         for (const auto& segment : manifest.segments) named |= name == segment.name;
+        for (const auto& derived : manifest.derived) named |= name == derived.name;
         if (!named) test::fail(__FILE__, __LINE__, "left over: " + name);
     }
 }
@@ -324,8 +325,9 @@ TEST("failure: opening fails cleanly at every operation") {
             files.setFault({n, Fault::once, RTD_IO});
             const rtd_status status = statusOf([&] { Store::open(files, kPath, {.writable = writable, .threads = 1}); });
             const bool reached = files.operations().size() >= n;
+            const bool needed = reached && files.operations()[n - 1].find("derived-") == std::string::npos;  // a cascade is not
             files.setFault({});
-            if (reached) CHECK_EQUAL(status, RTD_IO);
+            if (reached) CHECK_EQUAL(status, needed ? RTD_IO : RTD_OK);
             CHECK_EQUAL(contentOf(*Store::open(files, kPath, {.writable = writable, .threads = 1})), undisturbed().durable.back());
             if (!reached) break;
         }

@@ -193,7 +193,7 @@ TEST("disk: other files in the directory are left alone") {
     const TemporaryDirectory directory;
     makeStore(directory / "s");
     const std::vector<std::string> foreign = {"notes.txt", "segment-1.safetensors", "segment-000001.safetensors.bak", "x.tmp",
-                                              "derived-000001.safetensors"};
+                                              "derivation-000001.safetensors"};
     for (const auto& name : foreign) writeFile(directory / "s/" + name, "mine");
     const std::vector<std::string> leftovers = {"segment-000007.safetensors", "removed-000009.safetensors.tmp", "manifest.json.tmp"};
     for (const auto& name : leftovers) writeFile(directory / "s/" + name, "left over");
