@@ -23,7 +23,15 @@ const row: Names<RowOptions> = { k: true, maxDistance: true, namespaces: true, s
 const fuseRow: Names<FuseRowOptions> = { temperature: true, referenceWeight: true, unmask: true };
 const add: Names<AddOptions> = { namespaces: true };
 const call: Names<CallOptions> = { threads: true, signal: true };
-const index: Names<IndexOptions> = { dim: true, metric: true, dtype: true, heads: true, backend: true, threads: true, cascade: true };
+const index: Names<IndexOptions> = {
+    dim: true,
+    metric: true,
+    dtype: true,
+    heads: true,
+    backend: true,
+    threads: true,
+    cascade: true,
+};
 /** One object may serve `search`, `fuse` and `searchAndFuse`, which takes all that the others do. */
 const search: Names<SearchAndFuseOptions & SearchOptions & FuseOptions> = { ...row, ...fuseRow, ...call, rows: true, hits: true };
 const searchRow: Names<NonNullable<SearchAndFuseOptions["rows"]>[number]> = { ...row, ...fuseRow, skip: true };

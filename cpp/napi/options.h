@@ -11,8 +11,8 @@
 
 namespace rtd::napi {
 
-inline constexpr const char* kMetrics[] = {"l2", "l2sq", "dot"};  // by rtd_metric
-inline constexpr const char* kDtypes[] = {"f32", "f16", "bf16"};  // by rtd_dtype
+inline constexpr const char* kMetrics[] = {"l2", "l2sq", "dot"};       // by rtd_metric
+inline constexpr const char* kDtypes[] = {"f32", "f16", "bf16"};       // by rtd_dtype
 inline constexpr const char* kCascades[] = {"auto", "off", "always"};  // by rtd_cascade
 inline constexpr uint32_t kDefaultK = 16;
 inline constexpr float kDefaultWeight = 0.5f;

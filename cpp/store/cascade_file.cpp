@@ -1,5 +1,7 @@
 #include "store/cascade_file.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -70,6 +72,14 @@ uint64_t outliersIn(const DerivedFacts& facts, const Layout& layout, InputFile& 
         fail(RTD_BAD_FORMAT, "%llu bytes do not hold a cascade of %llu entries", static_cast<unsigned long long>(file.size()),
              static_cast<unsigned long long>(facts.entries));
     return (file.size() - headerBytes - others) / 4;
+}
+
+// Queries are projected with these numbers, and what comes out is rounded to integers.
+void checkDirections(const Levels& levels) {
+    bool isFinite = true;
+    for (uint32_t i = 0; i < levels.shape.length; ++i) isFinite &= std::isfinite(levels.mean[i]);
+    for (size_t i = 0; i < size_t{levels.shape.directions()} * levels.shape.length; ++i) isFinite &= (levels.basis[i].bits & 0x7c00u) != 0x7c00u;
+    if (!isFinite) fail(RTD_BAD_FORMAT, "its mean or its directions are not finite");
 }
 
 void writeZeros(ChecksummedFile& file, uint64_t bytes) {
@@ -152,6 +162,7 @@ std::shared_ptr<const cascade::Cascade> openCascade(Directory& directory, const 
             levels->count = cascade->count;
             levels->mean = reinterpret_cast<const float*>(ofHead(kMean));
             levels->basis = reinterpret_cast<const F16*>(ofHead(kBasis));
+            checkDirections(*levels);
             levels->level1 = ofHead(kLevel1);
             levels->level2 = layout.shape.directions2 ? ofHead(kLevel2) : nullptr;
             levels->level3 = layout.shape.hasLevel3 ? ofHead(kLevel3) : nullptr;

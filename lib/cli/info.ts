@@ -26,10 +26,11 @@ async function run(path: string, { json }: { json?: boolean }): Promise<void> {
     const store = await Datastore.open(path, { verify: false });
     try {
         const { dim, metric, dtype, heads, entries, size, temperature } = store.index;
+        const { cascaded } = store.index.info();
         const metadata = { ...(store.metadata as Partial<RecipeMetadata>) };
         delete metadata.labelLogits; // long, and of no use to a reader
         const model = store.manifest.model;
-        const info = { path, dim, metric, dtype, heads, entries, live: size, temperature, model, ...metadata };
+        const info = { path, dim, metric, dtype, heads, entries, live: size, cascaded, temperature, model, ...metadata };
         if (json) printJson(info);
         else print(describe(info));
     } finally {
@@ -45,6 +46,7 @@ type Info = {
     heads: number;
     entries: number;
     live: number;
+    cascaded: number;
     temperature: number | undefined;
     model: object;
 } & Partial<RecipeMetadata>;
@@ -56,6 +58,8 @@ function describe(info: Info): string {
         entries:
             info.live === info.entries ? count(info.entries) : `${count(info.live)} (${count(info.entries - info.live)} removed)`,
         keys: `${info.dim} x ${info.dtype}, ${info.metric}, ${info.heads} head${info.heads === 1 ? "" : "s"}`,
+        cascade:
+            info.cascaded === info.entries ? "over all entries" : `over ${count(info.cascaded)} entries, the others are scanned`,
         temperature: info.temperature?.toPrecision(4),
         ...Object.fromEntries(Object.entries(info.model).map(([name, value]) => [`model ${name}`, short(value)])),
         recipe,

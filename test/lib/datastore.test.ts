@@ -33,6 +33,37 @@ async function filled(path = fresh()): Promise<Datastore> {
 }
 
 describe("a datastore", () => {
+    test("keeps its cascade beside its segments, and is whole without it", async () => {
+        const path = fresh();
+        const store = await Datastore.create(path, { dim, model, cascade: "always" });
+        for (let part = 0; part < 3; part++) {
+            store.append(vectors(50, dim, part + 1), tokens(50));
+            await store.seal();
+        }
+        expect(store.index.info().cascaded).toBe(150);
+        const queries = vectors(5, dim, 9);
+        const hits = store.index.searchSync(queries, { k: 20 });
+        await store.close();
+
+        const derived = (await readdir(path)).filter((name) => name.startsWith("derived-"));
+        expect(derived.length).toBeGreaterThan(0);
+        const opened = await Datastore.open(path, { model, cascade: "always" });
+        expect(opened.index.info().cascaded).toBe(150);
+        expect(opened.index.searchSync(queries, { k: 20 })).toEqual(hits);
+        await opened.close();
+
+        for (const name of derived) await rm(join(path, name));
+        const without = await Datastore.open(path, { model, writable: true, cascade: "always" });
+        expect(without.index.info().cascaded).toBe(0);
+        expect(without.index.searchSync(queries, { k: 20 })).toEqual(hits);
+        const bad = (await without.verify()).filter((report) => !report.ok);
+        expect(bad.map((report) => report.file).toSorted()).toEqual(derived.toSorted());
+        await without.seal();
+        expect(without.index.info().cascaded).toBe(150);
+        expect((await without.verify()).every((report) => report.ok)).toBe(true);
+        await without.close();
+    });
+
     test("is made, filled, closed and found again", async () => {
         const path = fresh();
         const store = await Datastore.create(path, {

@@ -25,6 +25,7 @@ describe("an index", () => {
             entries: 0,
             size: 0,
             sealed: 0,
+            cascaded: 0,
             bytes: expect.any(Number) as unknown,
             maxToken: undefined,
             temperature: undefined,
@@ -47,6 +48,53 @@ describe("an index", () => {
         const { metric, dtype, heads, backend } = createIndex({ dim: 8 });
         expect({ metric, dtype, heads }).toEqual({ metric: "l2", dtype: "f32", heads: 1 });
         expect(backend).toBe(backends().find((candidate) => candidate.default)?.name);
+    });
+
+    test("has a cascade once it is sealed and large enough, and gives the same hits by it", async () => {
+        const [dim, n] = [150, 5000];
+        const keys = vectors(n, dim);
+        for (let i = 0; i < keys.length; i++) keys[i]! *= 4 / (1 + (i % dim)); // a few directions that matter
+        const queries = vectors(20, dim, 2);
+        const [auto, off, always] = (["auto", "off", "always"] as const).map((cascade) => {
+            const index = createIndex({ dim, cascade });
+            index.add(keys, tokens(n));
+            return index;
+        }) as [ReferenceIndex, ReferenceIndex, ReferenceIndex];
+        expect(auto.info().cascaded).toBe(0);
+        const scanned = auto.searchSync(queries, { k: 30 });
+        for (const index of [auto, off, always]) await index.seal();
+        expect([auto, off, always].map((index) => index.info().cascaded)).toEqual([n, 0, n]);
+        expect(auto.info().bytes).toBeGreaterThan(off.info().bytes);
+        for (const index of [auto, off, always]) {
+            expect(index.searchSync(queries, { k: 30 })).toEqual(scanned);
+            expect(index.temperature).toBe(off.temperature);
+        }
+        // What comes later is scanned beside it.
+        for (const index of [auto, off]) index.add(queries, tokens(20));
+        expect(auto.searchSync(queries, { k: 3 })).toEqual(off.searchSync(queries, { k: 3 }));
+        expect(auto.info().cascaded).toBe(n);
+        const few = createIndex({ dim: 3, cascade: "always" });
+        few.add(vectors(2, 3), tokens(2));
+        await few.seal();
+        expect(few.info().cascaded).toBe(2);
+    });
+
+    test("says which uses of cascades there are", () => {
+        expectError(
+            () => createIndex({ dim: 3, cascade: "on" as never }),
+            "ERR_RTD_INVALID_ARGUMENT",
+            /cascade: expected one of "auto", "off", "always", got "on"/,
+        );
+        process.env["RTD_CASCADE"] = "never";
+        try {
+            expectError(
+                () => createIndex({ dim: 3 }),
+                "ERR_RTD_INVALID_ARGUMENT",
+                /RTD_CASCADE is "never"; give auto, off or always/,
+            );
+        } finally {
+            delete process.env["RTD_CASCADE"];
+        }
     });
 
     test("that is empty finds nothing, and pads", async () => {

@@ -166,6 +166,8 @@ TEST("derived: forged outliers and scales are refused") {
         forged("scales", 8 * i, -1.0);
     }
     forged("scales", 8, 0.0);
+    forged("mean", 4, std::numeric_limits<float>::quiet_NaN());
+    forged("basis", 2, uint16_t{0x7c00});
 }
 
 TEST("derived: where there is room for the entries alone, a seal succeeds; the next one writes the cascade") {
