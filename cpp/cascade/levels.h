@@ -39,7 +39,7 @@ struct Tail2 {
     uint8_t isOutlier;  // 1: level 1 says nothing about this key
     uint8_t zero[2];
 };
-constexpr uint32_t kRowBytes2 = 128, kCodes2 = kRowBytes2 - sizeof(Tail2);
+constexpr uint32_t kRowBytes2 = cpu::kInterleavedBytes, kCodes2 = kRowBytes2 - sizeof(Tail2);
 
 // The end of a row of level 3.
 struct Tail3 {

@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include "cpu/backend_table.h"
+#include "cpu/interleave_avx.h"
 
 namespace rtd::cpu {
 namespace {
@@ -72,6 +73,8 @@ struct Avx2 {
         }
         for (int i = 0; i < 4; ++i) sums[i] = _mm256_permute4x64_epi64(_mm256_hadd_epi32(s[2 * i], s[2 * i + 1]), 0xd8);
     }
+
+    static void interleaveRows(const uint8_t* rows, uint8_t* block) { interleaveByEights(rows, block); }
 
     static void rowSums(const uint8_t* const* rows, size_t length, const CodeQuery& query, int32_t* sums) {
         Int s[4];

@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cpu/interleave_avx.h"
+
 namespace rtd::cpu {
 namespace {
 
@@ -39,6 +41,8 @@ struct Avx512Base {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtusepi32_epi16(a));
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 16), _mm512_cvtusepi32_epi16(b));
     }
+
+    static void interleaveRows(const uint8_t* rows, uint8_t* block) { interleaveByEights(rows, block); }
 
     // sums[r] = the sum of s[r].
     static void storeFourSums(int32_t* sums, const Int* s) {

@@ -61,6 +61,10 @@ using BlockScores = void (*)(const uint8_t* blocks, size_t blockCount, uint32_t 
 // sums[i] = sum of code * z of key i of one block.
 using BlockSums = void (*)(const uint8_t* block, uint32_t groups, const CodeQuery& query, int32_t* sums);
 
+// Makes a block's codes of the rows of 32 keys, 128 bytes each, one after another: 32 groups, without norms.
+using InterleaveRows = void (*)(const uint8_t* rows, uint8_t* block);
+constexpr size_t kInterleavedBytes = 128;  // of a row
+
 // sums[r] = sum of rows[r][j] * z[j] over j < length, modulo 2^32; length is a multiple of 64.
 using RowSums = void (*)(const uint8_t* const* rows, size_t rowCount, size_t length, const CodeQuery& query, int32_t* sums);
 
@@ -89,6 +93,7 @@ using WithinReach = uint32_t (*)(const uint16_t* scores, const int32_t* sums, co
 struct CodeSums {
     BlockScores blockScores;
     BlockSums blockSums;
+    InterleaveRows interleaveRows;
     RowSums rowSums;
     SelectScores selectScores;
     MaskScores maskScores;

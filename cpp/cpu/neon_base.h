@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cpu/backend.h"
+
 namespace rtd::cpu {
 namespace {
 
@@ -34,6 +36,23 @@ struct NeonBase {
     static Int shiftRight(Int a, uint32_t by) { return vshlq_s32(a, vdupq_n_s32(-static_cast<int32_t>(by))); }
     static Int loadWords(const uint8_t* p) { return vreinterpretq_s32_u32(vmovl_u16(vreinterpret_u16_u8(vld1_u8(p)))); }
     static void storeScores(uint16_t* to, Int a, Int b) { vst1q_u16(to, vcombine_u16(vqmovun_s32(a), vqmovun_s32(b))); }
+
+    static void interleaveRows(const uint8_t* rows, uint8_t* block) {
+        for (size_t i = 0; i < kBlockKeys; i += 4)
+            for (size_t j = 0; j < kInterleavedBytes; j += 16) {
+                uint32x4_t a[4], b[4];
+                for (size_t r = 0; r < 4; ++r) a[r] = vreinterpretq_u32_u8(vld1q_u8(rows + (i + r) * kInterleavedBytes + j));
+                for (size_t r = 0; r < 4; r += 2) {
+                    b[r] = vtrn1q_u32(a[r], a[r + 1]);
+                    b[r + 1] = vtrn2q_u32(a[r], a[r + 1]);
+                }
+                for (size_t word = 0; word < 4; ++word) {
+                    const uint64x2_t low = vreinterpretq_u64_u32(b[word % 2]), high = vreinterpretq_u64_u32(b[word % 2 + 2]);
+                    const uint64x2_t four = word < 2 ? vtrn1q_u64(low, high) : vtrn2q_u64(low, high);
+                    vst1q_u8(block + (j / 4 + word) * kBlockKeys * 4 + i * 4, vreinterpretq_u8_u64(four));
+                }
+            }
+    }
 
     // Lane r = the sum of s[r].
     static Int sumFour(const Int* s) { return vpaddq_s32(vpaddq_s32(s[0], s[1]), vpaddq_s32(s[2], s[3])); }

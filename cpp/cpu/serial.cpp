@@ -60,6 +60,11 @@ void blockSums(const uint8_t* block, uint32_t groups, const CodeQuery& query, in
     }
 }
 
+void interleaveRows(const uint8_t* rows, uint8_t* block) {
+    for (size_t i = 0; i < kBlockKeys; ++i)
+        for (size_t j = 0; j < kInterleavedBytes; j += 4) std::memcpy(block + j * kBlockKeys + 4 * i, rows + i * kInterleavedBytes + j, 4);
+}
+
 void rowSums(const uint8_t* const* rows, size_t rowCount, size_t length, const CodeQuery& query, int32_t* sums) {
     for (size_t r = 0; r < rowCount; ++r) {
         uint32_t sum = 0;
@@ -103,7 +108,7 @@ const Backend serialBackend = {
     {tileSums<float, false>, tileSums<F16, false>, tileSums<Bf16, false>},
     {tileSums<float, true>, tileSums<F16, true>, tileSums<Bf16, true>},
     lsePiece,
-    {blockScores, blockSums, rowSums, selectScores, maskScores, withinReach},
+    {blockScores, blockSums, interleaveRows, rowSums, selectScores, maskScores, withinReach},
 };
 
 }  // namespace rtd::cpu

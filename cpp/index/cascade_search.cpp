@@ -319,16 +319,19 @@ class CascadeSearch {
 
     // Level 2 of 32 keys in the order of level 1's blocks.
     struct Level2Block {
-        alignas(64) uint8_t codes[cascade::kCodes2 * cpu::kBlockKeys];
+        alignas(64) uint8_t codes[cascade::kRowBytes2 * cpu::kBlockKeys];
         Tails2 tails;
 
-        void fill(const uint8_t* rows, size_t count) {
-            tails = {};
-            for (size_t i = 0; i < count; ++i) {
-                const uint8_t* row = rows + i * cascade::kRowBytes2;
-                for (size_t j = 0; j < cascade::kCodes2; j += 4) std::memcpy(codes + j * cpu::kBlockKeys + 4 * i, row + j, 4);
-                tails.set(row, i);
+        void fill(const cpu::CodeSums& by, const uint8_t* rows, size_t count) {
+            uint8_t whole[cascade::kRowBytes2 * cpu::kBlockKeys];
+            if (count < cpu::kBlockKeys) {
+                std::memset(whole, 0, sizeof whole);
+                std::memcpy(whole, rows, count * cascade::kRowBytes2);
+                rows = whole;
             }
+            by.interleaveRows(rows, codes);
+            tails = {};
+            for (size_t i = 0; i < count; ++i) tails.set(rows + i * cascade::kRowBytes2, i);
         }
     };
 
@@ -338,7 +341,7 @@ class CascadeSearch {
         const auto blocks = allocate<Level2Block>(count, "level 2 of a chunk");
         for (size_t b = 0; b < count; ++b) {
             const size_t first = (begin + b) * cpu::kBlockKeys;
-            blocks[b].fill(levels.level2 + first * cascade::kRowBytes2, std::min<size_t>(cpu::kBlockKeys, levels.count - first));
+            blocks[b].fill(codes_, levels.level2 + first * cascade::kRowBytes2, std::min<size_t>(cpu::kBlockKeys, levels.count - first));
         }
         for (RowState* state : states) {
             const double radius = state->radius.load(std::memory_order_relaxed);
@@ -360,8 +363,11 @@ class CascadeSearch {
                 looked += static_cast<size_t>(std::popcount(mask));
                 int32_t sums[cpu::kBlockKeys];
                 codes_.blockSums(blocks[b].codes, cascade::kCodes2 / 4, state->query.two().codes(), sums);
-                for (mask &= codes_.withinReach(scores, sums, blocks[b].tails.keys, query); mask; mask &= mask - 1)
-                    kept[n++] = static_cast<uint32_t>(first) + static_cast<uint32_t>(std::countr_zero(mask));
+                for (mask &= codes_.withinReach(scores, sums, blocks[b].tails.keys, query); mask; mask &= mask - 1) {
+                    const size_t place = first + static_cast<size_t>(std::countr_zero(mask));
+                    prefetch(levels.level3 + place * levels.shape.rowBytes3(), levels.shape.rowBytes3());
+                    kept[n++] = static_cast<uint32_t>(place);
+                }
             }
             call_.count(&rtd_search_counts::level2, looked);
             state->looked2.fetch_add(looked, std::memory_order_relaxed);

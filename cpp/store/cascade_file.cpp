@@ -116,7 +116,7 @@ DerivedFacts writeCascade(Directory& directory, const std::string& name, const c
         each(kMean, [](const Levels& levels) { return levels.mean; });
         each(kOutlierCount, [](const Levels& levels) { return &levels.outlierCount; });
         for (const cascade::Head& head : cascade.heads)
-            if (head.levels) file.write(head.levels->outliers, head.levels->outlierCount * sizeof(uint32_t));
+            if (head.levels && head.levels->outlierCount) file.write(head.levels->outliers, head.levels->outlierCount * sizeof(uint32_t));
         writeZeros(file, sizeof(uint32_t));
         for (const cascade::Head& head : cascade.heads) {
             std::array<double, kScaleCount> scales;
@@ -172,7 +172,7 @@ std::shared_ptr<const cascade::Cascade> openCascade(Directory& directory, const 
             const uint64_t room = (offsets[kScales] - offsets[kOutliers]) / 4;
             if (count >= room || listed > room - 1 - count) fail(RTD_BAD_FORMAT, "more outliers than it has room for");
             const auto outliers = std::make_shared<std::vector<uint32_t>>(count);
-            std::memcpy(outliers->data(), at(kOutliers, 4 * listed), size_t{4} * count);
+            if (count) std::memcpy(outliers->data(), at(kOutliers, 4 * listed), size_t{4} * count);
             listed += count;
             for (size_t i = 0; i < count; ++i)
                 if ((*outliers)[i] >= cascade->count || (i && (*outliers)[i] <= (*outliers)[i - 1]))

@@ -64,6 +64,24 @@ TEST("scores of blocks of every width, for any number of blocks and queries") {
             }
 }
 
+TEST("rows become a block") {
+    std::mt19937 random(5);
+    const std::vector<uint8_t> rows = drawCodes(kBlockKeys * kInterleavedBytes + 1, random);
+    for (const size_t shift : {0u, 1u}) {
+        std::vector<uint8_t> want(kBlockKeys * kInterleavedBytes);
+        for (size_t i = 0; i < kBlockKeys; ++i)
+            for (size_t j = 0; j < kInterleavedBytes; ++j) want[(j / 4 * kBlockKeys + i) * 4 + j % 4] = rows[shift + i * kInterleavedBytes + j];
+        std::vector<uint8_t> got(want.size());
+        serialBackend.codes.interleaveRows(rows.data() + shift, got.data());
+        CHECK(got == want);
+        for (const auto& [name, backend] : test::backends()) {
+            std::fill(got.begin(), got.end(), uint8_t{1});
+            backend->codes.interleaveRows(rows.data() + shift, got.data());
+            if (got != want) test::fail(__FILE__, __LINE__, name + ": another block");
+        }
+    }
+}
+
 TEST("a score is what its definition says") {
     std::vector<uint8_t> block(blockBytesOf(1), 0);
     std::vector<int16_t> z = {1, -2, 3, 16383};

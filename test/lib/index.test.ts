@@ -79,15 +79,15 @@ describe("an index", () => {
         expect(few.info().cascaded).toBe(2);
     });
 
-    test("says which uses of cascades there are", () => {
-        expectError(
+    test("says which uses of cascades there are", async () => {
+        await expectError(
             () => createIndex({ dim: 3, cascade: "on" as never }),
             "ERR_RTD_INVALID_ARGUMENT",
             /cascade: expected one of "auto", "off", "always", got "on"/,
         );
         process.env["RTD_CASCADE"] = "never";
         try {
-            expectError(
+            await expectError(
                 () => createIndex({ dim: 3 }),
                 "ERR_RTD_INVALID_ARGUMENT",
                 /RTD_CASCADE is "never"; give auto, off or always/,
