@@ -255,6 +255,11 @@ class Builder {
                 quantise(begin + i, key, y.data(), r);
             }
         });
+        // The last block's room: zeros, so that sums stay in their range.
+        for (uint32_t lane = options_.count % cpu::kBlockKeys; lane != 0 && lane < cpu::kBlockKeys; ++lane)
+            for (uint32_t group = 0; group < shape_.groups(); ++group)
+                std::fill_n(level1_ + options_.count / cpu::kBlockKeys * shape_.blockBytes() + (group * cpu::kBlockKeys + lane) * 4, 4,
+                            static_cast<uint8_t>(kZeroCode));
     }
 
     void quantise(uint32_t place, const float* key, const double* y, const Residuals& residuals) {
