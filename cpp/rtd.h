@@ -262,7 +262,7 @@ RTD_API rtd_status rtd_index_keys(const rtd_index* index, const uint32_t* ids, s
 /* ---- search and fusion --------------------------------------------------------------------------------------------------------- */
 
 /* Finds the k nearest live entries of each of the B queries [B, dim] (f32 or f16). rows has row_count options: 1 for all, or B.
- * Any B, also 0. Cost: reads the keys once per 64 queries (per 8192 / heads, if that is less). */
+ * Any B, also 0. Cost: reads the keys once per 64 queries (per 8192 / heads, if that is less), of those with a cascade a small part. */
 RTD_API rtd_status rtd_search(const rtd_index* index, const rtd_matrix* queries, const rtd_row_options* rows, size_t row_count,
                               const rtd_call_options* call, const rtd_hits* hits);
 

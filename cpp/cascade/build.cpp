@@ -264,9 +264,9 @@ class Builder {
 
     void quantise(uint32_t place, const float* key, const double* y, const Residuals& residuals) {
         const double size = std::sqrt(squaredLength(key, shape_.length));
-        const auto withRounding = [](double squaredError, double rounding, double rest) {
-            const double e = std::sqrt(squaredError) + rounding;
-            return static_cast<float>(std::sqrt(e * e + rest * rest) * kRoundUp);
+        // The lengths of three errors add up: of rounding to the grid, of the projections, of the residual.
+        const auto inAll = [](double squaredError, double projection, double residual) {
+            return static_cast<float>((std::sqrt(squaredError) + projection + residual) * kRoundUp);
         };
         uint8_t* block = level1_ + place / cpu::kBlockKeys * shape_.blockBytes();
         const uint32_t lane = place % cpu::kBlockKeys;
@@ -278,7 +278,7 @@ class Builder {
         for (uint32_t j = shape_.directions1 + 1; j < 4 * shape_.groups(); ++j) code1(j) = kZeroCode;
         const auto norm = static_cast<uint16_t>(level1.norm() >> kNormShift);
         std::memcpy(block + size_t{shape_.groups()} * cpu::kBlockKeys * 4 + lane * sizeof norm, &norm, sizeof norm);
-        errors1_[place] = withRounding(level1.squaredError(), rounding1, residuals.oneError);
+        errors1_[place] = inAll(level1.squaredError(), rounding1, residuals.oneError);
 
         if (shape_.directions2) {
             uint8_t* row = level2_ + size_t{place} * kRowBytes2;
@@ -286,8 +286,7 @@ class Builder {
             for (uint32_t j = 0; j < shape_.directions2; ++j) row[j] = level2(y[shape_.directions1 + j]);
             row[shape_.directions2] = level2(residuals.two - scales_.residual2);
             std::fill(row + shape_.directions2 + 1, row + kCodes2, static_cast<uint8_t>(kZeroCode));
-            const float error =
-                withRounding(error1 + level2.squaredError(), projectionError(shape_.length, shape_.directions()) * size, residuals.twoError);
+            const float error = inAll(error1 + level2.squaredError(), projectionError(shape_.length, shape_.directions()) * size, residuals.twoError);
             const Tail2 tail = {level2.norm(), error, residual1, 0, {}};
             std::memcpy(row + kCodes2, &tail, sizeof tail);
         }

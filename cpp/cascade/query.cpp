@@ -105,12 +105,12 @@ bool Query::prepare(const Levels& levels, Metric metric, const float* numbers, c
     normShift_ = static_cast<uint32_t>(m + static_cast<int>(kNormShift) - 1);
     start_ = static_cast<int32_t>(std::floor(std::ldexp(static_cast<double>(one_.norm()), -m - 1))) + slack1_ + static_cast<int32_t>(one_.offset());
     scoreShift_ = 0;
-    const auto together = [](double a, double b, double c) { return std::sqrt(square(a + b) + square(c)) * (1 + kRounding); };
-    error1_ = scales.error1 + together(one_.error(), projectionError(length, p1) * size, residualError1);
+    const auto inAll = [](double grid, double projection, double rest) { return (grid + projection + rest) * (1 + kRounding); };
+    error1_ = scales.error1 + inAll(one_.error(), projectionError(length, p1) * size, residualError1);
 
     if (shape.directions2) {
         two_.quantise(numbers2, kRowBytes2, std::ldexp(scales.step2, -shiftFor(numbers2, scales.step2)), kLargestZ);
-        error2_ = together(std::hypot(one_.error(), two_.error()), projectionError(length, p) * size, residualError2);
+        error2_ = inAll(std::hypot(one_.error(), two_.error()), projectionError(length, p) * size, residualError2);
         level2_.scoreSlack = static_cast<float>(unit1_ * slack1_);
         level2_.residual = static_cast<float>(one_.z(p1));
         level2_.residualUnit = static_cast<float>(std::ldexp(1.0, m));
