@@ -8,3 +8,6 @@ add_executable(test_core
     ${CMAKE_CURRENT_SOURCE_DIR}/core/threads_test.cpp)
 target_link_libraries(test_core PRIVATE rtd_harness)
 add_test(NAME core COMMAND test_core)
+# What threads do to an index once more with a cascade over every entry.
+add_test(NAME threads_cascades COMMAND test_core "a search sees" "several threads" "entries are added and removed" "an entry removed")
+set_tests_properties(threads_cascades PROPERTIES ENVIRONMENT RTD_CASCADE=always)
