@@ -1,11 +1,12 @@
 /**
  * What the tap costs: attached decoding against plain decoding, recording against the model's plain prompt speed.
  *
- *     node dist/bench/llama.js MODEL.gguf [--threads 2] [--rounds 9] [--entries 100000] [--vocabulary 150000]
+ *     node dist/bench/llama.js MODEL.gguf [--threads 2] [--rounds 9] [--entries 100000] [--vocabulary 150000] [--store STORE]
  *
  * Each answer is checked before anything is timed. All ways are timed in turn within each round, and what is printed are medians of ratios within a
  * round, so that a machine that is busy or warms up does not favour one of them; the spread says how far rounds were apart, and the best rounds are
  * compared too, which other work on the machine touches least. The last two lines run on a model of noise with a large vocabulary (0: left out).
+ * A datastore of the model is decoded with too, its cascade and all, after a prompt in words.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,7 +14,7 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { getLlama, LlamaLogLevel, type LlamaContextSequence, type LlamaModel, type Token } from "node-llama-cpp";
 
-import { attach, createIndex, createRecorder, type ReferenceIndex, type Step } from "../lib/index.js";
+import { attach, createIndex, createRecorder, Datastore, type ReferenceIndex, type Step } from "../lib/index.js";
 import { generator, writeModel } from "../test/llama/gguf.js";
 
 const { values, positionals } = parseArgs({
@@ -23,6 +24,7 @@ const { values, positionals } = parseArgs({
         rounds: { type: "string", default: "9" },
         entries: { type: "string", default: "100000" },
         vocabulary: { type: "string", default: "150000" },
+        store: { type: "string" },
     },
 });
 const [threads, rounds, entries, vocabulary] = [values.threads, values.rounds, values.entries, values.vocabulary].map(Number) as [
@@ -98,7 +100,8 @@ function referenceOf(model: LlamaModel, count: number): ReferenceIndex {
 }
 
 async function benchDecoding(model: LlamaModel): Promise<void> {
-    const prompt = textOf(model, 16);
+    const prompt =
+        values.store === undefined ? textOf(model, 16) : model.tokenize("The whale had been seen again, and every man on deck");
     const make = () => model.createContext({ contextSize: 256, threads });
     const [plain, zero, scanning] = await Promise.all([make(), make(), make()]);
     const [sequence, zeroSequence, scanSequence] = [plain.getSequence(), zero.getSequence(), scanning.getSequence()] as const;
@@ -131,13 +134,24 @@ async function benchDecoding(model: LlamaModel): Promise<void> {
         await tokens.return();
         return time;
     };
-    await compare(`decoding, ${tokensARound} tokens a round after a prompt of ${prompt.length}, ${threads} threads`, "ms/token", {
+    const ways: Record<string, () => Promise<number>> = {
         "not attached": run(sequence),
         "attached, weight 0": run(zeroSequence),
         [`attached, scan of ${entries} entries, k 64`]: run(scanSequence),
-    });
-    for (const context of [plain, zero, scanning]) await context.dispose();
+    };
+    const [store, stored] = values.store === undefined ? [] : [await Datastore.open(values.store), await make()];
+    if (store !== undefined && stored !== undefined) {
+        await attach(stored, store, { k: 64, referenceWeight: 0.1, threads });
+        ways[`attached, store of ${store.index.entries} entries, k 64`] = run(stored.getSequence());
+    }
+    await compare(
+        `decoding, ${tokensARound} tokens a round after a prompt of ${prompt.length}, ${threads} threads`,
+        "ms/token",
+        ways,
+    );
+    for (const context of [plain, zero, scanning, stored]) await context?.dispose();
     index.dispose();
+    await store?.close();
 }
 
 async function benchRecording(model: LlamaModel, title: string): Promise<void> {
