@@ -52,14 +52,7 @@ class Quantiser {
     double squaredError_ = 0;
 };
 
-double squaredLength(const float* v, size_t n) {
-    double s[4] = {};
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        for (size_t j = 0; j < 4; ++j) s[j] += static_cast<double>(v[i + j]) * static_cast<double>(v[i + j]);
-    for (; i < n; ++i) s[0] += static_cast<double>(v[i]) * static_cast<double>(v[i]);
-    return s[0] + s[1] + s[2] + s[3];
-}
+double squaredLength(const float* v, size_t n) { return dotWide(v, v, n); }
 
 // Where all parts of the levels lie in one piece of memory.
 struct Layout {
@@ -179,10 +172,9 @@ class Builder {
     }
 
     struct Residuals {
-        double one, two;            // |S1 x|, |S2 x| ...
-        double oneError, twoError;  // ... and how far that may be from the truth
+        Residual one, two;  // |S1 x|, |S2 x|
     };
-    // W' x in double, in place of the projections, and what it leaves over.
+    // W' x in double, of the projections, and what it leaves over.
     Residuals projected(const float* centred, const float* projections, double* y) const {
         const double norm = squaredLength(centred, shape_.length);
         double kept = 0, kept1 = 0;
@@ -191,17 +183,7 @@ class Builder {
             kept += y[j] * y[j];
             if (j + 1 == shape_.directions1) kept1 = kept;
         }
-        // |W'x|^2 is off by at most 2 e |x|^2 + e^2 |x|^2, |x|^2 by 2.1 u |x|^2; a root by its square's error over the root, or by the root of it.
-        const auto root = [&](double squared, uint32_t directions, double* error) {
-            const double value = std::sqrt(std::max(0.0, squared));
-            const double off = (2.01 * projectionError(shape_.length, directions) + 2.1 * 0x1p-24) * norm;
-            *error = value * value > off ? off / value : std::sqrt(off);
-            return value;
-        };
-        Residuals r;
-        r.one = root(norm - kept1, shape_.directions1, &r.oneError);
-        r.two = root(norm - kept, shape_.directions(), &r.twoError);
-        return r;
+        return {residualOf(norm, kept1, shape_.length, shape_.directions1), residualOf(norm, kept, shape_.length, shape_.directions())};
     }
 
     void fitToSample() {
@@ -229,8 +211,8 @@ class Builder {
             const float* key = sample.get() + size_t{i} * length;
             project(key, 1, projections.data());
             const Residuals r = projected(key, projections.data(), y.data());
-            residuals1.push_back(r.one);
-            residuals2.push_back(r.two);
+            residuals1.push_back(r.one.value);
+            residuals2.push_back(r.two.value);
             for (uint32_t j = 0; j < p; ++j) (j < shape_.directions1 ? numbers1 : numbers2).push_back(std::fabs(y[j]));
         }
         scales_.residual1 = quantile(residuals1, 0.5);
@@ -274,19 +256,20 @@ class Builder {
         Quantiser level1(scales_.step1);
         for (uint32_t j = 0; j < shape_.directions1; ++j) code1(j) = level1(y[j]);
         const double error1 = level1.squaredError(), rounding1 = projectionError(shape_.length, shape_.directions1) * size;
-        const uint8_t residual1 = code1(shape_.directions1) = level1(residuals.one - scales_.residual1);
+        const uint8_t residual1 = code1(shape_.directions1) = level1(residuals.one.value - scales_.residual1);
         for (uint32_t j = shape_.directions1 + 1; j < 4 * shape_.groups(); ++j) code1(j) = kZeroCode;
         const auto norm = static_cast<uint16_t>(level1.norm() >> kNormShift);
         std::memcpy(block + size_t{shape_.groups()} * cpu::kBlockKeys * 4 + lane * sizeof norm, &norm, sizeof norm);
-        errors1_[place] = inAll(level1.squaredError(), rounding1, residuals.oneError);
+        errors1_[place] = inAll(level1.squaredError(), rounding1, residuals.one.error);
 
         if (shape_.directions2) {
             uint8_t* row = level2_ + size_t{place} * kRowBytes2;
             Quantiser level2(scales_.step2);
             for (uint32_t j = 0; j < shape_.directions2; ++j) row[j] = level2(y[shape_.directions1 + j]);
-            row[shape_.directions2] = level2(residuals.two - scales_.residual2);
+            row[shape_.directions2] = level2(residuals.two.value - scales_.residual2);
             std::fill(row + shape_.directions2 + 1, row + kCodes2, static_cast<uint8_t>(kZeroCode));
-            const float error = inAll(error1 + level2.squaredError(), projectionError(shape_.length, shape_.directions()) * size, residuals.twoError);
+            const float error =
+                inAll(error1 + level2.squaredError(), projectionError(shape_.length, shape_.directions()) * size, residuals.two.error);
             const Tail2 tail = {level2.norm(), error, residual1, 0, {}};
             std::memcpy(row + kCodes2, &tail, sizeof tail);
         }

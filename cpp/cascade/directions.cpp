@@ -4,6 +4,8 @@
 #include <cmath>
 #include <random>
 
+#include "cascade/levels.h"
+
 namespace rtd::cascade {
 namespace {
 
@@ -22,16 +24,6 @@ class Matrix {
     std::vector<float> values_;
 };
 
-// a . b, four sums at a time so that compilers can use vectors.
-double dot(const float* a, const float* b, size_t n) {
-    double s[4] = {};
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        for (size_t j = 0; j < 4; ++j) s[j] += static_cast<double>(a[i + j]) * static_cast<double>(b[i + j]);
-    for (; i < n; ++i) s[0] += static_cast<double>(a[i]) * static_cast<double>(b[i]);
-    return s[0] + s[1] + s[2] + s[3];
-}
-
 void addTimes(float* to, const float* from, float factor, size_t n) {
     for (size_t i = 0; i < n; ++i) to[i] += factor * from[i];
 }
@@ -40,10 +32,10 @@ void addTimes(float* to, const float* from, float factor, size_t n) {
 void orthonormalise(Matrix& m, size_t from, size_t to) {
     const size_t n = m.columns();
     for (size_t r = from; r < to; ++r) {
-        const double before = std::sqrt(dot(m.row(r), m.row(r), n));
+        const double before = std::sqrt(dotWide(m.row(r), m.row(r), n));
         for (int pass = 0; pass < 2; ++pass)
-            for (size_t s = from; s < r; ++s) addTimes(m.row(r), m.row(s), static_cast<float>(-dot(m.row(s), m.row(r), n)), n);
-        const double length = std::sqrt(dot(m.row(r), m.row(r), n));
+            for (size_t s = from; s < r; ++s) addTimes(m.row(r), m.row(s), static_cast<float>(-dotWide(m.row(s), m.row(r), n)), n);
+        const double length = std::sqrt(dotWide(m.row(r), m.row(r), n));
         const bool isNew = length > 1e-5 * before && length > 0;
         for (size_t i = 0; i < n; ++i) m.row(r)[i] = isNew ? static_cast<float>(static_cast<double>(m.row(r)[i]) / length) : 0.0f;
     }
@@ -114,7 +106,7 @@ double shrinkOf(const std::vector<F16>& directions, uint32_t length) {
     double deviation = 0;
     for (size_t r = 0; r < p; ++r)
         for (size_t s = 0; s <= r; ++s) {
-            const double product = dot(&w[r * length], &w[s * length], length);
+            const double product = dotWide(&w[r * length], &w[s * length], length);
             if (r == s && product == 0) continue;
             const double off = product - (r == s ? 1 : 0);
             deviation += (r == s ? 1 : 2) * off * off;

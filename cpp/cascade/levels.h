@@ -18,6 +18,8 @@
 //   3   a row a key: all of x, with a step of its own; bounds from both sides, |q-x| = |z - y| +- (e_x + e_q)             d + 12 bytes
 // Levels that would not be worth their bytes are left out (LevelShape).
 #pragma once
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -105,10 +107,33 @@ struct Levels {
     }
 };
 
+// Sums of products in double, four at a time so that compilers can use vectors.
+inline double dotWide(const float* a, const float* b, size_t n) {
+    double s[4] = {};
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (size_t j = 0; j < 4; ++j) s[j] += static_cast<double>(a[i + j]) * static_cast<double>(b[i + j]);
+    for (; i < n; ++i) s[0] += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+    return s[0] + s[1] + s[2] + s[3];
+}
+
 // The error of a projection in float32, as a share of |x|: x less mean is rounded once, each product passes ceil(d / 128) + 8 roundings, a
 // direction is at most 1.001 long (its numbers are rounded to float16). For p directions together.
 inline double projectionError(uint32_t length, uint32_t directions) {
-    return __builtin_sqrt(static_cast<double>(directions)) * (static_cast<double>((length + 127) / 128) + 10) * 0x1p-24 * 1.01;
+    return std::sqrt(static_cast<double>(directions)) * (static_cast<double>((length + 127) / 128) + 10) * 0x1p-24 * 1.01;
+}
+
+struct Residual {
+    double value;  // |Sx| ...
+    double error;  // ... and how far that may be from the truth
+};
+
+// What W' x, for p directions in float32, leaves over of |x|^2. |W'x|^2 is off by at most 2 e |x|^2 + e^2 |x|^2, e the projection's error, and |x|^2
+// by 2.1 u |x|^2; a root is off by its square's error over the root, or by the root of that.
+inline Residual residualOf(double squaredNorm, double squaredProjection, uint32_t length, uint32_t directions) {
+    const double value = std::sqrt(std::max(0.0, squaredNorm - squaredProjection));
+    const double off = (2.01 * projectionError(length, directions) + 2.1 * 0x1p-24) * squaredNorm;
+    return {value, value * value > off ? off / value : std::sqrt(off)};
 }
 
 }  // namespace rtd::cascade

@@ -78,16 +78,9 @@ bool Query::prepare(const Levels& levels, Metric metric, const float* numbers, c
         if (j < p1) kept1 += value * value;
         y[j < p1 ? j : j + 1] = value;
     }
-    // As in build.cpp.
-    double residualError1, residualError2;
-    const auto residual = [&](double squared, uint32_t count, double* error) {
-        const double value = std::sqrt(std::max(0.0, squared));
-        const double off = (2.01 * projectionError(length, count) + 2.1 * 0x1p-24) * norm;
-        *error = value * value > off ? off / value : std::sqrt(off);
-        return value;
-    };
-    y[p1] = residual(norm - kept1, p1, &residualError1) - scales.residual1;
-    y[p + 1] = residual(norm - kept, p, &residualError2) - scales.residual2;
+    const Residual residual1 = residualOf(norm, kept1, length, p1), residual2 = residualOf(norm, kept, length, p);
+    y[p1] = residual1.value - scales.residual1;
+    y[p + 1] = residual2.value - scales.residual2;
 
     // Far from all keys the grid must be coarser than the numbers alone demand, or level 1's sums would not fit.
     const std::span<const double> numbers1(y.data(), p1 + 1), numbers2(y.data() + p1 + 1, shape.directions2 + 1);
@@ -106,11 +99,11 @@ bool Query::prepare(const Levels& levels, Metric metric, const float* numbers, c
     start_ = static_cast<int32_t>(std::floor(std::ldexp(static_cast<double>(one_.norm()), -m - 1))) + slack1_ + static_cast<int32_t>(one_.offset());
     scoreShift_ = 0;
     const auto inAll = [](double grid, double projection, double rest) { return (grid + projection + rest) * (1 + kRounding); };
-    error1_ = scales.error1 + inAll(one_.error(), projectionError(length, p1) * size, residualError1);
+    error1_ = scales.error1 + inAll(one_.error(), projectionError(length, p1) * size, residual1.error);
 
     if (shape.directions2) {
         two_.quantise(numbers2, kRowBytes2, std::ldexp(scales.step2, -shiftFor(numbers2, scales.step2)), kLargestZ);
-        error2_ = inAll(std::hypot(one_.error(), two_.error()), projectionError(length, p) * size, residualError2);
+        error2_ = inAll(std::hypot(one_.error(), two_.error()), projectionError(length, p) * size, residual2.error);
         level2_.scoreSlack = static_cast<float>(unit1_ * slack1_);
         level2_.residual = static_cast<float>(one_.z(p1));
         level2_.residualUnit = static_cast<float>(std::ldexp(1.0, m));

@@ -8,6 +8,7 @@
 #include "core/arguments.h"
 #include "core/status.h"
 #include "cpu/dispatch.h"
+#include "index/search.h"
 #include "index/temperature.h"
 #include "index/workers.h"
 
@@ -232,8 +233,7 @@ std::vector<std::shared_ptr<const cascade::Cascade>> Index::buildCascades(const 
             }
         };
         const cascade::BuildOptions options = {config_.metric, dims, made->count};
-        made->heads.emplace_back().levels =
-            cascade::buildLevels(options, read, *backend_, *workers_, call.threads ? call.threads : config_.threads, call);
+        made->heads.emplace_back().levels = cascade::buildLevels(options, read, *backend_, *workers_, threadsOf(*this, call), call);
     }
     cascades.push_back(std::move(made));
     return cascades;

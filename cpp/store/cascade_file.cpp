@@ -82,15 +82,6 @@ void checkDirections(const Levels& levels) {
     if (!isFinite) fail(RTD_BAD_FORMAT, "its mean or its directions are not finite");
 }
 
-void writeZeros(ChecksummedFile& file, uint64_t bytes) {
-    const std::vector<char> zeros(static_cast<size_t>(std::min<uint64_t>(bytes, 1 << 20)));
-    for (uint64_t left = bytes; left;) {
-        const uint64_t some = std::min<uint64_t>(left, zeros.size());
-        file.write(zeros.data(), static_cast<size_t>(some));
-        left -= some;
-    }
-}
-
 }  // namespace
 
 DerivedFacts writeCascade(Directory& directory, const std::string& name, const cascade::Cascade& cascade, const Call& call) {
@@ -109,7 +100,7 @@ DerivedFacts writeCascade(Directory& directory, const std::string& name, const c
                 if (data)
                     file.write(data, static_cast<size_t>(bytes));
                 else
-                    writeZeros(file, bytes);
+                    file.writeZeros(bytes);
             }
         };
         each(kBasis, [](const Levels& levels) { return levels.basis; });
@@ -117,7 +108,7 @@ DerivedFacts writeCascade(Directory& directory, const std::string& name, const c
         each(kOutlierCount, [](const Levels& levels) { return &levels.outlierCount; });
         for (const cascade::Head& head : cascade.heads)
             if (head.levels && head.levels->outlierCount) file.write(head.levels->outliers, head.levels->outlierCount * sizeof(uint32_t));
-        writeZeros(file, sizeof(uint32_t));
+        file.writeZeros(sizeof(uint32_t));
         for (const cascade::Head& head : cascade.heads) {
             std::array<double, kScaleCount> scales;
             scales.fill(std::nan(""));

@@ -18,6 +18,15 @@ void ChecksummedFile::write(const void* data, size_t bytes) {
     }
 }
 
+void ChecksummedFile::writeZeros(uint64_t bytes) {
+    static constexpr char kZeros[1 << 16] = {};
+    while (bytes) {
+        const auto piece = static_cast<size_t>(std::min<uint64_t>(bytes, sizeof kZeros));
+        write(kZeros, piece);
+        bytes -= piece;
+    }
+}
+
 FileFacts writeDurably(Directory& directory, const std::string& name, const Call& call, const std::function<void(ChecksummedFile&)>& content,
                        bool* visible) {
     const std::string temporary = name + std::string(kTemporarySuffix);

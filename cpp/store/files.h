@@ -24,6 +24,7 @@ class ChecksummedFile {
     ChecksummedFile(OutputFile& file, const Call& call) : file_(file), call_(call) {}
 
     void write(const void* data, size_t bytes);  // RTD_CANCELLED between two pieces
+    void writeZeros(uint64_t bytes);
     uint64_t bytes() const { return bytes_; }
     uint64_t checksum() const { return checksum_.digest(); }
 

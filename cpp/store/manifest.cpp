@@ -57,6 +57,7 @@ class Members {
   public:
     Members(json::Reader& reader, std::set<std::string> expected, std::set<std::string> optional = {})
         : reader_(reader), missing_(std::move(expected)), optional_(std::move(optional)) {}
+    void expect(const std::string& key) { missing_.insert(key); }
     void seen(const std::string& key) {
         if (!missing_.erase(key) && !optional_.erase(key)) reader_.reject("a member of this name is not expected: " + json::quote(key));
     }
@@ -90,23 +91,11 @@ Enum readName(json::Reader& reader, const std::string_view (&names)[n]) {
     reader.reject("no such value: " + json::quote(name));
 }
 
-FileFacts readFacts(json::Reader& reader) {
-    FileFacts facts;
-    Members members(reader, {"file", "entries", "bytes", "checksum"});
-    reader.object([&](const std::string& key) {
-        members.seen(key);
-        if (key == "file") facts.name = reader.string();
-        if (key == "entries") facts.entries = readInteger(reader, 1, RTD_NO_ID);
-        if (key == "bytes") facts.bytes = reader.integer();
-        if (key == "checksum") facts.checksum = readChecksum(reader);
-    });
-    members.done();
-    return facts;
-}
-
-DerivedFacts readDerived(json::Reader& reader) {
+// A file's members; a derived one's are those and the id of its first entry.
+DerivedFacts readFacts(json::Reader& reader, bool isDerived) {
     DerivedFacts facts;
-    Members members(reader, {"first", "file", "entries", "bytes", "checksum"});
+    Members members(reader, {"file", "entries", "bytes", "checksum"});
+    if (isDerived) members.expect("first");
     reader.object([&](const std::string& key) {
         members.seen(key);
         if (key == "first") facts.first = readInteger(reader, 0, RTD_NO_ID);
@@ -183,9 +172,9 @@ Manifest parse(std::string_view text) {
         if (key == "temperature") manifest.temperature = readTemperature(reader);
         if (key == "model") manifest.model = reader.rawObject();
         if (key == "metadata") manifest.metadata = reader.rawObject();
-        if (key == "segments") reader.array([&] { manifest.segments.push_back(readFacts(reader)); });
-        if (key == "removed" && !reader.null()) manifest.removed = readFacts(reader);
-        if (key == "derived") reader.array([&] { manifest.derived.push_back(readDerived(reader)); });
+        if (key == "segments") reader.array([&] { manifest.segments.push_back(readFacts(reader, false)); });
+        if (key == "removed" && !reader.null()) manifest.removed = readFacts(reader, false);
+        if (key == "derived") reader.array([&] { manifest.derived.push_back(readFacts(reader, true)); });
         if (key == "checksum") readChecksum(reader);  // compared before
     });
     members.done();

@@ -27,11 +27,6 @@ std::vector<TensorSpec> segmentTensors(uint64_t entries, KeyShape shape) {
 
 std::vector<TensorSpec> removedTensors(uint64_t ids) { return {{"removed", "U32", 4, ids, 0}}; }
 
-void writeZeros(ChecksummedFile& file, size_t bytes) {
-    static constexpr char kZeros[1 << 16] = {};
-    for (; bytes; bytes -= std::min(bytes, sizeof kZeros)) file.write(kZeros, std::min(bytes, sizeof kZeros));
-}
-
 void checkTokens(const int32_t* tokens, size_t count, uint64_t firstEntry) {
     int32_t signs = 0;
     for (size_t i = 0; i < count; ++i) signs |= tokens[i];
@@ -102,7 +97,7 @@ FileFacts writeSegment(Directory& directory, const std::string& name, KeyShape s
             if (part.namespaces) {
                 file.write(part.namespaces + begin, 4 * n);
             } else {
-                writeZeros(file, 4 * n);
+                file.writeZeros(4 * n);
             }
         });
         file.write(segment.examples.data(), size_t{4} * count);
