@@ -159,8 +159,13 @@ TEST("derived: forged outliers and scales are refused") {
     };
     forged("outlier_count", 0, uint32_t{3});
     forged("outlier_count", 0, uint32_t{0xffffffff});
-    forged("outliers", 0, uint32_t{400});
-    forged("outliers", 0, uint32_t{0xffffffff});
+    uint32_t outliers;
+    std::memcpy(&outliers, &whole[offsetOf("outlier_count")], sizeof outliers);
+    CHECK(outliers >= 2);
+    const size_t last = 4 * (outliers - 1);
+    forged("outliers", last, uint32_t{400});  // ascending still, but no entry
+    forged("outliers", last, uint32_t{0xffffffff});
+    forged("outliers", last, uint32_t{0});  // an entry, but not ascending
     for (size_t i = 0; i < 7; ++i) {
         forged("scales", 8 * i, std::numeric_limits<double>::infinity());
         forged("scales", 8 * i, -1.0);
