@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "cascade/directions.h"
-#include "cascade/memory.h"
 #include "core/bounds.h"
 #include "core/memory.h"
+#include "core/pages.h"
 #include "core/status.h"
 #include "index/workers.h"
 
@@ -51,6 +51,9 @@ class Quantiser {
     int32_t norm_ = 0;
     double squaredError_ = 0;
 };
+
+// Of a grid on which numbers of up to that magnitude have a code.
+float stepFor(double largest) { return static_cast<float>(std::max(largest / kLargestCode, 1e-30)); }
 
 double squaredLength(const float* v, size_t n) { return dotWide(v, v, n); }
 
@@ -206,21 +209,19 @@ class Builder {
         scales_.shrink = shrinkOf(directions, length);
 
         std::vector<float> projections(p);
-        std::vector<double> y(p), residuals1, residuals2, numbers1, numbers2;
+        std::vector<double> y(p), residuals1, residuals2, numbers1;
         for (uint32_t i = 0; i < rows; ++i) {
             const float* key = sample.get() + size_t{i} * length;
             project(key, 1, projections.data());
             const Residuals r = projected(key, projections.data(), y.data());
             residuals1.push_back(r.one.value);
             residuals2.push_back(r.two.value);
-            for (uint32_t j = 0; j < p; ++j) (j < shape_.directions1 ? numbers1 : numbers2).push_back(std::fabs(y[j]));
+            for (uint32_t j = 0; j < shape_.directions1; ++j) numbers1.push_back(std::fabs(y[j]));
         }
         scales_.residual1 = quantile(residuals1, 0.5);
         scales_.residual2 = quantile(residuals2, 0.5);
 
-        const auto step = [](std::vector<double>& numbers) { return std::max(quantile(numbers, kRangeQuantile) / kLargestCode, 1e-30); };
-        scales_.step1 = step(numbers1);
-        if (shape_.directions2) scales_.step2 = step(numbers2);
+        scales_.step1 = std::max(quantile(numbers1, kRangeQuantile) / kLargestCode, 1e-30);
     }
 
     void quantiseKeys() {
@@ -264,13 +265,19 @@ class Builder {
 
         if (shape_.directions2) {
             uint8_t* row = level2_ + size_t{place} * kRowBytes2;
-            Quantiser level2(scales_.step2);
-            for (uint32_t j = 0; j < shape_.directions2; ++j) row[j] = level2(y[shape_.directions1 + j]);
-            row[shape_.directions2] = level2(residuals.two.value - scales_.residual2);
+            const double* y2 = y + shape_.directions1;
+            const double residual2 = residuals.two.value - scales_.residual2;
+            double largest = std::fabs(residual2);
+            for (uint32_t j = 0; j < shape_.directions2; ++j) largest = std::max(largest, std::fabs(y2[j]));
+            const float step = stepFor(largest);
+            Quantiser level2(static_cast<double>(step));
+            for (uint32_t j = 0; j < shape_.directions2; ++j) row[j] = level2(y2[j]);
+            row[shape_.directions2] = level2(residual2);
             std::fill(row + shape_.directions2 + 1, row + kCodes2, static_cast<uint8_t>(kZeroCode));
             const float error =
                 inAll(error1 + level2.squaredError(), projectionError(shape_.length, shape_.directions()) * size, residuals.two.error);
-            const Tail2 tail = {level2.norm(), error, residual1, 0, {}};
+            const double squaredStep = static_cast<double>(step) * static_cast<double>(step);
+            const Tail2 tail = {step, static_cast<float>(squaredStep * level2.norm()), error, residual1, 0, {}};
             std::memcpy(row + kCodes2, &tail, sizeof tail);
         }
         if (shape_.hasLevel3) {
@@ -278,7 +285,7 @@ class Builder {
             float largest = 0;
             for (uint32_t j = 0; j < shape_.length; ++j) largest = std::max(largest, std::fabs(key[j]));
             Tail3 tail;
-            tail.step = std::max(largest / kLargestCode, 1e-30f);
+            tail.step = stepFor(static_cast<double>(largest));
             Quantiser level3(static_cast<double>(tail.step));
             for (uint32_t j = 0; j < shape_.length; ++j) row[j] = level3(static_cast<double>(key[j]));
             std::fill(row + shape_.length, row + shape_.tail3(), static_cast<uint8_t>(kZeroCode));

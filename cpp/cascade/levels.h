@@ -14,7 +14,7 @@
 //
 // LEVELS. Codes are bytes, 128 for 0.
 //   1   blocks of 32 keys: W1' x and |S1 x| (32 numbers), four of each key in turn, then sum of squares / 8 as uint16     34 bytes a key
-//   2   a row a key: W2' x and |S2 x| (116 numbers), their sum of squares, e_x, level 1's code of |S1 x|                  128 bytes
+//   2   a row a key: W2' x and |S2 x| (112 numbers), with a step of its own, their sum of squares, e_x, level 1's code of |S1 x|    128 bytes
 //   3   a row a key: all of x, with a step of its own; bounds from both sides, |q-x| = |z - y| +- (e_x + e_q)             d + 12 bytes
 // Levels that would not be worth their bytes are left out (LevelShape).
 #pragma once
@@ -35,7 +35,8 @@ constexpr uint32_t kNormShift = 3;     // level 1 keeps the sum of squares / 8, 
 
 // The end of a row of level 2.
 struct Tail2 {
-    int32_t norm;       // sum of the squares of the row's codes
+    float step;         // of the row's grid
+    float norm;         // |y2|^2
     float error;        // e_x of levels 1 and 2 together
     uint8_t residual1;  // code of |S1 x|
     uint8_t isOutlier;  // 1: level 1 says nothing about this key
@@ -81,7 +82,7 @@ constexpr size_t kReadBeyond = 64;
 // The numbers a bound needs beside the codes.
 struct LevelScales {
     double shrink = 1;                    // W = shrink x basis
-    double step1 = 1, step2 = 1;          // of the grids
+    double step1 = 1;                     // of level 1's grid
     double residual1 = 0, residual2 = 0;  // codes of |S x| are relative to these
     double error1 = 0;                    // e_x of level 1
     double largestKey = 0;                // M, for dot

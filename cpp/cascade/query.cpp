@@ -15,12 +15,15 @@ double square(double x) { return x * x; }
 
 size_t roundUp(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
-// The largest shift, at most kLargestShift, at which values fit into kLargestZ on a grid of step / 2^shift.
-int shiftFor(std::span<const double> values, double step) {
-    double largest = 0;
+// The largest magnitude, but not so small that one over it is infinite.
+double largestOf(std::span<const double> values) {
+    double largest = 1e-30;
     for (const double value : values) largest = std::max(largest, std::fabs(value));
-    return largest > 0 ? std::min(kLargestShift, std::ilogb(kLargestZ * step / largest)) : kLargestShift;
+    return largest;
 }
+
+// The largest shift, at most kLargestShift, at which values fit into kLargestZ on a grid of step / 2^shift.
+int shiftFor(std::span<const double> values, double step) { return std::min(kLargestShift, std::ilogb(kLargestZ * step / largestOf(values))); }
 
 }  // namespace
 
@@ -102,22 +105,19 @@ bool Query::prepare(const Levels& levels, Metric metric, const float* numbers, c
     error1_ = scales.error1 + inAll(one_.error(), projectionError(length, p1) * size, residual1.error);
 
     if (shape.directions2) {
-        two_.quantise(numbers2, kRowBytes2, std::ldexp(scales.step2, -shiftFor(numbers2, scales.step2)), kLargestZ);
+        two_.quantise(numbers2, kRowBytes2, largestOf(numbers2) / kLargestZ, kLargestZ);
         error2_ = inAll(std::hypot(one_.error(), two_.error()), projectionError(length, p) * size, residual2.error);
         level2_.scoreSlack = static_cast<float>(unit1_ * slack1_);
         level2_.residual = static_cast<float>(one_.z(p1));
         level2_.residualUnit = static_cast<float>(std::ldexp(1.0, m));
         level2_.restUnit = static_cast<float>(square(one_.unit()));
         level2_.base = static_cast<float>(square(two_.unit()) * static_cast<double>(two_.norm()));
-        level2_.normUnit = static_cast<float>(square(scales.step2));
-        level2_.sumUnit = static_cast<float>(-2 * two_.unit() * scales.step2);
+        level2_.sumUnit = static_cast<float>(-2 * two_.unit());
         level2_.sumOffset = static_cast<int32_t>(two_.offset());
     }
     if (shape.hasLevel3) {
-        double largest = 1e-30;
-        for (const double x : centred) largest = std::max(largest, std::fabs(x));
         const auto limit = static_cast<int32_t>(std::min<int64_t>(kLargestZ, (int64_t{1} << 31) / (int64_t{kLargestCode} * length) - 1));
-        three_.quantise(centred, roundUp(length, 64), largest / limit, limit);
+        three_.quantise(centred, roundUp(length, 64), largestOf(centred) / limit, limit);
         norm3_ = square(three_.unit()) * static_cast<double>(three_.norm());
     }
     return true;
@@ -138,6 +138,14 @@ cpu::Level2Query Query::level2Query(double radius) const {
     query.scoreUnit = static_cast<float>(std::ldexp(unit1_, static_cast<int>(scoreShift_)));
     query.reach = static_cast<float>((radius + error2_) * (1 + 1e-6));
     return query;
+}
+
+double Query::estimate2(uint16_t score, int32_t sum, const Tail2& tail) const {
+    const auto of = [](float x) { return static_cast<double>(x); };
+    const double one = std::ldexp(unit1_, static_cast<int>(scoreShift_)) * score - of(level2_.scoreSlack);
+    const double rest = of(level2_.residual) - of(level2_.residualUnit) * (tail.residual1 - kZeroCode);
+    const double two = of(level2_.base) + of(tail.norm) + of(level2_.sumUnit) * of(tail.step) * two_.centred(sum);
+    return one - rest * rest * of(level2_.restUnit) + two;
 }
 
 Query::Squared Query::squared3(int32_t sum, const Tail3& tail) const {

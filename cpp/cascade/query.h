@@ -53,6 +53,8 @@ class Query {
 
     // ---- level 2
     const QuantisedQuery& two() const { return two_; }
+    // The square of how far a key seems to be by levels 1 and 2: no bound, for it leaves their errors out.
+    double estimate2(uint16_t score, int32_t sum, const Tail2& tail) const;
     // What withinReach() takes: it keeps every key that may lie within the radius.
     cpu::Level2Query level2Query(double radius) const;
 

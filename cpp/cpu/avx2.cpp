@@ -87,15 +87,15 @@ struct Avx2 {
         _mm_storeu_si128(reinterpret_cast<__m128i*>(sums), _mm_add_epi32(_mm256_castsi256_si128(four), _mm256_extracti128_si256(four, 1)));
     }
 
-    // Bit i: least <= scores[i] <= most, of 32.
-    static uint32_t maskWithin(const uint16_t* scores, uint16_t least, uint16_t most) {
-        const Int low = _mm256_set1_epi16(static_cast<short>(least)), high = _mm256_set1_epi16(static_cast<short>(most));
+    static uint32_t maskScores(const uint16_t* scores, uint16_t most) {
+        const Int high = _mm256_set1_epi16(static_cast<short>(most));
         const auto test = [&](const uint16_t* p) {
             const Int x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-            return _mm256_and_si256(_mm256_cmpeq_epi16(_mm256_max_epu16(x, low), x), _mm256_cmpeq_epi16(_mm256_min_epu16(x, high), x));
+            return _mm256_cmpeq_epi16(_mm256_min_epu16(x, high), x);
         };
         return static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_permute4x64_epi64(_mm256_packs_epi16(test(scores), test(scores + 16)), 0xd8)));
     }
+    static size_t storePlaces(uint32_t mask, uint32_t first, uint32_t* places) { return storePlacesOneByOne(mask, first, places); }
 
   private:
     static Int widen(const uint8_t* p) { return _mm256_cvtepu8_epi16(load16(p)); }

@@ -52,11 +52,20 @@ struct Avx512Base {
         _mm_storeu_si128(reinterpret_cast<__m128i*>(sums), _mm_add_epi32(_mm256_castsi256_si128(four), _mm256_extracti128_si256(four, 1)));
     }
 
-    // Bit i: least <= scores[i] <= most, of 32.
-    static uint32_t maskWithin(const uint16_t* scores, uint16_t least, uint16_t most) {
-        const Int x = loadInt(scores);
-        return _mm512_cmpge_epu16_mask(x, _mm512_set1_epi16(static_cast<short>(least))) &
-               _mm512_cmple_epu16_mask(x, _mm512_set1_epi16(static_cast<short>(most)));
+    static uint32_t maskScores(const uint16_t* scores, uint16_t most) {
+        return _mm512_cmple_epu16_mask(loadInt(scores), _mm512_set1_epi16(static_cast<short>(most)));
+    }
+
+    // Compressed in a register and stored whole: storing under a mask is slow on some processors.
+    static size_t storePlaces(uint32_t mask, uint32_t first, uint32_t* places) {
+        const Int lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        size_t n = 0;
+        for (uint32_t half = 0; half < 2; ++half, mask >>= 16) {
+            const auto some = static_cast<__mmask16>(mask);
+            _mm512_storeu_si512(places + n, _mm512_maskz_compress_epi32(some, addInt(lanes, allInt(static_cast<int32_t>(first + 16 * half)))));
+            n += static_cast<size_t>(__builtin_popcount(some));
+        }
+        return n;
     }
 };
 

@@ -68,24 +68,25 @@ constexpr size_t kInterleavedBytes = 128;  // of a row
 // sums[r] = sum of rows[r][j] * z[j] over j < length, modulo 2^32; length is a multiple of 64.
 using RowSums = void (*)(const uint8_t* const* rows, size_t rowCount, size_t length, const CodeQuery& query, int32_t* sums);
 
-// places = first + the places in the blocks of the scores in least..most, ascending, into room for all; returns how many.
-using SelectScores = size_t (*)(const uint16_t* scores, size_t blockCount, uint16_t least, uint16_t most, uint32_t first, uint32_t* places);
+// places = first + the places in the blocks of the scores up to `most`, ascending; returns how many. There is room for all, and what lies beyond
+// those is written over.
+using SelectScores = size_t (*)(const uint16_t* scores, size_t blockCount, uint16_t most, uint32_t first, uint32_t* places);
 
-// Bit i: score i of one block is in least..most.
-using MaskScores = uint32_t (*)(const uint16_t* scores, uint16_t least, uint16_t most);
+// Bit i: score i of one block is at most `most`.
+using MaskScores = uint32_t (*)(const uint16_t* scores, uint16_t most);
 
 // What level 2 knows of 32 keys.
 struct Level2Keys {
-    float norm[kBlockKeys], error[kBlockKeys], residual[kBlockKeys];  // of cascade/levels.h's Tail2
+    float step[kBlockKeys], norm[kBlockKeys], error[kBlockKeys], residual[kBlockKeys];  // of cascade/levels.h's Tail2
 };
 // What it is to be compared with: see cascade/query.cpp.
 struct Level2Query {
-    float scoreUnit, scoreSlack, residual, residualUnit, restUnit, base, normUnit, sumUnit, reach;
+    float scoreUnit, scoreSlack, residual, residualUnit, restUnit, base, sumUnit, reach;
     int32_t sumOffset;
 };
 // Bit i: key i may lie within reach, judging by its score and its sum of codes. Evaluated in this order, each operation rounded once:
 //   one = score scoreUnit - scoreSlack, rest = residual - code residualUnit, left = max(one - rest rest restUnit, 0)
-//   positive = base + norm normUnit, two = positive + (sum - sumOffset) sumUnit, limit = reach + error
+//   positive = base + norm, two = positive + ((sum - sumOffset) sumUnit) step, limit = reach + error
 //   not (left + two > (limit limit + kLevel2Rounding (positive + one + scoreSlack)) )
 constexpr float kLevel2Rounding = 4e-6f;
 using WithinReach = uint32_t (*)(const uint16_t* scores, const int32_t* sums, const Level2Keys& keys, const Level2Query& query);

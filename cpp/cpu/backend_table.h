@@ -9,7 +9,7 @@ namespace {
 
 template <class Isa>
 constexpr CodeSums codeSumsOf() {
-    return {blockScores<Isa>, blockSums<Isa>, Isa::interleaveRows, rowSums<Isa>, selectScores<Isa>, Isa::maskWithin, withinReach<Isa>};
+    return {blockScores<Isa>, blockSums<Isa>, Isa::interleaveRows, rowSums<Isa>, selectScores<Isa>, Isa::maskScores, withinReach<Isa>};
 }
 
 template <class Isa>

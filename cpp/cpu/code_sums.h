@@ -59,11 +59,17 @@ void rowSums(const uint8_t* const* rows, size_t rowCount, size_t length, const C
 
 // The SelectScores of an instruction set.
 template <class Isa>
-size_t selectScores(const uint16_t* scores, size_t blockCount, uint16_t least, uint16_t most, uint32_t first, uint32_t* places) {
+size_t selectScores(const uint16_t* scores, size_t blockCount, uint16_t most, uint32_t first, uint32_t* places) {
     size_t n = 0;
     for (size_t b = 0; b < blockCount; ++b)
-        for (uint32_t within = Isa::maskWithin(scores + b * kBlockKeys, least, most); within != 0; within &= within - 1)
-            places[n++] = first + static_cast<uint32_t>(b * kBlockKeys) + static_cast<uint32_t>(__builtin_ctz(within));
+        n += Isa::storePlaces(Isa::maskScores(scores + b * kBlockKeys, most), first + static_cast<uint32_t>(b * kBlockKeys), places + n);
+    return n;
+}
+
+// first + the places of a mask's bits, and how many.
+inline size_t storePlacesOneByOne(uint32_t mask, uint32_t first, uint32_t* places) {
+    size_t n = 0;
+    for (; mask != 0; mask &= mask - 1) places[n++] = first + static_cast<uint32_t>(__builtin_ctz(mask));
     return n;
 }
 
@@ -80,9 +86,9 @@ uint32_t withinReach(const uint16_t* scores, const int32_t* sums, const Level2Ke
         const Vector one = Isa::sub(Isa::mul(score, Isa::all(query.scoreUnit)), Isa::all(query.scoreSlack));
         const Vector rest = Isa::sub(Isa::all(query.residual), Isa::mul(Isa::load(keys.residual + i), Isa::all(query.residualUnit)));
         const Vector left = Isa::max(Isa::sub(one, Isa::mul(Isa::mul(rest, rest), Isa::all(query.restUnit))), Isa::all(0.0f));
-        const Vector positive = Isa::add(Isa::all(query.base), Isa::mul(Isa::load(keys.norm + i), Isa::all(query.normUnit)));
+        const Vector positive = Isa::add(Isa::all(query.base), Isa::load(keys.norm + i));
         const Vector centred = Isa::toFloats(Isa::subInt(sum, Isa::allInt(query.sumOffset)));
-        const Vector two = Isa::add(positive, Isa::mul(centred, Isa::all(query.sumUnit)));
+        const Vector two = Isa::add(positive, Isa::mul(Isa::mul(centred, Isa::all(query.sumUnit)), Isa::load(keys.step + i)));
         const Vector limit = Isa::add(Isa::all(query.reach), Isa::load(keys.error + i));
         const Vector size = Isa::add(Isa::add(positive, one), Isa::all(query.scoreSlack));
         const Vector most = Isa::add(Isa::mul(limit, limit), Isa::mul(Isa::all(kLevel2Rounding), size));

@@ -57,17 +57,17 @@ struct NeonBase {
     // Lane r = the sum of s[r].
     static Int sumFour(const Int* s) { return vpaddq_s32(vpaddq_s32(s[0], s[1]), vpaddq_s32(s[2], s[3])); }
 
-    // Bit i: least <= scores[i] <= most, of 32.
-    static uint32_t maskWithin(const uint16_t* scores, uint16_t least, uint16_t most) {
+    static uint32_t maskScores(const uint16_t* scores, uint16_t most) {
         static constexpr uint16_t kBits[8] = {1, 2, 4, 8, 16, 32, 64, 128};
         uint32_t mask = 0;
         for (int i = 0; i < 4; ++i) {
             const uint16x8_t x = vld1q_u16(scores + 8 * i);
-            const uint16x8_t within = vandq_u16(vcgeq_u16(x, vdupq_n_u16(least)), vcleq_u16(x, vdupq_n_u16(most)));
+            const uint16x8_t within = vcleq_u16(x, vdupq_n_u16(most));
             mask |= static_cast<uint32_t>(vaddvq_u16(vandq_u16(within, vld1q_u16(kBits)))) << 8 * i;
         }
         return mask;
     }
+    static size_t storePlaces(uint32_t mask, uint32_t first, uint32_t* places) { return storePlacesOneByOne(mask, first, places); }
 };
 
 }  // namespace

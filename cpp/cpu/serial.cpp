@@ -73,16 +73,16 @@ void rowSums(const uint8_t* const* rows, size_t rowCount, size_t length, const C
     }
 }
 
-size_t selectScores(const uint16_t* scores, size_t blockCount, uint16_t least, uint16_t most, uint32_t first, uint32_t* places) {
+size_t selectScores(const uint16_t* scores, size_t blockCount, uint16_t most, uint32_t first, uint32_t* places) {
     size_t n = 0;
     for (size_t i = 0; i < blockCount * kBlockKeys; ++i)
-        if (scores[i] >= least && scores[i] <= most) places[n++] = first + static_cast<uint32_t>(i);
+        if (scores[i] <= most) places[n++] = first + static_cast<uint32_t>(i);
     return n;
 }
 
-uint32_t maskScores(const uint16_t* scores, uint16_t least, uint16_t most) {
+uint32_t maskScores(const uint16_t* scores, uint16_t most) {
     uint32_t mask = 0;
-    for (size_t i = 0; i < kBlockKeys; ++i) mask |= uint32_t{scores[i] >= least && scores[i] <= most} << i;
+    for (size_t i = 0; i < kBlockKeys; ++i) mask |= uint32_t{scores[i] <= most} << i;
     return mask;
 }
 
@@ -92,8 +92,8 @@ uint32_t withinReach(const uint16_t* scores, const int32_t* sums, const Level2Ke
         const float one = subRn(mulRn(static_cast<float>(scores[i]), query.scoreUnit), query.scoreSlack);
         const float rest = subRn(query.residual, mulRn(keys.residual[i], query.residualUnit));
         const float left = std::max(subRn(one, mulRn(mulRn(rest, rest), query.restUnit)), 0.0f);
-        const float positive = addRn(query.base, mulRn(keys.norm[i], query.normUnit));
-        const float two = addRn(positive, mulRn(static_cast<float>(sums[i] - query.sumOffset), query.sumUnit));
+        const float positive = addRn(query.base, keys.norm[i]);
+        const float two = addRn(positive, mulRn(mulRn(static_cast<float>(sums[i] - query.sumOffset), query.sumUnit), keys.step[i]));
         const float limit = addRn(query.reach, keys.error[i]), size = addRn(addRn(positive, one), query.scoreSlack);
         const float most = addRn(mulRn(limit, limit), mulRn(kLevel2Rounding, size));
         mask |= uint32_t{!(addRn(left, two) > most)} << i;

@@ -26,18 +26,20 @@ struct CascadeRow {
     const cascade::Levels* levels = nullptr;
     cascade::Query query;
     bool isBounded = false;
-    uint16_t* scores = nullptr;  // [blocks, 32]
-    uint16_t cut = 0;            // those up to it were probed, of some chunks ...
-    size_t probedChunks = 0;
-    size_t probed = 0;    // ... and left so many candidates
-    double cost = 0;      // of what is still to be done
-    bool skips2 = false;  // level 2 rules out too few to be worth its bytes
+    uint16_t* scores = nullptr;      // [blocks, 32]
+    std::vector<uint32_t> measured;  // keys whose canonical distance is known already, ascending
+    double cost = 0;                 // of what is still to be done
+    bool takesBlocks = false;        // level 2 of whole blocks costs less than of the keys that it is asked for
+    bool skips2 = false;             // level 2 rules out too few to be worth its bytes
 
-    std::mutex mutex;  // guards what follows
+    std::mutex mutex;             // guards what follows
+    std::vector<uint64_t> found;  // order keys of the measured keys
     std::vector<Candidate> candidates;
     std::vector<float> uppers;                       // upper bounds of true distances, of some accepted keys
     std::atomic<uint64_t> looked2 = 0, looked3 = 0;  // rows of levels
     std::atomic<double> radius = HUGE_VAL;           // beyond it no key can be among the nearest; only ever falls
+
+    bool isMeasured(uint32_t place) const { return std::binary_search(measured.begin(), measured.end(), place); }
 
     // Beyond the radius no key can be among the nearest; it only ever falls.
     void lowerRadius(double to) {

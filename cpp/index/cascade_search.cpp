@@ -19,9 +19,9 @@ using cascade::LevelShape;
 
 constexpr size_t kScoreWords = size_t{8} << 20;  // scores kept at a time, of as many rows as that is
 constexpr size_t kMostRows = 64;                 // searched at a time
-constexpr uint32_t kSampledBlocks = 128;         // of which scores are looked at to choose a cut
+constexpr uint32_t kProbedMore = 64;             // keys measured first, beyond 1.25 k
 constexpr size_t kSampledShare = 16;             // one chunk in so many shows whether the cascade helps
-constexpr size_t kKeysAtOnce = 16;               // of which canonical sums are taken between two looks at the bound
+constexpr size_t kKeysAtOnce = 16;               // measured between two looks at the bound
 
 class CascadeSearch {
   public:
@@ -87,51 +87,70 @@ class CascadeSearch {
         const LevelFilter filter(snapshot_, cascade_, levels, codes_, call_);
         scoreBlocks(levels, bounded, stride);
         // The keys that look nearest give the first radius; then come all others that may lie within it.
-        forEach(bounded.size(), [&](size_t i) { probe(filter, *bounded[i]); });
-        const bool isWide = bounded.size() >= LevelFilter::kWideRows && levels.shape.directions2;
+        forEach(bounded.size(), [&](size_t i) { findLikeliest(filter, *bounded[i]); });
+        forEachBatch(bounded, &CascadeRow::measured, [&](CascadeRow& state, std::span<const uint32_t> places) {
+            std::vector<uint64_t> found;
+            measure(state, places, found);
+            const std::lock_guard lock(state.mutex);
+            state.found.insert(state.found.end(), found.begin(), found.end());
+        });
+        forEach(bounded.size(), [&](size_t i) { lowerRadiusToFound(*bounded[i]); });
         const auto sweepChunks = [&](const std::vector<size_t>& chunks) {
-            forEach(chunks.size(), [&](size_t i) {
-                if (isWide) return filter.sweep(bounded, chunks[i]);
-                for (CascadeRow* state : bounded) filter.sweep(*state, chunks[i]);
-            });
+            forEach(chunks.size(), [&](size_t i) { filter.sweep(bounded, chunks[i]); });
         };
         // A sample first: rows for which it promises no gain are left to a scan.
         std::vector<size_t> sample, others;
         const size_t every = std::min(filter.chunks(), kSampledShare);
         for (size_t chunk = 0; chunk < filter.chunks(); ++chunk) (chunk % every == every / 2 ? sample : others).push_back(chunk);
         sweepChunks(sample);
-        if (!isForced_) giveUp(bounded, static_cast<double>(filter.chunks()) / static_cast<double>(sample.size()), isWide, unserved);
+        const double scale = static_cast<double>(filter.chunks()) / static_cast<double>(sample.size());
+        chooseWays(bounded, scale);
+        if (!isForced_) giveUp(bounded, unserved);
         if (bounded.empty()) return;
+        for (CascadeRow* state : bounded) state->row->pool->offer(state->found.data(), state->found.size());
         sweepChunks(others);
         forEach(bounded.size(), [&](size_t i) { finishBounds(*bounded[i]); });
-        if (bounded.size() >= threads_) {
-            forEach(bounded.size(), [&](size_t i) {
-                for (size_t batch = 0; batch * kKeysAtOnce < bounded[i]->candidates.size(); ++batch) measure(*bounded[i], batch);
-            });
-        } else {
-            for (CascadeRow* state : bounded)
-                forEach((state->candidates.size() + kKeysAtOnce - 1) / kKeysAtOnce, [&](size_t batch) { measure(*state, batch); });
+        forEachBatch(bounded, &CascadeRow::candidates,
+                     [&](CascadeRow& state, std::span<const Candidate> candidates) { measureCandidates(state, candidates); });
+    }
+
+    // Costs are nanoseconds of some processor; a row's are `scale` times what the sample had of everything.
+    static constexpr double kLine = 6, kKey = 40;           // 64 bytes from anywhere, and what a key costs beside those
+    static constexpr double kByte = 0.06, kNumber = 0.032;  // of keys read in order, and of keys compared with one row
+    static constexpr size_t kFewRows = 4;
+    static constexpr double kNear2 = 9;                        // a row of level 2 that is in the cache
+    static constexpr double kInterleaved = 7, kInBlock = 1.3;  // a key of level 2 in blocks: once, and for each row
+    static double lines(double bytes) { return bytes / 64 + 1; }
+
+    // How each row looks at level 2, and what it has still to pay.
+    void chooseWays(const std::vector<CascadeRow*>& states, double scale) const {
+        const LevelShape& shape = states.front()->levels->shape;
+        const double keys = states.front()->levels->count, row3 = lines(shape.rowBytes3()) * kLine;
+        const double row2 = states.size() < kFewRows ? lines(cascade::kRowBytes2) * kLine : kNear2;  // other rows have just asked for the same
+        double saved = -keys * kInterleaved;
+        std::vector<CascadeRow*> dense;
+        for (CascadeRow* state : states) {
+            const double looked2 = static_cast<double>(state->looked2) * scale, looked3 = static_cast<double>(state->looked3) * scale;
+            state->skips2 = shape.directions2 && (looked2 - looked3) * row3 < looked2 * row2;
+            const double exact = static_cast<double>(state->candidates.size()) * scale;
+            const double two = state->skips2 || !shape.directions2 ? 0 : looked2 * row2;
+            state->cost = two + (state->skips2 ? looked2 : looked3) * row3 + exact * (lines(dims_ * bytesOf(config_.dtype)) * kLine + kKey);
+            if (two <= keys * kInBlock) continue;
+            saved += two - keys * kInBlock;
+            dense.push_back(state);
+        }
+        if (saved <= 0) return;
+        for (CascadeRow* state : dense) {
+            state->takesBlocks = true;
+            state->cost -= saved / static_cast<double>(dense.size());
         }
     }
 
-    // Leaves to a scan the rows for which that is cheaper, all in all: many rows share one reading of the keys. Costs are nanoseconds of some
-    // processor; a row's are `scale` times what the sample had of everything.
-    void giveUp(std::vector<CascadeRow*>& states, double scale, bool isWide, std::vector<const HeadRow*>& unserved) const {
-        constexpr double kLine = 6, kLineInOrder = 2.5, kKey = 40;  // 64 bytes from anywhere, from nearby, and what a key costs beside that
-        constexpr double kByte = 0.06, kNumber = 0.032;             // of keys read in order, and of keys compared with one row
-        const auto lines = [](double bytes) { return bytes / 64 + 1; };
-        const LevelShape& shape = states.front()->levels->shape;
+    // Leaves to a scan the rows for which that is cheaper, all in all: many rows share one reading of the keys.
+    void giveUp(std::vector<CascadeRow*>& states, std::vector<const HeadRow*>& unserved) const {
         const double keys = states.front()->levels->count, numbers = dims_, keyBytes = numbers * bytesOf(config_.dtype);
         double rest = 0;
-        for (CascadeRow* state : states) {
-            const auto looked2 = static_cast<double>(state->looked2), looked3 = static_cast<double>(state->looked3);
-            state->skips2 = looked3 > 0.7 * looked2;
-            const double two = state->skips2 ? 0 : isWide ? keys * 1.5 : looked2 * scale * lines(cascade::kRowBytes2) * kLine;
-            const double three = (state->skips2 ? looked2 : looked3) * scale * lines(shape.rowBytes3()) * (isWide ? kLineInOrder : kLine);
-            const double exact = static_cast<double>(state->candidates.size() - state->probed) * scale * (lines(keyBytes) * kLine + kKey);
-            state->cost = two + three + exact;
-            rest += state->cost;
-        }
+        for (const CascadeRow* state : states) rest += state->cost;
         std::sort(states.begin(), states.end(), [](const CascadeRow* a, const CascadeRow* b) { return a->cost > b->cost; });
         size_t best = 0;
         double least = rest;
@@ -160,6 +179,22 @@ class CascadeSearch {
             }
         });
         if (halted) fail(RTD_CANCELLED, "cancelled by should_stop");
+    }
+
+    // body(row, batch) for all batches of what each row has in `member`: in order, where there are enough rows for all threads.
+    template <typename T, typename Body>
+    void forEachBatch(const std::vector<CascadeRow*>& states, std::vector<T> CascadeRow::*member, const Body& body) {
+        const auto batchOf = [&](CascadeRow& state, size_t batch) {
+            const std::span<const T> all = state.*member;
+            body(state, all.subspan(batch * kKeysAtOnce, std::min(kKeysAtOnce, all.size() - batch * kKeysAtOnce)));
+        };
+        const auto batches = [&](const CascadeRow& state) { return ((state.*member).size() + kKeysAtOnce - 1) / kKeysAtOnce; };
+        if (states.size() >= threads_)
+            forEach(states.size(), [&](size_t i) {
+                for (size_t batch = 0; batch < batches(*states[i]); ++batch) batchOf(*states[i], batch);
+            });
+        else
+            for (CascadeRow* state : states) forEach(batches(*state), [&](size_t batch) { batchOf(*state, batch); });
     }
 
     void scoreBlocks(const Levels& levels, const std::vector<CascadeRow*>& states, size_t stride) {
@@ -194,60 +229,60 @@ class CascadeSearch {
         query.setScoreShift(static_cast<uint32_t>(std::bit_width(static_cast<uint32_t>(*middle))));
     }
 
-    // A score that about `wanted` keys do not exceed, judging by a sample.
-    static uint16_t cutFor(const CascadeRow& state, size_t wanted) {
-        const size_t blocks = LevelShape::blocksOf(state.levels->count), step = std::max<size_t>(1, blocks / kSampledBlocks);
-        std::vector<uint16_t> sample;
-        for (size_t b = 0; b < blocks; b += step)
-            sample.insert(sample.end(), state.scores + b * cpu::kBlockKeys, state.scores + (b + 1) * cpu::kBlockKeys);
-        const size_t rank = std::min(sample.size() - 1, wanted * sample.size() / state.levels->count);
-        std::nth_element(sample.begin(), sample.begin() + static_cast<ptrdiff_t>(rank), sample.end());
-        return sample[rank];
-    }
-
-    void probe(const LevelFilter& filter, CascadeRow& state) const {
+    // The keys that look nearest get their distance at once: the k-th of these is a radius that is hardly larger than the last one will be. The
+    // pool does not see them yet, for the row may still be left to a scan.
+    void findLikeliest(const LevelFilter& filter, CascadeRow& state) const {
+        const uint32_t k = state.row->wants->k;
         filter.maskScores(state);
+        state.row->pool->tighten();
         state.lowerRadiusToPool();
-        const size_t wanted = 2 * size_t{state.row->wants->k} + 128;
-        state.cut = cutFor(state, wanted);
-        // Among ties there may be many more than wanted: then the rest is left to the sweep.
-        for (size_t seen = 0; state.probedChunks < filter.chunks() && seen < 4 * wanted; ++state.probedChunks)
-            seen += filter.visit(state, state.probedChunks, 0, state.cut);
-        state.lowerRadiusToUppers();
-        filter.visitOutliers(state);
-        state.looked2 = state.looked3 = 0;  // from here on they are a sample
-        state.probed = state.candidates.size();
+        state.measured = filter.likeliest(state, k + k / 4 + kProbedMore);
     }
 
-    void finishBounds(CascadeRow& state) {
+    static void lowerRadiusToFound(CascadeRow& state) {
+        const uint32_t k = state.row->wants->k;
+        if (state.found.size() >= k) {
+            const auto kth = state.found.begin() + static_cast<ptrdiff_t>(k - 1);
+            std::nth_element(state.found.begin(), kth, state.found.end());
+            state.lowerRadius(state.query.distances().radius(valueOf(*kth)));
+        }
+        std::sort(state.measured.begin(), state.measured.end());
+    }
+
+    static void finishBounds(CascadeRow& state) {
         state.lowerRadiusToUppers();
         std::sort(state.candidates.begin(), state.candidates.end(), [](const Candidate& a, const Candidate& b) { return a.lower < b.lower; });
     }
 
-    // Canonical distances of a batch of candidates, unless by now none of them can matter: the likeliest come first.
-    void measure(CascadeRow& state, size_t batch) {
+    // Canonical distances of some candidates, unless by now none of them can matter: the likeliest come first.
+    void measureCandidates(CascadeRow& state, std::span<const Candidate> candidates) const {
         state.lowerRadiusToPool();
         const double radius = state.radius.load(std::memory_order_relaxed);
         const double limit = state.levels->shape.hasLevel3 ? radius : static_cast<double>(state.query.largestScore(radius));
-        uint64_t found[kKeysAtOnce];
-        size_t n = 0, measured = 0;
-        const size_t begin = batch * kKeysAtOnce, end = std::min(state.candidates.size(), begin + kKeysAtOnce);
-        const auto ask = [&](size_t from, size_t to) {
-            for (size_t i = from; i < std::min(end, to); ++i) prefetch(keyOf(state, state.candidates[i].place), dims_ * bytesOf(config_.dtype));
-        };
-        ask(begin, begin + 2);
-        for (size_t i = begin; i < end; ++i) {
-            const Candidate& candidate = state.candidates[i];
+        std::vector<uint32_t> places;
+        for (const Candidate& candidate : candidates) {
             if (static_cast<double>(candidate.lower) > limit) break;
+            if (!state.isMeasured(candidate.place)) places.push_back(candidate.place);
+        }
+        std::vector<uint64_t> found;
+        measure(state, places, found);
+        state.row->pool->offer(found.data(), found.size());
+    }
+
+    // Appends the order keys of some entries that may be among the nearest.
+    void measure(const CascadeRow& state, std::span<const uint32_t> places, std::vector<uint64_t>& found) const {
+        const auto ask = [&](size_t from, size_t to) {
+            for (size_t i = from; i < std::min(places.size(), to); ++i) prefetch(keyOf(state, places[i]), dims_ * bytesOf(config_.dtype));
+        };
+        ask(0, 2);
+        for (size_t i = 0; i < places.size(); ++i) {
             ask(i + 2, i + 3);
             float sum;
-            ++measured;
-            tileSums_({state.row->query, dims_, 1}, {keyOf(state, candidate.place), 0, 1, dims_}, &sum, 1);  // stride 0: no key comes after
-            const uint64_t key = orderKey(orderedValue(sum, isDot_), cascade_.first + candidate.place);
-            if (key < state.row->pool->bound()) found[n++] = key;
+            tileSums_({state.row->query, dims_, 1}, {keyOf(state, places[i]), 0, 1, dims_}, &sum, 1);  // stride 0: no key comes after
+            const uint64_t key = orderKey(orderedValue(sum, isDot_), cascade_.first + places[i]);
+            if (key < state.row->pool->bound()) found.push_back(key);
         }
-        call_.count(&rtd_search_counts::exact, measured);
-        if (n) state.row->pool->offer(found, n);
+        call_.count(&rtd_search_counts::exact, places.size());
     }
 
     const void* keyOf(const CascadeRow& state, uint32_t place) const {

@@ -10,6 +10,8 @@ namespace rtd {
 namespace {
 
 constexpr size_t kRowsAtOnce = cpu::kBlockKeys;  // rows of level 2 that are looked at together
+constexpr size_t kSampledBlocks = 64;            // of which scores are looked at to choose a score
+constexpr size_t kRankedForEach = 4;             // keys that level 2 ranks for each that it shall find
 constexpr size_t kRows3AtOnce = 4;               // the same of level 3's, which are longer
 
 // The ends of up to 32 rows of level 2.
@@ -20,12 +22,15 @@ struct Tails2 {
     void set(const uint8_t* row, size_t i) {
         cascade::Tail2 tail;
         std::memcpy(&tail, row + cascade::kCodes2, sizeof tail);
-        keys.norm[i] = static_cast<float>(tail.norm);
+        keys.step[i] = tail.step;
+        keys.norm[i] = tail.norm;
         keys.error[i] = tail.error;
         keys.residual[i] = static_cast<float>(tail.residual1 - cascade::kZeroCode);
         outliers |= uint32_t{tail.isOutlier} << i;
     }
 };
+
+}  // namespace
 
 // Level 2 of 32 keys in the order of level 1's blocks.
 struct Level2Block {
@@ -45,11 +50,6 @@ struct Level2Block {
     }
 };
 
-// The least score of a chunk's keys that were not probed; 65536: all were.
-uint32_t leastScore(const CascadeRow& row, size_t chunk) { return chunk < row.probedChunks ? row.cut + uint32_t{1} : 0; }
-
-}  // namespace
-
 void LevelFilter::maskScores(CascadeRow& row) const {
     if (!isFiltered(*row.row->wants)) return;
     const SearchRow& wants = *row.row->wants;
@@ -61,69 +61,120 @@ void LevelFilter::maskScores(CascadeRow& row) const {
     }
 }
 
-bool LevelFilter::acceptsPlace(const SearchRow& wants, uint32_t place) const {
-    const Part& part = snapshot_.partOf(cascade_.first + place);
-    return accepts(snapshot_, wants, part, cascade_.first + place - part.first);
+// Returns how many are left, at the front and in their order.
+size_t LevelFilter::removeUnaccepted(const SearchRow& wants, std::span<uint32_t> places) const {
+    const auto isRefused = [&](uint32_t place) {
+        const Part& part = snapshot_.partOf(cascade_.first + place);
+        return !accepts(snapshot_, wants, part, cascade_.first + place - part.first);
+    };
+    return static_cast<size_t>(std::remove_if(places.begin(), places.end(), isRefused) - places.begin());
 }
 
-size_t LevelFilter::visit(CascadeRow& row, size_t chunk, uint16_t least, uint16_t most) const {
-    const uint16_t largest = std::min(most, row.query.largestScore(row.radius.load(std::memory_order_relaxed)));
-    if (largest < least) return 0;
-    const size_t begin = chunk * kChunkBlocks, count = std::min(kChunkBlocks, cascade::LevelShape::blocksOf(levels_.count) - begin);
-    uint32_t places[kChunkKeys];
-    size_t n =
-        codes_.selectScores(row.scores + begin * cpu::kBlockKeys, count, least, largest, static_cast<uint32_t>(begin * cpu::kBlockKeys), places);
+LevelFilter::Chunk LevelFilter::chunkAt(size_t chunk) const {
+    const size_t begin = chunk * kChunkBlocks;
+    return {begin, std::min(kChunkBlocks, cascade::LevelShape::blocksOf(levels_.count) - begin)};
+}
+
+// The places of a chunk's keys with scores up to `most`.
+size_t LevelFilter::select(const CascadeRow& row, const Chunk& chunk, uint16_t most, uint32_t* places) const {
+    const size_t first = chunk.begin * cpu::kBlockKeys;
+    size_t n = codes_.selectScores(row.scores + first, chunk.blocks, most, static_cast<uint32_t>(first), places);
     while (n > 0 && places[n - 1] >= levels_.count) --n;  // the last block may not be full
-    visitPlaces(row, {places, n}, false);
     return n;
 }
 
-void LevelFilter::visitOutliers(CascadeRow& row) const {
-    for (size_t i = 0; i < levels_.outlierCount; i += kChunkKeys)
-        visitPlaces(row, {levels_.outliers + i, std::min<size_t>(kChunkKeys, levels_.outlierCount - i)}, true);
+// A score that about `wanted` keys do not exceed, judging by a sample.
+uint16_t LevelFilter::scoreOf(const CascadeRow& row, size_t wanted) const {
+    const size_t blocks = cascade::LevelShape::blocksOf(levels_.count), step = std::max<size_t>(1, blocks / kSampledBlocks);
+    std::vector<uint16_t> sample;
+    for (size_t b = 0; b < blocks; b += step) sample.insert(sample.end(), row.scores + b * cpu::kBlockKeys, row.scores + (b + 1) * cpu::kBlockKeys);
+    const size_t rank = std::min(sample.size() - 1, wanted * sample.size() / levels_.count);
+    std::nth_element(sample.begin(), sample.begin() + static_cast<ptrdiff_t>(rank), sample.end());
+    return sample[rank];
 }
 
-void LevelFilter::sweep(CascadeRow& row, size_t chunk) const {
-    if (const uint32_t least = leastScore(row, chunk); least <= 65535) visit(row, chunk, static_cast<uint16_t>(least), 65535);
-}
-
-void LevelFilter::sweep(const std::vector<CascadeRow*>& rows, size_t chunk) const {
-    const size_t begin = chunk * kChunkBlocks, count = std::min(kChunkBlocks, cascade::LevelShape::blocksOf(levels_.count) - begin);
-    const auto blocks = allocate<Level2Block>(count, "level 2 of a chunk");
-    for (size_t b = 0; b < count; ++b) {
-        const size_t first = (begin + b) * cpu::kBlockKeys;
-        blocks[b].fill(codes_, levels_.level2 + first * cascade::kRowBytes2, std::min<size_t>(cpu::kBlockKeys, levels_.count - first));
+std::vector<uint32_t> LevelFilter::likeliest(const CascadeRow& row, size_t count) const {
+    const size_t wanted = levels_.shape.directions2 ? kRankedForEach * count : count;
+    const uint16_t most = scoreOf(row, wanted);
+    std::vector<uint32_t> places;
+    uint32_t some[kChunkKeys];
+    for (size_t chunk = 0; chunk < chunks() && places.size() < 2 * wanted; ++chunk) {  // among ties there may be many more than wanted
+        size_t n = select(row, chunkAt(chunk), most, some);
+        if (isFiltered(*row.row->wants)) n = removeUnaccepted(*row.row->wants, {some, n});
+        places.insert(places.end(), some, some + n);
     }
+    if (places.size() <= count) return places;
+    struct Ranked {
+        double distance;
+        uint32_t place;
+    };
+    std::vector<Ranked> ranked(places.size());
+    for (size_t i = 0; i < places.size(); ++i) ranked[i] = {static_cast<double>(row.scores[places[i]]), places[i]};
+    if (levels_.shape.directions2) {
+        std::vector<const uint8_t*> rows(places.size());
+        std::vector<int32_t> sums(places.size());
+        for (size_t i = 0; i < places.size(); ++i) prefetch(rows[i] = levels_.level2 + size_t{places[i]} * cascade::kRowBytes2, cascade::kRowBytes2);
+        codes_.rowSums(rows.data(), rows.size(), cascade::kRowBytes2, row.query.two().codes(), sums.data());
+        for (size_t i = 0; i < places.size(); ++i) {
+            cascade::Tail2 tail;
+            std::memcpy(&tail, rows[i] + cascade::kCodes2, sizeof tail);
+            ranked[i].distance = row.query.estimate2(row.scores[places[i]], sums[i], tail);
+        }
+    }
+    std::nth_element(ranked.begin(), ranked.begin() + static_cast<ptrdiff_t>(count), ranked.end(),
+                     [](const Ranked& a, const Ranked& b) { return a.distance < b.distance; });
+    for (size_t i = 0; i < count; ++i) places[i] = ranked[i].place;
+    places.resize(count);
+    return places;
+}
+
+void LevelFilter::sweep(const std::vector<CascadeRow*>& rows, size_t at) const {
+    const Chunk chunk = chunkAt(at);
+    const auto outlierAt = [&](size_t place) { return std::lower_bound(levels_.outliers, levels_.outliers + levels_.outlierCount, place); };
+    const std::span<const uint32_t> outliers(outlierAt(chunk.begin * cpu::kBlockKeys), outlierAt((chunk.begin + chunk.blocks) * cpu::kBlockKeys));
+    std::unique_ptr<Level2Block[]> blocks;
     for (CascadeRow* row : rows) {
-        const double radius = row->radius.load(std::memory_order_relaxed);
-        const uint16_t largest = row->query.largestScore(radius);
-        const uint32_t least = leastScore(*row, chunk);
-        if (largest < least) continue;
-        const cpu::Level2Query query = row->query.level2Query(radius);
-        uint32_t kept[kChunkKeys];
-        size_t n = 0, looked = 0;
-        for (size_t b = 0; b < count; ++b) {
-            const size_t first = (begin + b) * cpu::kBlockKeys;
-            const uint16_t* scores = row->scores + first;
-            uint32_t mask = codes_.maskScores(scores, static_cast<uint16_t>(least), largest) & ~blocks[b].tails.outliers;
-            if (first + cpu::kBlockKeys > levels_.count) mask &= (uint32_t{1} << (levels_.count - first)) - 1;
-            if (row->skips2) {
-                for (; mask; mask &= mask - 1) kept[n++] = static_cast<uint32_t>(first) + static_cast<uint32_t>(std::countr_zero(mask));
-            }
-            if (mask == 0) continue;
-            looked += static_cast<size_t>(std::popcount(mask));
-            int32_t sums[cpu::kBlockKeys];
-            codes_.blockSums(blocks[b].codes, cascade::kCodes2 / 4, row->query.two().codes(), sums);
-            for (mask &= codes_.withinReach(scores, sums, blocks[b].tails.keys, query); mask; mask &= mask - 1) {
-                const size_t place = first + static_cast<size_t>(std::countr_zero(mask));
-                prefetch(levels_.level3 + place * levels_.shape.rowBytes3(), levels_.shape.rowBytes3());
-                kept[n++] = static_cast<uint32_t>(place);
+        visitPlaces(*row, outliers, true);
+        const uint16_t most = row->query.largestScore(row->radius.load(std::memory_order_relaxed));
+        uint32_t places[kChunkKeys];
+        size_t n = select(*row, chunk, most, places);
+        if (!row->takesBlocks) {
+            visitPlaces(*row, {places, n}, false);
+            continue;
+        }
+        if (!blocks) {
+            blocks = allocate<Level2Block>(chunk.blocks, "level 2 of a chunk");
+            for (size_t b = 0; b < chunk.blocks; ++b) {
+                const size_t first = (chunk.begin + b) * cpu::kBlockKeys;
+                blocks[b].fill(codes_, levels_.level2 + first * cascade::kRowBytes2, std::min<size_t>(cpu::kBlockKeys, levels_.count - first));
             }
         }
-        call_.count(&rtd_search_counts::level2, looked);
-        row->looked2.fetch_add(looked, std::memory_order_relaxed);
-        keepFurther(*row, {kept, n}, false);
+        call_.count(&rtd_search_counts::level2, n);
+        row->looked2.fetch_add(n, std::memory_order_relaxed);
+        n = keepByLevel2(*row, chunk, blocks.get(), most, places);
+        keepFurther(*row, {places, n}, false);
     }
+}
+
+// Of all keys of a chunk with scores up to `most`, those that level 2 does not rule out.
+size_t LevelFilter::keepByLevel2(CascadeRow& row, const Chunk& chunk, const Level2Block* blocks, uint16_t most, uint32_t* kept) const {
+    const cpu::Level2Query query = row.query.level2Query(row.radius.load(std::memory_order_relaxed));
+    size_t n = 0;
+    for (size_t b = 0; b < chunk.blocks; ++b) {
+        const size_t first = (chunk.begin + b) * cpu::kBlockKeys;
+        const uint16_t* scores = row.scores + first;
+        uint32_t mask = codes_.maskScores(scores, most) & ~blocks[b].tails.outliers;
+        if (first + cpu::kBlockKeys > levels_.count) mask &= (uint32_t{1} << (levels_.count - first)) - 1;
+        if (mask == 0) continue;
+        int32_t sums[cpu::kBlockKeys];
+        codes_.blockSums(blocks[b].codes, cascade::kCodes2 / 4, row.query.two().codes(), sums);
+        for (mask &= codes_.withinReach(scores, sums, blocks[b].tails.keys, query); mask; mask &= mask - 1) {
+            const size_t place = first + static_cast<size_t>(std::countr_zero(mask));
+            prefetch(levels_.level3 + place * levels_.shape.rowBytes3(), levels_.shape.rowBytes3());
+            kept[n++] = static_cast<uint32_t>(place);
+        }
+    }
+    return n;
 }
 
 // From a list of at most a chunk's keys. areOutliers: level 1's, of which its error does not hold.
@@ -170,11 +221,7 @@ size_t LevelFilter::keepByLevel2(CascadeRow& row, std::span<const uint32_t> plac
 
 // What levels 1 and 2 have left: by what the row accepts, then by level 3.
 void LevelFilter::keepFurther(CascadeRow& row, std::span<uint32_t> places, bool areOutliers) const {
-    size_t n = places.size();
-    if (isFiltered(*row.row->wants)) {
-        const auto end = std::remove_if(places.begin(), places.end(), [&](uint32_t place) { return !acceptsPlace(*row.row->wants, place); });
-        n = static_cast<size_t>(end - places.begin());
-    }
+    const size_t n = isFiltered(*row.row->wants) ? removeUnaccepted(*row.row->wants, places) : places.size();
     if (n) keepByLevel3(row, places.first(n), areOutliers);
 }
 

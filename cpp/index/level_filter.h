@@ -10,11 +10,12 @@
 
 namespace rtd {
 
+struct Level2Block;
+
 class LevelFilter {
   public:
     static constexpr size_t kChunkBlocks = 64;                            // blocks of level 1 that a thread takes at a time ...
     static constexpr size_t kChunkKeys = kChunkBlocks * cpu::kBlockKeys;  // ... and the keys in them
-    static constexpr size_t kWideRows = 8;  // as many rows look at level 2 of all keys together, fewer each at the keys it needs
 
     LevelFilter(const Snapshot& snapshot, const cascade::Cascade& cascade, const cascade::Levels& levels, const cpu::CodeSums& codes,
                 const Call& call)
@@ -25,17 +26,21 @@ class LevelFilter {
     // Gives keys that the row does not accept the worst score, so that those which count for nothing do not count as the nearest either.
     void maskScores(CascadeRow& row) const;
 
-    // Candidates from a chunk's keys with a score in least..most, as far as the row's radius allows. Returns how many keys that were.
-    size_t visit(CascadeRow& row, size_t chunk, uint16_t least, uint16_t most) const;
-    // From level 1's outliers.
-    void visitOutliers(CascadeRow& row) const;
-    // From all keys of a chunk that were not probed, for one row, or for many: then level 2 is read once and in order.
-    void sweep(CascadeRow& row, size_t chunk) const;
+    // About `count` accepted keys that look nearest by levels 1 and 2; fewer where many look alike.
+    std::vector<uint32_t> likeliest(const CascadeRow& row, size_t count) const;
+    // Candidates from a chunk's keys, for rows of one head, as far as their radii allow.
     void sweep(const std::vector<CascadeRow*>& rows, size_t chunk) const;
 
   private:
     bool isFiltered(const SearchRow& wants) const { return snapshot_.removed || !wants.anyNamespace; }
-    bool acceptsPlace(const SearchRow& wants, uint32_t place) const;
+    size_t removeUnaccepted(const SearchRow& wants, std::span<uint32_t> places) const;
+    uint16_t scoreOf(const CascadeRow& row, size_t wanted) const;
+    struct Chunk {
+        size_t begin, blocks;
+    };
+    Chunk chunkAt(size_t chunk) const;
+    size_t select(const CascadeRow& row, const Chunk& chunk, uint16_t most, uint32_t* places) const;
+    size_t keepByLevel2(CascadeRow& row, const Chunk& chunk, const Level2Block* blocks, uint16_t most, uint32_t* kept) const;
     void visitPlaces(CascadeRow& row, std::span<const uint32_t> places, bool areOutliers) const;
     size_t keepByLevel2(CascadeRow& row, std::span<const uint32_t> places, bool areOutliers, uint32_t* kept) const;
     void keepFurther(CascadeRow& row, std::span<uint32_t> places, bool areOutliers) const;

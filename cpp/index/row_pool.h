@@ -34,6 +34,12 @@ class RowPool {
         }
     }
 
+    // Makes the bound as tight as what was offered allows.
+    void tighten() {
+        const std::lock_guard lock(mutex_);
+        if (count_ >= k_) cut();
+    }
+
     // The k smallest offered, ascending; fewer if there were fewer.
     std::span<const uint64_t> finish() {
         const std::lock_guard lock(mutex_);

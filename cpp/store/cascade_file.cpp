@@ -19,7 +19,7 @@ using cascade::Levels, cascade::LevelScales, cascade::LevelShape;
 // begins at a multiple of its elements' size.
 enum Column { kBasis, kMean, kOutlierCount, kOutliers, kScales, kLevel1, kLevel2, kLevel3 };
 
-constexpr uint64_t kScaleCount = 7;
+constexpr uint64_t kScaleCount = 6;
 
 struct Layout {
     LevelShape shape;
@@ -46,9 +46,7 @@ Layout layoutOf(const DerivedFacts& facts, const Manifest& manifest) {
     return {LevelShape::of(manifest.dim / manifest.heads, manifest.metric), manifest.heads, facts.entries};
 }
 
-std::array<double, kScaleCount> toNumbers(const LevelScales& s) {
-    return {s.shrink, s.step1, s.step2, s.residual1, s.residual2, s.error1, s.largestKey};
-}
+std::array<double, kScaleCount> toNumbers(const LevelScales& s) { return {s.shrink, s.step1, s.residual1, s.residual2, s.error1, s.largestKey}; }
 
 // A head without a bound has NaN for scales.
 bool isBounded(const double* scales) { return !std::isnan(scales[0]); }
@@ -56,8 +54,8 @@ bool isBounded(const double* scales) { return !std::isnan(scales[0]); }
 LevelScales fromNumbers(const double* n) {
     for (uint64_t i = 0; i < kScaleCount; ++i)
         if (!std::isfinite(n[i]) || n[i] < 0) fail(RTD_BAD_FORMAT, "scale %llu is %g", static_cast<unsigned long long>(i), n[i]);
-    if (!(n[1] > 0 && n[2] > 0)) fail(RTD_BAD_FORMAT, "a step is 0");
-    return {n[0], n[1], n[2], n[3], n[4], n[5], n[6]};
+    if (!(n[1] > 0)) fail(RTD_BAD_FORMAT, "a step is 0");
+    return {n[0], n[1], n[2], n[3], n[4], n[5]};
 }
 
 // The outliers in all, from the length of the file: they are the only thing in it whose size does not follow from the manifest.

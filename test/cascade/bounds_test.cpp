@@ -97,7 +97,8 @@ Worth checkPairs(const Setting& s, uint32_t seed, uint32_t keyCount = kKeys, uin
                 std::memcpy(&tail, row + cascade::kCodes2, sizeof tail);
                 CHECK_EQUAL(tail.isOutlier != 0, isOutlier);
                 cpu::Level2Keys level2{};
-                level2.norm[0] = static_cast<float>(tail.norm);
+                level2.step[0] = tail.step;
+                level2.norm[0] = tail.norm;
                 level2.error[0] = tail.error;
                 level2.residual[0] = static_cast<float>(tail.residual1 - cascade::kZeroCode);
                 const uint16_t score[cpu::kBlockKeys] = {scores[i]};

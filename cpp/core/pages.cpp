@@ -1,13 +1,12 @@
-#include "cascade/memory.h"
+#include "core/pages.h"
 
 #include <sys/mman.h>
 
 #include "core/status.h"
 
-namespace rtd::cascade {
+namespace rtd {
 
 std::shared_ptr<uint8_t> allocatePages(size_t bytes, const char* what) {
-    constexpr size_t kHugePage = size_t{2} << 20;
     const size_t whole = bytes < kHugePage ? bytes : (bytes + kHugePage - 1) / kHugePage * kHugePage;
     void* memory = bytes == 0 ? nullptr : mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) fail(RTD_OUT_OF_MEMORY, "no memory for %s: %zu bytes", what, bytes);
@@ -19,4 +18,4 @@ std::shared_ptr<uint8_t> allocatePages(size_t bytes, const char* what) {
             }};
 }
 
-}  // namespace rtd::cascade
+}  // namespace rtd
