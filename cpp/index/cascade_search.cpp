@@ -211,6 +211,7 @@ class CascadeSearch {
             codes_.blockScores(levels.level1 + begin * shape.blockBytes(), count, shape.groups(), queries.data(), queries.size(),
                                states.front()->scores + begin * cpu::kBlockKeys, stride);
             call_.count(&rtd_search_counts::level1, queries.size() * count * cpu::kBlockKeys);
+            call_.count(&rtd_search_counts::bytes, count * shape.blockBytes());
         });
     }
 
@@ -283,6 +284,7 @@ class CascadeSearch {
             if (key < state.row->pool->bound()) found.push_back(key);
         }
         call_.count(&rtd_search_counts::exact, places.size());
+        call_.count(&rtd_search_counts::bytes, places.size() * dims_ * bytesOf(config_.dtype));
     }
 
     const void* keyOf(const CascadeRow& state, uint32_t place) const {

@@ -115,6 +115,8 @@ std::vector<uint32_t> LevelFilter::likeliest(const CascadeRow& row, size_t count
         std::vector<int32_t> sums(places.size());
         for (size_t i = 0; i < places.size(); ++i) prefetch(rows[i] = levels_.level2 + size_t{places[i]} * cascade::kRowBytes2, cascade::kRowBytes2);
         codes_.rowSums(rows.data(), rows.size(), cascade::kRowBytes2, row.query.two().codes(), sums.data());
+        call_.count(&rtd_search_counts::level2, rows.size());
+        call_.count(&rtd_search_counts::bytes, rows.size() * cascade::kRowBytes2);
         for (size_t i = 0; i < places.size(); ++i) {
             cascade::Tail2 tail;
             std::memcpy(&tail, rows[i] + cascade::kCodes2, sizeof tail);
@@ -144,6 +146,7 @@ void LevelFilter::sweep(const std::vector<CascadeRow*>& rows, size_t at) const {
         }
         if (!blocks) {
             blocks = allocate<Level2Block>(chunk.blocks, "level 2 of a chunk");
+            call_.count(&rtd_search_counts::bytes, chunk.blocks * cpu::kBlockKeys * cascade::kRowBytes2);
             for (size_t b = 0; b < chunk.blocks; ++b) {
                 const size_t first = (chunk.begin + b) * cpu::kBlockKeys;
                 blocks[b].fill(codes_, levels_.level2 + first * cascade::kRowBytes2, std::min<size_t>(cpu::kBlockKeys, levels_.count - first));
@@ -195,6 +198,7 @@ size_t LevelFilter::keepByLevel2(CascadeRow& row, std::span<const uint32_t> plac
     const auto rowOf = [&](size_t i) { return levels_.level2 + size_t{places[i]} * cascade::kRowBytes2; };
     for (size_t i = 0; i < places.size(); ++i) prefetch(rowOf(i), cascade::kRowBytes2);
     call_.count(&rtd_search_counts::level2, places.size());
+    call_.count(&rtd_search_counts::bytes, places.size() * cascade::kRowBytes2);
     row.looked2.fetch_add(places.size(), std::memory_order_relaxed);
     const cpu::Level2Query query = row.query.level2Query(row.radius.load(std::memory_order_relaxed));
     for (size_t begin = 0; begin < places.size(); begin += kRowsAtOnce) {
@@ -233,6 +237,7 @@ void LevelFilter::keepByLevel3(CascadeRow& row, std::span<const uint32_t> places
         for (const uint32_t place : places) candidates[count++] = {areOutliers ? 0.0f : static_cast<float>(row.scores[place]), place};
     } else {
         call_.count(&rtd_search_counts::level3, places.size());
+        call_.count(&rtd_search_counts::bytes, places.size() * levels_.shape.rowBytes3());
         row.looked3.fetch_add(places.size(), std::memory_order_relaxed);
         const auto rowOf = [&](size_t i) { return levels_.level3 + size_t{places[i]} * levels_.shape.rowBytes3(); };
         const double radius = row.radius.load(std::memory_order_relaxed);
