@@ -163,8 +163,9 @@ typedef enum rtd_memory {
 /* What searches looked at, in pairs of a key and a row (query x head). */
 typedef struct rtd_search_counts {
     uint64_t scanned; /* canonical distances taken by a scan */
-    uint64_t level1;  /* bounds of a cascade's first level, second and third */
+    uint64_t level1;  /* bounds of a cascade's levels, the second of which may have two parts */
     uint64_t level2;
+    uint64_t level2b;
     uint64_t level3;
     uint64_t exact; /* canonical distances taken of keys that no level ruled out */
     uint64_t bytes; /* of keys and levels that were read for all that; those that serve several rows at once count once */

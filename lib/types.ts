@@ -122,9 +122,10 @@ export interface CallOptions {
 export interface SearchStats {
     /** Distances taken by a scan. */
     scanned: number;
-    /** Bounds of a cascade's first level, second and third. */
+    /** Bounds of a cascade's levels, the second of which may have two parts. */
     level1: number;
     level2: number;
+    level2b: number;
     level3: number;
     /** Distances taken of keys that no level ruled out. */
     exact: number;

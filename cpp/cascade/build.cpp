@@ -6,7 +6,8 @@
 #include <cstring>
 #include <vector>
 
-#include "cascade/directions.h"
+#include "cascade/fit.h"
+#include "cascade/projection.h"
 #include "core/bounds.h"
 #include "core/memory.h"
 #include "core/pages.h"
@@ -18,22 +19,14 @@ namespace {
 
 constexpr uint32_t kSmallestSample = 256, kLargestSample = 4096, kSampledShare = 20;  // one key in 20, within these
 constexpr uint32_t kTileKeys = 128, kTicketKeys = 8 * kTileKeys;
-constexpr double kRangeQuantile = 0.9999;   // of the sampled numbers have a code of their own; what lies beyond takes the last one
 constexpr double kOutlierQuantile = 0.995;  // of the keys keep to level 1's error
 constexpr double kRoundUp = 1 + 1e-6;       // of what is kept as float32
-
-// The q-quantile of values; changes their order.
-template <typename T>
-T quantile(std::vector<T>& values, double q) {
-    const auto at = values.begin() + static_cast<ptrdiff_t>(q * static_cast<double>(values.size() - 1));
-    std::nth_element(values.begin(), at, values.end());
-    return *at;
-}
 
 // Rounds to a grid and sums up what is needed of the codes and of the rounding.
 class Quantiser {
   public:
     explicit Quantiser(double step) : step_(step), inverse_(1 / step) {}
+    explicit Quantiser(float step) : Quantiser(static_cast<double>(step)) {}
 
     uint8_t operator()(double value) {
         const double scaled = value * inverse_;
@@ -45,6 +38,8 @@ class Quantiser {
     }
     int32_t norm() const { return norm_; }
     double squaredError() const { return squaredError_; }
+    float step() const { return static_cast<float>(step_); }
+    float squaredNorm() const { return static_cast<float>(step_ * step_ * norm_); }  // of the numbers that the codes stand for
 
   private:
     double step_, inverse_;
@@ -67,11 +62,12 @@ struct Layout {
         };
         level1 = place(LevelShape::blocksOf(count) * shape.blockBytes());
         level2 = place(shape.directions2 ? size_t{count} * kRowBytes2 : 0);
+        level2b = place(size_t{count} * shape.rowBytes2b);
         level3 = place(shape.hasLevel3 ? size_t{count} * shape.rowBytes3() + kReadBeyond : 0);
         basis = place(size_t{shape.directions()} * shape.length * sizeof(F16));
         mean = place(shape.length * sizeof(float));
     }
-    size_t level1, level2, level3, basis, mean, total = 0;
+    size_t level1, level2, level2b, level3, basis, mean, total = 0;
 };
 
 class Builder {
@@ -83,18 +79,26 @@ class Builder {
           workers_(workers),
           threads_(threads),
           call_(call),
-          shape_(LevelShape::of(options.dimsOfHead, options.metric)) {}
+          shape_(LevelShape::of(options.dimsOfHead, options.metric)),
+          mean_(shape_.length) {}
 
     std::unique_ptr<Levels> build() {
         if (!measureKeys()) return nullptr;
+        const Fit fit = fitToSample(shape_, readSample(), options_.count, options_.rowBytes2b, backend_);
+        shape_ = fit.shape;
+        const double largestKey = scales_.largestKey;
+        scales_ = fit.scales;
+        scales_.largestKey = largestKey;
         const Layout layout(shape_, options_.count);
         const std::shared_ptr<uint8_t> memory = allocatePages(layout.total, "the levels of a cascade");
         level1_ = memory.get() + layout.level1;
         level2_ = memory.get() + layout.level2;
+        level2b_ = memory.get() + layout.level2b;
         level3_ = memory.get() + layout.level3;
-        mean_ = reinterpret_cast<float*>(memory.get() + layout.mean);
-        basis_ = reinterpret_cast<F16*>(memory.get() + layout.basis);
-        fitToSample();
+        mean_ = fit.mean;
+        std::memcpy(memory.get() + layout.mean, fit.mean.data(), fit.mean.size() * sizeof(float));
+        basis_ = reinterpret_cast<const F16*>(memory.get() + layout.basis);
+        std::memcpy(memory.get() + layout.basis, fit.basis.data(), fit.basis.size() * sizeof(F16));
         quantiseKeys();
         const std::shared_ptr<const std::vector<uint32_t>> outliers = listOutliers();
 
@@ -102,10 +106,11 @@ class Builder {
         levels->shape = shape_;
         levels->scales = scales_;
         levels->count = options_.count;
-        levels->mean = mean_;
+        levels->mean = reinterpret_cast<const float*>(memory.get() + layout.mean);
         levels->basis = basis_;
         levels->level1 = level1_;
         levels->level2 = shape_.directions2 ? level2_ : nullptr;
+        levels->level2b = shape_.rowBytes2b ? level2b_ : nullptr;
         levels->level3 = shape_.hasLevel3 ? level3_ : nullptr;
         levels->outliers = outliers->data();
         levels->outlierCount = static_cast<uint32_t>(outliers->size());
@@ -167,61 +172,13 @@ class Builder {
         }
     }
 
-    // W' x / shrink of centred keys: [count, directions].
-    void project(const float* centred, uint32_t count, float* projections) const {
-        const cpu::QueryTile keys = {centred, shape_.length, count};
-        const cpu::KeyTile directions = {basis_, shape_.length, shape_.directions(), shape_.length};
-        backend_.dot[static_cast<size_t>(Dtype::f16)](keys, directions, projections, shape_.directions());
-    }
-
-    struct Residuals {
-        Residual one, two;  // |S1 x|, |S2 x|
-    };
-    // W' x in double, of the projections, and what it leaves over.
-    Residuals projected(const float* centred, const float* projections, double* y) const {
-        const double norm = squaredLength(centred, shape_.length);
-        double kept = 0, kept1 = 0;
-        for (uint32_t j = 0; j < shape_.directions(); ++j) {
-            y[j] = scales_.shrink * static_cast<double>(projections[j]);
-            kept += y[j] * y[j];
-            if (j + 1 == shape_.directions1) kept1 = kept;
-        }
-        return {residualOf(norm, kept1, shape_.length, shape_.directions1), residualOf(norm, kept, shape_.length, shape_.directions())};
-    }
-
-    void fitToSample() {
+    std::vector<float> readSample() const {
         const uint32_t n = options_.count, rows = std::min(n, std::clamp(n / kSampledShare, kSmallestSample, kLargestSample));
-        const uint32_t length = shape_.length, p = shape_.directions();
-        const auto sample = allocate<float>(checkedProduct(rows, length, "a sample of keys"), "a sample of keys");
-        std::fill_n(mean_, length, 0.0f);
-        std::vector<double> sums(length);
-        for (uint32_t i = 0; i < rows; ++i) {
-            float* key = sample.get() + size_t{i} * length;
-            readCentred(static_cast<uint32_t>(uint64_t{i} * n / rows), 1, key);
-            for (uint32_t j = 0; j < length; ++j) sums[j] += static_cast<double>(key[j]);
-        }
-        for (uint32_t j = 0; j < length; ++j) mean_[j] = static_cast<float>(sums[j] / rows);
-        for (uint32_t i = 0; i < rows; ++i)
-            for (uint32_t j = 0; j < length; ++j) sample[size_t{i} * length + j] -= mean_[j];
-
-        const std::vector<F16> directions = principalDirections(backend_, sample.get(), rows, length, shape_.directions1, shape_.directions2);
-        std::copy(directions.begin(), directions.end(), basis_);
-        scales_.shrink = shrinkOf(directions, length);
-
-        std::vector<float> projections(p);
-        std::vector<double> y(p), residuals1, residuals2, numbers1;
-        for (uint32_t i = 0; i < rows; ++i) {
-            const float* key = sample.get() + size_t{i} * length;
-            project(key, 1, projections.data());
-            const Residuals r = projected(key, projections.data(), y.data());
-            residuals1.push_back(r.one.value);
-            residuals2.push_back(r.two.value);
-            for (uint32_t j = 0; j < shape_.directions1; ++j) numbers1.push_back(std::fabs(y[j]));
-        }
-        scales_.residual1 = quantile(residuals1, 0.5);
-        scales_.residual2 = quantile(residuals2, 0.5);
-
-        scales_.step1 = std::max(quantile(numbers1, kRangeQuantile) / kLargestCode, 1e-30);
+        std::vector<float> sample;
+        reserve(sample, checkedProduct(rows, shape_.length, "a sample of keys"), "a sample of keys");
+        sample.resize(size_t{rows} * shape_.length);
+        for (uint32_t i = 0; i < rows; ++i) readCentred(static_cast<uint32_t>(uint64_t{i} * n / rows), 1, &sample[size_t{i} * shape_.length]);
+        return sample;
     }
 
     void quantiseKeys() {
@@ -229,13 +186,13 @@ class Builder {
         forEachTile([&](uint32_t begin, uint32_t count) {
             const uint32_t length = shape_.length, p = shape_.directions();
             std::vector<float> keys(size_t{count} * length), projections(size_t{count} * p);
-            std::vector<double> y(p);
+            Coordinates coordinates(shape_);
             readCentred(begin, count, keys.data());
-            project(keys.data(), count, projections.data());
+            backend_.dot[static_cast<size_t>(Dtype::f16)]({keys.data(), length, count}, {basis_, length, p, length}, projections.data(), p);
             for (uint32_t i = 0; i < count; ++i) {
                 const float* key = &keys[size_t{i} * length];
-                const Residuals r = projected(key, &projections[size_t{i} * p], y.data());
-                quantise(begin + i, key, y.data(), r);
+                coordinates.set(scales_, squaredLength(key, length), &projections[size_t{i} * p]);
+                quantise(begin + i, key, coordinates);
             }
         });
         // The last block's room: zeros, so that sums stay in their range.
@@ -245,50 +202,63 @@ class Builder {
                             static_cast<uint8_t>(kZeroCode));
     }
 
-    void quantise(uint32_t place, const float* key, const double* y, const Residuals& residuals) {
+    struct Row {
+        Quantiser quantiser;
+        double errorButLast;  // the square of the error of all numbers but the last
+    };
+    // Codes of `numbers`, with a step of their own, 128 beyond them.
+    static Row quantiseRow(std::span<const double> numbers, uint8_t* row, size_t codes) {
+        double largest = 0;
+        for (const double y : numbers) largest = std::max(largest, std::fabs(y));
+        Row made = {Quantiser(stepFor(largest)), 0};
+        for (size_t j = 0; j < numbers.size(); ++j) {
+            made.errorButLast = made.quantiser.squaredError();
+            row[j] = made.quantiser(numbers[j]);
+        }
+        std::fill(row + numbers.size(), row + codes, static_cast<uint8_t>(kZeroCode));
+        return made;
+    }
+
+    void quantise(uint32_t place, const float* key, const Coordinates& x) {
         const double size = std::sqrt(squaredLength(key, shape_.length));
-        // The lengths of three errors add up: of rounding to the grid, of the projections, of the residual.
-        const auto inAll = [](double squaredError, double projection, double residual) {
-            return static_cast<float>((std::sqrt(squaredError) + projection + residual) * kRoundUp);
+        // The lengths of errors add up: of rounding to the grids, and of the coordinates.
+        const auto inAll = [](double squaredError, double coordinates) {
+            return static_cast<float>((std::sqrt(squaredError) + coordinates) * kRoundUp);
         };
         uint8_t* block = level1_ + place / cpu::kBlockKeys * shape_.blockBytes();
         const uint32_t lane = place % cpu::kBlockKeys;
         const auto code1 = [&](uint32_t j) -> uint8_t& { return block[(j / 4 * cpu::kBlockKeys + lane) * 4 + j % 4]; };
         Quantiser level1(scales_.step1);
-        for (uint32_t j = 0; j < shape_.directions1; ++j) code1(j) = level1(y[j]);
-        const double error1 = level1.squaredError(), rounding1 = projectionError(shape_.length, shape_.directions1) * size;
-        const uint8_t residual1 = code1(shape_.directions1) = level1(residuals.one.value - scales_.residual1);
+        for (uint32_t j = 0; j < shape_.directions1; ++j) code1(j) = level1(x.one()[j]);
+        const double error1 = level1.squaredError();
+        const uint8_t residual1 = code1(shape_.directions1) = level1(x.one().back());
         for (uint32_t j = shape_.directions1 + 1; j < 4 * shape_.groups(); ++j) code1(j) = kZeroCode;
         const auto norm = static_cast<uint16_t>(level1.norm() >> kNormShift);
         std::memcpy(block + size_t{shape_.groups()} * cpu::kBlockKeys * 4 + lane * sizeof norm, &norm, sizeof norm);
-        errors1_[place] = inAll(level1.squaredError(), rounding1, residuals.one.error);
+        errors1_[place] = inAll(level1.squaredError(), x.error1(size));
 
         if (shape_.directions2) {
             uint8_t* row = level2_ + size_t{place} * kRowBytes2;
-            const double* y2 = y + shape_.directions1;
-            const double residual2 = residuals.two.value - scales_.residual2;
-            double largest = std::fabs(residual2);
-            for (uint32_t j = 0; j < shape_.directions2; ++j) largest = std::max(largest, std::fabs(y2[j]));
-            const float step = stepFor(largest);
-            Quantiser level2(static_cast<double>(step));
-            for (uint32_t j = 0; j < shape_.directions2; ++j) row[j] = level2(y2[j]);
-            row[shape_.directions2] = level2(residual2);
-            std::fill(row + shape_.directions2 + 1, row + kCodes2, static_cast<uint8_t>(kZeroCode));
-            const float error =
-                inAll(error1 + level2.squaredError(), projectionError(shape_.length, shape_.directions()) * size, residuals.two.error);
-            const double squaredStep = static_cast<double>(step) * static_cast<double>(step);
-            const Tail2 tail = {step, static_cast<float>(squaredStep * level2.norm()), error, residual1, 0, {}};
+            const auto [level2, error2] = quantiseRow(x.two(), row, kCodes2);
+            const Tail2 tail = {level2.step(), level2.squaredNorm(), inAll(error1 + level2.squaredError(), x.error2(size)), residual1, 0, {}};
             std::memcpy(row + kCodes2, &tail, sizeof tail);
+            if (shape_.rowBytes2b) {
+                row = level2b_ + size_t{place} * shape_.rowBytes2b;
+                const Quantiser level2b = quantiseRow(x.twoB(), row, shape_.codes2b()).quantiser;
+                const float error = inAll(error1 + error2 + level2b.squaredError(), x.error2b(size));
+                const Tail2b tailB = {level2b.step(), level2b.squaredNorm(), error, {}};
+                std::memcpy(row + shape_.codes2b(), &tailB, sizeof tailB);
+            }
         }
         if (shape_.hasLevel3) {
             uint8_t* row = level3_ + size_t{place} * shape_.rowBytes3();
             float largest = 0;
             for (uint32_t j = 0; j < shape_.length; ++j) largest = std::max(largest, std::fabs(key[j]));
-            Tail3 tail;
-            tail.step = stepFor(static_cast<double>(largest));
-            Quantiser level3(static_cast<double>(tail.step));
+            Quantiser level3(stepFor(static_cast<double>(largest)));
             for (uint32_t j = 0; j < shape_.length; ++j) row[j] = level3(static_cast<double>(key[j]));
             std::fill(row + shape_.length, row + shape_.tail3(), static_cast<uint8_t>(kZeroCode));
+            Tail3 tail;
+            tail.step = level3.step();
             tail.norm = level3.norm();
             tail.error = static_cast<float>((std::sqrt(level3.squaredError()) + 1.1 * 0x1p-24 * size) * kRoundUp);
             std::memcpy(row + shape_.tail3(), &tail, sizeof tail);
@@ -317,9 +287,9 @@ class Builder {
     const Call& call_;
     LevelShape shape_;
     LevelScales scales_;
-    uint8_t *level1_ = nullptr, *level2_ = nullptr, *level3_ = nullptr;
-    float* mean_ = nullptr;
-    F16* basis_ = nullptr;
+    std::vector<float> mean_;  // zeros until the sample is read
+    uint8_t *level1_ = nullptr, *level2_ = nullptr, *level2b_ = nullptr, *level3_ = nullptr;
+    const F16* basis_ = nullptr;
     std::unique_ptr<float[]> errors1_;  // e_x of level 1, of every key
 };
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "cascade/levels.h"
 #include "index/index.h"
@@ -16,6 +17,7 @@ struct BuildOptions {
     Metric metric = Metric::l2;
     uint32_t dimsOfHead = 0;
     uint32_t count = 0;
+    std::optional<uint32_t> rowBytes2b = {};  // none: as a sample asks for
 };
 
 // Null where no bound holds: numbers beyond kBoundedMagnitude. RTD_OUT_OF_MEMORY, RTD_CANCELLED.

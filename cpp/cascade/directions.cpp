@@ -4,7 +4,7 @@
 #include <cmath>
 #include <random>
 
-#include "cascade/levels.h"
+#include "cascade/projection.h"
 
 namespace rtd::cascade {
 namespace {
@@ -28,22 +28,26 @@ void addTimes(float* to, const float* from, float factor, size_t n) {
     for (size_t i = 0; i < n; ++i) to[i] += factor * from[i];
 }
 
-// Rows [from, to) become orthonormal: Gram-Schmidt, twice. A row that depends on those before it becomes zero.
-void orthonormalise(Matrix& m, size_t from, size_t to) {
+// Rows become orthonormal: Gram-Schmidt, twice. A row that depends on those before it becomes zero.
+void orthonormalise(const cpu::Backend& backend, Matrix& m) {
     const size_t n = m.columns();
-    for (size_t r = from; r < to; ++r) {
+    std::vector<float> products(m.rows());
+    for (size_t r = 0; r < m.rows(); ++r) {
         const double before = std::sqrt(dotWide(m.row(r), m.row(r), n));
-        for (int pass = 0; pass < 2; ++pass)
-            for (size_t s = from; s < r; ++s) addTimes(m.row(r), m.row(s), static_cast<float>(-dotWide(m.row(s), m.row(r), n)), n);
+        for (int pass = 0; pass < 2; ++pass) {
+            const cpu::KeyTile others = {m.row(0), n, static_cast<uint32_t>(r), static_cast<uint32_t>(n)};
+            backend.dot[static_cast<size_t>(Dtype::f32)]({m.row(r), n, 1}, others, products.data(), r);
+            for (size_t s = 0; s < r; ++s) addTimes(m.row(r), m.row(s), -products[s], n);
+        }
         const double length = std::sqrt(dotWide(m.row(r), m.row(r), n));
         const bool isNew = length > 1e-5 * before && length > 0;
         for (size_t i = 0; i < n; ++i) m.row(r)[i] = isNew ? static_cast<float>(static_cast<double>(m.row(r)[i]) / length) : 0.0f;
     }
 }
 
-void fillNormal(Matrix& m, std::mt19937_64& random) {
+void fillNormal(Matrix& m, size_t from, std::mt19937_64& random) {
     std::normal_distribution<float> normal;
-    for (size_t r = 0; r < m.rows(); ++r)
+    for (size_t r = from; r < m.rows(); ++r)
         for (size_t i = 0; i < m.columns(); ++i) m.row(r)[i] = normal(random);
 }
 
@@ -68,35 +72,40 @@ void multiplyByCovariance(const cpu::Backend& backend, const float* sample, size
         for (size_t i = 0; i < n; ++i) w.row(r)[i] = largest > 0 ? next.row(r)[i] / largest : 0;
 }
 
-// Rows [from, from + count) become random orthonormal combinations of themselves.
-void rotate(Matrix& w, size_t from, size_t count, std::mt19937_64& random) {
-    Matrix rotation(count, count), rotated(count, w.columns());
-    fillNormal(rotation, random);
-    orthonormalise(rotation, 0, count);
-    for (size_t r = 0; r < count; ++r)
-        for (size_t s = 0; s < count; ++s) addTimes(rotated.row(r), w.row(from + s), rotation.row(r)[s], w.columns());
-    for (size_t r = 0; r < count; ++r) std::copy_n(rotated.row(r), w.columns(), w.row(from + r));
-}
-
 }  // namespace
 
-std::vector<F16> principalDirections(const cpu::Backend& backend, const float* sample, size_t rows, uint32_t length, uint32_t first,
-                                     uint32_t second) {
-    const size_t p = size_t{first} + second;
+std::vector<float> principalDirections(const cpu::Backend& backend, const float* sample, size_t rows, uint32_t length, uint32_t count,
+                                       std::span<const float> known) {
     std::mt19937_64 random(1);
-    Matrix w(p, length);
-    fillNormal(w, random);
+    Matrix w(count, length);
+    std::copy(known.begin(), known.end(), w.row(0));
+    fillNormal(w, known.size() / length, random);
     for (int i = 0; i < kIterations; ++i) {
-        orthonormalise(w, 0, p);
+        orthonormalise(backend, w);
         multiplyByCovariance(backend, sample, rows, w);
     }
-    orthonormalise(w, 0, p);
-    rotate(w, 0, first, random);
-    rotate(w, first, second, random);
-    std::vector<F16> directions;
-    directions.reserve(p * length);
-    for (size_t i = 0; i < p * length; ++i) directions.push_back(toF16(w.row(0)[i]));
-    return directions;
+    orthonormalise(backend, w);
+    return {w.row(0), w.row(0) + size_t{count} * length};
+}
+
+std::vector<F16> rotatedWithin(const cpu::Backend& backend, std::span<const uint32_t> groups, std::span<const float> directions, uint32_t length) {
+    std::mt19937_64 random(2);
+    std::vector<F16> stored;
+    stored.reserve(directions.size());
+    const float* from = directions.data();
+    for (const uint32_t count : groups) {
+        Matrix rotation(count, count);
+        fillNormal(rotation, 0, random);
+        orthonormalise(backend, rotation);
+        std::vector<float> rotated(length);
+        for (size_t r = 0; r < count; ++r) {
+            std::fill(rotated.begin(), rotated.end(), 0.0f);
+            for (size_t s = 0; s < count; ++s) addTimes(rotated.data(), from + s * length, rotation.row(r)[s], length);
+            for (const float x : rotated) stored.push_back(toF16(x));
+        }
+        from += size_t{count} * length;
+    }
+    return stored;
 }
 
 double shrinkOf(const std::vector<F16>& directions, uint32_t length) {

@@ -2,14 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+
+#include "cascade/projection.h"
 
 namespace rtd::cascade {
 namespace {
 
 constexpr int32_t kLargestZ = 16383;
 constexpr int kLargestShift = 7, kSmallestShift = -2;
-constexpr double kRounding = 1e-9;       // relative, for sums of a few doubles
-constexpr double kLargestBase = 0x1p29;  // level 1's sums then stay below 2^31
+constexpr double kKeptAsFloat = 0x1p-24 * 1.01;  // relative, of a norm kept as float32
+constexpr double kRounding = 1e-9;               // relative, for sums of a few doubles
+constexpr double kLargestBase = 0x1p29;          // level 1's sums then stay below 2^31
 
 double square(double x) { return x * x; }
 
@@ -50,8 +54,9 @@ void QuantisedQuery::quantise(std::span<const double> values, size_t length, dou
 }
 
 bool Query::prepare(const Levels& levels, Metric metric, const float* numbers, const cpu::Backend& backend) {
-    const LevelShape& shape = levels.shape;
+    const LevelShape& shape = shape_ = levels.shape;
     const LevelScales& scales = levels.scales;
+    step1_ = scales.step1;
     const uint32_t length = shape.length, p1 = shape.directions1, p = shape.directions();
     const uint32_t dims = metric == Metric::dot ? length - 1 : length;
 
@@ -73,24 +78,14 @@ bool Query::prepare(const Levels& levels, Metric metric, const float* numbers, c
     const cpu::KeyTile directions = {levels.basis, length, p, length};
     backend.dot[static_cast<size_t>(Dtype::f16)](query, directions, projections.data(), p);
 
-    std::vector<double> y(p + 2);
-    double kept1 = 0, kept = 0;
-    for (uint32_t j = 0; j < p; ++j) {
-        const double value = scales.shrink * static_cast<double>(projections[j]);
-        kept += value * value;
-        if (j < p1) kept1 += value * value;
-        y[j < p1 ? j : j + 1] = value;
-    }
-    const Residual residual1 = residualOf(norm, kept1, length, p1), residual2 = residualOf(norm, kept, length, p);
-    y[p1] = residual1.value - scales.residual1;
-    y[p + 1] = residual2.value - scales.residual2;
+    Coordinates y(shape);
+    y.set(scales, norm, projections.data());
 
     // Far from all keys the grid must be coarser than the numbers alone demand, or level 1's sums would not fit.
-    const std::span<const double> numbers1(y.data(), p1 + 1), numbers2(y.data() + p1 + 1, shape.directions2 + 1);
-    int m = shiftFor(numbers1, scales.step1);
+    int m = shiftFor(y.one(), scales.step1);
     for (;; --m) {
         if (m < kSmallestShift) return false;
-        one_.quantise(numbers1, roundUp(size_t{4} * shape.groups(), 64), std::ldexp(scales.step1, -m), kLargestZ);
+        one_.quantise(y.one(), roundUp(size_t{4} * shape.groups(), 64), std::ldexp(scales.step1, -m), kLargestZ);
         if (std::ldexp(static_cast<double>(one_.norm()), -m - 1) < kLargestBase) break;
     }
 
@@ -101,19 +96,25 @@ bool Query::prepare(const Levels& levels, Metric metric, const float* numbers, c
     normShift_ = static_cast<uint32_t>(m + static_cast<int>(kNormShift) - 1);
     start_ = static_cast<int32_t>(std::floor(std::ldexp(static_cast<double>(one_.norm()), -m - 1))) + slack1_ + static_cast<int32_t>(one_.offset());
     scoreShift_ = 0;
-    const auto inAll = [](double grid, double projection, double rest) { return (grid + projection + rest) * (1 + kRounding); };
-    error1_ = scales.error1 + inAll(one_.error(), projectionError(length, p1) * size, residual1.error);
+    const auto inAll = [](double grid, double coordinates) { return (grid + coordinates) * (1 + kRounding); };
+    error1_ = scales.error1 + inAll(one_.error(), y.error1(size));
 
     if (shape.directions2) {
-        two_.quantise(numbers2, kRowBytes2, largestOf(numbers2) / kLargestZ, kLargestZ);
-        error2_ = inAll(std::hypot(one_.error(), two_.error()), projectionError(length, p) * size, residual2.error);
+        two_.quantise(y.two(), kRowBytes2, largestOf(y.two()) / kLargestZ, kLargestZ);
+        error2_ = inAll(std::hypot(one_.error(), two_.error()), y.error2(size));
         level2_.scoreSlack = static_cast<float>(unit1_ * slack1_);
         level2_.residual = static_cast<float>(one_.z(p1));
         level2_.residualUnit = static_cast<float>(std::ldexp(1.0, m));
         level2_.restUnit = static_cast<float>(square(one_.unit()));
-        level2_.base = static_cast<float>(square(two_.unit()) * static_cast<double>(two_.norm()));
+        norm2_ = square(two_.unit()) * static_cast<double>(two_.norm());
+        level2_.base = static_cast<float>(norm2_);
         level2_.sumUnit = static_cast<float>(-2 * two_.unit());
         level2_.sumOffset = static_cast<int32_t>(two_.offset());
+    }
+    if (shape.rowBytes2b) {
+        twoB_.quantise(y.twoB(), shape.rowBytes2b, largestOf(y.twoB()) / kLargestZ, kLargestZ);
+        error2b_ = inAll(std::hypot(one_.error(), two_.error(), twoB_.error()), y.error2b(size));
+        norm2b_ = square(twoB_.unit()) * static_cast<double>(twoB_.norm());
     }
     if (shape.hasLevel3) {
         const auto limit = static_cast<int32_t>(std::min<int64_t>(kLargestZ, (int64_t{1} << 31) / (int64_t{kLargestCode} * length) - 1));
@@ -140,12 +141,24 @@ cpu::Level2Query Query::level2Query(double radius) const {
     return query;
 }
 
-double Query::estimate2(uint16_t score, int32_t sum, const Tail2& tail) const {
+Query::Squared2 Query::squared2(uint16_t score, int32_t sum, const uint8_t* row) const {
     const auto of = [](float x) { return static_cast<double>(x); };
-    const double one = std::ldexp(unit1_, static_cast<int>(scoreShift_)) * score - of(level2_.scoreSlack);
-    const double rest = of(level2_.residual) - of(level2_.residualUnit) * (tail.residual1 - kZeroCode);
-    const double two = of(level2_.base) + of(tail.norm) + of(level2_.sumUnit) * of(tail.step) * two_.centred(sum);
-    return one - rest * rest * of(level2_.restUnit) + two;
+    Tail2 tail;
+    std::memcpy(&tail, row + kCodes2, sizeof tail);
+    const double one = unit1_ * (std::ldexp(static_cast<double>(score), static_cast<int>(scoreShift_)) - slack1_);
+    const double rest1 = one_.unit() * one_.z(shape_.directions1) - step1_ * (tail.residual1 - kZeroCode);
+    const double two = norm2_ + of(tail.norm) - 2 * two_.unit() * of(tail.step) * two_.centred(sum);
+    const double rest2 = two_.unit() * two_.z(shape_.directions2) - of(tail.step) * (row[shape_.directions2] - kZeroCode);
+    const double all = std::max(0.0, one - rest1 * rest1) + two, rounding = kKeptAsFloat * of(tail.norm) + 1e-12 * (one + norm2_ + of(tail.norm));
+    return {all, all - rest2 * rest2 - rounding};
+}
+
+// The rest of level 2's bound is taken off, and |z2b - y2b|^2 added.
+bool Query::mayBeWithin2b(double radius, double withoutResidual2, int32_t sum, const Tail2b& tail) const {
+    const double step = static_cast<double>(tail.step), positive = norm2b_ + static_cast<double>(tail.norm);
+    const double squared = withoutResidual2 + positive - 2 * twoB_.unit() * step * twoB_.centred(sum);
+    return squared - kKeptAsFloat * static_cast<double>(tail.norm) - 1e-12 * positive <=
+           square(radius + error2b_ + static_cast<double>(tail.error)) * (1 + kRounding);
 }
 
 Query::Squared Query::squared3(int32_t sum, const Tail3& tail) const {

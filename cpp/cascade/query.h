@@ -53,10 +53,18 @@ class Query {
 
     // ---- level 2
     const QuantisedQuery& two() const { return two_; }
-    // The square of how far a key seems to be by levels 1 and 2: no bound, for it leaves their errors out.
-    double estimate2(uint16_t score, int32_t sum, const Tail2& tail) const;
+    // |z - y|^2 of levels 1 and 2, not below the truth only but for rounding: how far keys seem to be. And a bound of the same without the
+    // residual's part, for level 2b.
+    struct Squared2 {
+        double all, withoutResidual;
+    };
+    Squared2 squared2(uint16_t score, int32_t sum, const uint8_t* row) const;
     // What withinReach() takes: it keeps every key that may lie within the radius.
     cpu::Level2Query level2Query(double radius) const;
+
+    // ---- level 2b
+    const QuantisedQuery& twoB() const { return twoB_; }
+    bool mayBeWithin2b(double radius, double withoutResidual2, int32_t sum, const Tail2b& tail) const;
 
     // ---- level 3
     const QuantisedQuery& three() const { return three_; }
@@ -70,14 +78,18 @@ class Query {
     Squared squared3(int32_t sum, const Tail3& tail) const;
 
     std::optional<DistanceBounds> distances_;
-    QuantisedQuery one_, two_, three_;
+    LevelShape shape_;
+    double step1_ = 0;  // of level 1's codes
+    QuantisedQuery one_, two_, twoB_, three_;
     // level 1: score = s >> scoreShift, |z - y|^2 >= unit1_ (s - slack1_)
     double unit1_ = 0, error1_ = 0;
     int32_t slack1_ = 0, start_ = 0;
     uint32_t normShift_ = 0, scoreShift_ = 0;
     // level 2
-    double error2_ = 0;
+    double error2_ = 0, norm2_ = 0;
     cpu::Level2Query level2_{};
+    // level 2b
+    double error2b_ = 0, norm2b_ = 0;
     // level 3
     double norm3_ = 0;
 };

@@ -35,9 +35,9 @@ struct CascadeRow {
     std::mutex mutex;             // guards what follows
     std::vector<uint64_t> found;  // order keys of the measured keys
     std::vector<Candidate> candidates;
-    std::vector<float> uppers;                       // upper bounds of true distances, of some accepted keys
-    std::atomic<uint64_t> looked2 = 0, looked3 = 0;  // rows of levels
-    std::atomic<double> radius = HUGE_VAL;           // beyond it no key can be among the nearest; only ever falls
+    std::vector<float> uppers;                                     // upper bounds of true distances, of some accepted keys
+    std::atomic<uint64_t> looked2 = 0, looked2b = 0, looked3 = 0;  // rows of levels
+    std::atomic<double> radius = HUGE_VAL;                         // beyond it no key can be among the nearest; only ever falls
 
     bool isMeasured(uint32_t place) const { return std::binary_search(measured.begin(), measured.end(), place); }
 

@@ -130,11 +130,13 @@ class CascadeSearch {
         double saved = -keys * kInterleaved;
         std::vector<CascadeRow*> dense;
         for (CascadeRow* state : states) {
-            const double looked2 = static_cast<double>(state->looked2) * scale, looked3 = static_cast<double>(state->looked3) * scale;
-            state->skips2 = shape.directions2 && (looked2 - looked3) * row3 < looked2 * row2;
+            const double looked2 = static_cast<double>(state->looked2) * scale, looked2b = static_cast<double>(state->looked2b) * scale;
+            const double looked3 = static_cast<double>(state->looked3) * scale, all2b = looked2b * lines(shape.rowBytes2b) * kLine;
+            state->skips2 = shape.directions2 && (looked2 - looked3) * row3 < looked2 * row2 + all2b;
             const double exact = static_cast<double>(state->candidates.size()) * scale;
             const double two = state->skips2 || !shape.directions2 ? 0 : looked2 * row2;
-            state->cost = two + (state->skips2 ? looked2 : looked3) * row3 + exact * (lines(dims_ * bytesOf(config_.dtype)) * kLine + kKey);
+            state->cost =
+                two + (state->skips2 ? looked2 * row3 : all2b + looked3 * row3) + exact * (lines(dims_ * bytesOf(config_.dtype)) * kLine + kKey);
             if (two <= keys * kInBlock) continue;
             saved += two - keys * kInBlock;
             dense.push_back(state);

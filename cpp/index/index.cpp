@@ -223,6 +223,7 @@ std::vector<std::shared_ptr<const cascade::Cascade>> Index::buildCascades(const 
     made->count = end - first;
     const uint32_t dims = config_.dim / config_.heads;
     made->shape = cascade::LevelShape::of(dims, config_.metric);
+    std::optional<uint32_t> rowBytes2b;  // the first head's: all have one shape
     for (uint32_t head = 0; head < config_.heads; ++head) {
         const auto read = [&](uint32_t begin, uint32_t count, float* to, size_t stride) {
             for (uint32_t i = 0; i < count; ++i) {
@@ -232,8 +233,12 @@ std::vector<std::shared_ptr<const cascade::Cascade>> Index::buildCascades(const 
                 convertToFloat(key + size_t{head} * dims * bytesOf(config_.dtype), config_.dtype, dims, to + i * stride);
             }
         };
-        const cascade::BuildOptions options = {config_.metric, dims, made->count};
-        made->heads.emplace_back().levels = cascade::buildLevels(options, read, *backend_, *workers_, threadsOf(*this, call), call);
+        const cascade::BuildOptions options = {config_.metric, dims, made->count, rowBytes2b};
+        const auto& levels = made->heads.emplace_back().levels =
+            cascade::buildLevels(options, read, *backend_, *workers_, threadsOf(*this, call), call);
+        if (!levels) continue;
+        made->shape = levels->shape;
+        rowBytes2b = levels->shape.rowBytes2b;
     }
     cascades.push_back(std::move(made));
     return cascades;

@@ -11,8 +11,8 @@ namespace {
 
 constexpr size_t kRowsAtOnce = cpu::kBlockKeys;  // rows of level 2 that are looked at together
 constexpr size_t kSampledBlocks = 64;            // of which scores are looked at to choose a score
-constexpr size_t kRankedForEach = 4;             // keys that level 2 ranks for each that it shall find
-constexpr size_t kRows3AtOnce = 4;               // the same of level 3's, which are longer
+constexpr size_t kRankedForEach = 8;             // keys that level 2 ranks for each that it shall find
+constexpr size_t kLongRowsAtOnce = 4;            // the same of levels 2b and 3, which are longer
 
 // The ends of up to 32 rows of level 2.
 struct Tails2 {
@@ -50,6 +50,13 @@ struct Level2Block {
     }
 };
 
+// Keys that level 2 did not rule out.
+struct LevelFilter::Survivors {
+    uint32_t places[kChunkKeys];
+    double squared2[kChunkKeys];  // without the residual's part, where there is a level 2b
+    size_t count = 0;
+};
+
 void LevelFilter::maskScores(CascadeRow& row) const {
     if (!isFiltered(*row.row->wants)) return;
     const SearchRow& wants = *row.row->wants;
@@ -69,6 +76,8 @@ size_t LevelFilter::removeUnaccepted(const SearchRow& wants, std::span<uint32_t>
     };
     return static_cast<size_t>(std::remove_if(places.begin(), places.end(), isRefused) - places.begin());
 }
+
+bool LevelFilter::isOutlier(uint32_t place) const { return std::binary_search(levels_.outliers, levels_.outliers + levels_.outlierCount, place); }
 
 LevelFilter::Chunk LevelFilter::chunkAt(size_t chunk) const {
     const size_t begin = chunk * kChunkBlocks;
@@ -117,11 +126,7 @@ std::vector<uint32_t> LevelFilter::likeliest(const CascadeRow& row, size_t count
         codes_.rowSums(rows.data(), rows.size(), cascade::kRowBytes2, row.query.two().codes(), sums.data());
         call_.count(&rtd_search_counts::level2, rows.size());
         call_.count(&rtd_search_counts::bytes, rows.size() * cascade::kRowBytes2);
-        for (size_t i = 0; i < places.size(); ++i) {
-            cascade::Tail2 tail;
-            std::memcpy(&tail, rows[i] + cascade::kCodes2, sizeof tail);
-            ranked[i].distance = row.query.estimate2(row.scores[places[i]], sums[i], tail);
-        }
+        for (size_t i = 0; i < places.size(); ++i) ranked[i].distance = row.query.squared2(row.scores[places[i]], sums[i], rows[i]).all;
     }
     std::nth_element(ranked.begin(), ranked.begin() + static_cast<ptrdiff_t>(count), ranked.end(),
                      [](const Ranked& a, const Ranked& b) { return a.distance < b.distance; });
@@ -136,33 +141,47 @@ void LevelFilter::sweep(const std::vector<CascadeRow*>& rows, size_t at) const {
     const std::span<const uint32_t> outliers(outlierAt(chunk.begin * cpu::kBlockKeys), outlierAt((chunk.begin + chunk.blocks) * cpu::kBlockKeys));
     std::unique_ptr<Level2Block[]> blocks;
     for (CascadeRow* row : rows) {
-        visitPlaces(*row, outliers, true);
+        Survivors survivors;
+        keepByLevel2(*row, outliers, true, survivors);
         const uint16_t most = row->query.largestScore(row->radius.load(std::memory_order_relaxed));
         uint32_t places[kChunkKeys];
-        size_t n = select(*row, chunk, most, places);
-        if (!row->takesBlocks) {
-            visitPlaces(*row, {places, n}, false);
-            continue;
+        const size_t n = select(*row, chunk, most, places);
+        if (row->takesBlocks) {
+            if (!blocks) blocks = readBlocks(chunk);
+            call_.count(&rtd_search_counts::level2, n);
+            row->looked2.fetch_add(n, std::memory_order_relaxed);
+            keepByLevel2(*row, chunk, blocks.get(), most, survivors);
+        } else {
+            keepByLevel2(*row, {places, n}, false, survivors);
         }
-        if (!blocks) {
-            blocks = allocate<Level2Block>(chunk.blocks, "level 2 of a chunk");
-            call_.count(&rtd_search_counts::bytes, chunk.blocks * cpu::kBlockKeys * cascade::kRowBytes2);
-            for (size_t b = 0; b < chunk.blocks; ++b) {
-                const size_t first = (chunk.begin + b) * cpu::kBlockKeys;
-                blocks[b].fill(codes_, levels_.level2 + first * cascade::kRowBytes2, std::min<size_t>(cpu::kBlockKeys, levels_.count - first));
-            }
-        }
-        call_.count(&rtd_search_counts::level2, n);
-        row->looked2.fetch_add(n, std::memory_order_relaxed);
-        n = keepByLevel2(*row, chunk, blocks.get(), most, places);
-        keepFurther(*row, {places, n}, false);
+        keepFurther(*row, survivors);
     }
 }
 
+std::unique_ptr<Level2Block[]> LevelFilter::readBlocks(const Chunk& chunk) const {
+    auto blocks = allocate<Level2Block>(chunk.blocks, "level 2 of a chunk");
+    call_.count(&rtd_search_counts::bytes, chunk.blocks * cpu::kBlockKeys * cascade::kRowBytes2);
+    for (size_t b = 0; b < chunk.blocks; ++b) {
+        const size_t first = (chunk.begin + b) * cpu::kBlockKeys;
+        blocks[b].fill(codes_, levels_.level2 + first * cascade::kRowBytes2, std::min<size_t>(cpu::kBlockKeys, levels_.count - first));
+    }
+    return blocks;
+}
+
+void LevelFilter::addSurvivor(const CascadeRow& row, uint32_t place, int32_t sum, Survivors& to) const {
+    const uint32_t bytes = levels_.shape.rowBytes2b;
+    if (bytes) {
+        to.squared2[to.count] = row.query.squared2(row.scores[place], sum, levels_.level2 + size_t{place} * cascade::kRowBytes2).withoutResidual;
+        prefetch(levels_.level2b + size_t{place} * bytes, bytes);
+    } else {
+        prefetch(levels_.level3 + size_t{place} * levels_.shape.rowBytes3(), levels_.shape.rowBytes3());
+    }
+    to.places[to.count++] = place;
+}
+
 // Of all keys of a chunk with scores up to `most`, those that level 2 does not rule out.
-size_t LevelFilter::keepByLevel2(CascadeRow& row, const Chunk& chunk, const Level2Block* blocks, uint16_t most, uint32_t* kept) const {
+void LevelFilter::keepByLevel2(const CascadeRow& row, const Chunk& chunk, const Level2Block* blocks, uint16_t most, Survivors& to) const {
     const cpu::Level2Query query = row.query.level2Query(row.radius.load(std::memory_order_relaxed));
-    size_t n = 0;
     for (size_t b = 0; b < chunk.blocks; ++b) {
         const size_t first = (chunk.begin + b) * cpu::kBlockKeys;
         const uint16_t* scores = row.scores + first;
@@ -172,34 +191,24 @@ size_t LevelFilter::keepByLevel2(CascadeRow& row, const Chunk& chunk, const Leve
         int32_t sums[cpu::kBlockKeys];
         codes_.blockSums(blocks[b].codes, cascade::kCodes2 / 4, row.query.two().codes(), sums);
         for (mask &= codes_.withinReach(scores, sums, blocks[b].tails.keys, query); mask; mask &= mask - 1) {
-            const size_t place = first + static_cast<size_t>(std::countr_zero(mask));
-            prefetch(levels_.level3 + place * levels_.shape.rowBytes3(), levels_.shape.rowBytes3());
-            kept[n++] = static_cast<uint32_t>(place);
+            const auto at = static_cast<size_t>(std::countr_zero(mask));
+            addSurvivor(row, static_cast<uint32_t>(first + at), sums[at], to);
         }
     }
-    return n;
 }
 
-// From a list of at most a chunk's keys. areOutliers: level 1's, of which its error does not hold.
-void LevelFilter::visitPlaces(CascadeRow& row, std::span<const uint32_t> places, bool areOutliers) const {
-    uint32_t kept[kChunkKeys];
-    const size_t n = keepByLevel2(row, places, areOutliers, kept);
-    keepFurther(row, {kept, n}, areOutliers);
-}
-
-size_t LevelFilter::keepByLevel2(CascadeRow& row, std::span<const uint32_t> places, bool areOutliers, uint32_t* kept) const {
-    size_t n = 0;
+// Of a list of at most a chunk's keys. areOutliers: level 1's, of which its error does not hold.
+void LevelFilter::keepByLevel2(CascadeRow& row, std::span<const uint32_t> places, bool areOutliers, Survivors& to) const {
+    row.looked2.fetch_add(places.size(), std::memory_order_relaxed);
     if (!levels_.shape.directions2 || row.skips2) {
-        row.looked2.fetch_add(places.size(), std::memory_order_relaxed);
         for (const uint32_t place : places)
-            if (areOutliers || !std::binary_search(levels_.outliers, levels_.outliers + levels_.outlierCount, place)) kept[n++] = place;
-        return n;
+            if (areOutliers || !isOutlier(place)) to.places[to.count++] = place;
+        return;
     }
     const auto rowOf = [&](size_t i) { return levels_.level2 + size_t{places[i]} * cascade::kRowBytes2; };
     for (size_t i = 0; i < places.size(); ++i) prefetch(rowOf(i), cascade::kRowBytes2);
     call_.count(&rtd_search_counts::level2, places.size());
     call_.count(&rtd_search_counts::bytes, places.size() * cascade::kRowBytes2);
-    row.looked2.fetch_add(places.size(), std::memory_order_relaxed);
     const cpu::Level2Query query = row.query.level2Query(row.radius.load(std::memory_order_relaxed));
     for (size_t begin = 0; begin < places.size(); begin += kRowsAtOnce) {
         const size_t some = std::min(kRowsAtOnce, places.size() - begin);
@@ -216,25 +225,50 @@ size_t LevelFilter::keepByLevel2(CascadeRow& row, std::span<const uint32_t> plac
         uint32_t mask = codes_.withinReach(scores, sums, tails.keys, query) & (areOutliers ? tails.outliers : ~tails.outliers);
         if (some < kRowsAtOnce) mask &= (uint32_t{1} << some) - 1;
         for (; mask; mask &= mask - 1) {
-            kept[n] = places[begin + static_cast<size_t>(std::countr_zero(mask))];
-            prefetch(levels_.level3 + size_t{kept[n++]} * levels_.shape.rowBytes3(), levels_.shape.rowBytes3());
+            const auto at = static_cast<size_t>(std::countr_zero(mask));
+            addSurvivor(row, places[begin + at], sums[at], to);
         }
     }
-    return n;
 }
 
-// What levels 1 and 2 have left: by what the row accepts, then by level 3.
-void LevelFilter::keepFurther(CascadeRow& row, std::span<uint32_t> places, bool areOutliers) const {
-    const size_t n = isFiltered(*row.row->wants) ? removeUnaccepted(*row.row->wants, places) : places.size();
-    if (n) keepByLevel3(row, places.first(n), areOutliers);
+// What levels 1 and 2 have left: by what the row accepts, then by level 2b, then by level 3.
+void LevelFilter::keepFurther(CascadeRow& row, Survivors& survivors) const {
+    if (levels_.shape.rowBytes2b && !row.skips2) keepByLevel2b(row, survivors);
+    std::span<uint32_t> places(survivors.places, survivors.count);
+    if (isFiltered(*row.row->wants)) places = places.first(removeUnaccepted(*row.row->wants, places));
+    if (!places.empty()) keepByLevel3(row, places);
 }
 
-void LevelFilter::keepByLevel3(CascadeRow& row, std::span<const uint32_t> places, bool areOutliers) const {
+void LevelFilter::keepByLevel2b(CascadeRow& row, Survivors& survivors) const {
+    const cascade::LevelShape& shape = levels_.shape;
+    call_.count(&rtd_search_counts::level2b, survivors.count);
+    call_.count(&rtd_search_counts::bytes, survivors.count * shape.rowBytes2b);
+    row.looked2b.fetch_add(survivors.count, std::memory_order_relaxed);
+    const double radius = row.radius.load(std::memory_order_relaxed);
+    size_t kept = 0;
+    for (size_t begin = 0; begin < survivors.count; begin += kLongRowsAtOnce) {
+        const size_t some = std::min(kLongRowsAtOnce, survivors.count - begin);
+        const uint8_t* rows[kLongRowsAtOnce];
+        int32_t sums[kLongRowsAtOnce];
+        for (size_t i = 0; i < some; ++i) rows[i] = levels_.level2b + size_t{survivors.places[begin + i]} * shape.rowBytes2b;
+        codes_.rowSums(rows, some, shape.rowBytes2b, row.query.twoB().codes(), sums);
+        for (size_t i = 0; i < some; ++i) {
+            cascade::Tail2b tail;
+            std::memcpy(&tail, rows[i] + shape.codes2b(), sizeof tail);
+            if (!row.query.mayBeWithin2b(radius, survivors.squared2[begin + i], sums[i], tail)) continue;
+            const uint32_t place = survivors.places[kept++] = survivors.places[begin + i];
+            prefetch(levels_.level3 + size_t{place} * shape.rowBytes3(), shape.rowBytes3());
+        }
+    }
+    survivors.count = kept;
+}
+
+void LevelFilter::keepByLevel3(CascadeRow& row, std::span<const uint32_t> places) const {
     Candidate candidates[kChunkKeys];
     float uppers[kChunkKeys];
     size_t count = 0, upperCount = 0;
     if (!levels_.shape.hasLevel3) {
-        for (const uint32_t place : places) candidates[count++] = {areOutliers ? 0.0f : static_cast<float>(row.scores[place]), place};
+        for (const uint32_t place : places) candidates[count++] = {isOutlier(place) ? 0.0f : static_cast<float>(row.scores[place]), place};
     } else {
         call_.count(&rtd_search_counts::level3, places.size());
         call_.count(&rtd_search_counts::bytes, places.size() * levels_.shape.rowBytes3());
@@ -242,10 +276,10 @@ void LevelFilter::keepByLevel3(CascadeRow& row, std::span<const uint32_t> places
         const auto rowOf = [&](size_t i) { return levels_.level3 + size_t{places[i]} * levels_.shape.rowBytes3(); };
         const double radius = row.radius.load(std::memory_order_relaxed);
         const size_t length = (levels_.shape.length + 63) / 64 * 64;
-        for (size_t begin = 0; begin < places.size(); begin += kRows3AtOnce) {
-            const size_t n = std::min(kRows3AtOnce, places.size() - begin);
-            const uint8_t* rows[kRows3AtOnce];
-            int32_t sums[kRows3AtOnce];
+        for (size_t begin = 0; begin < places.size(); begin += kLongRowsAtOnce) {
+            const size_t n = std::min(kLongRowsAtOnce, places.size() - begin);
+            const uint8_t* rows[kLongRowsAtOnce];
+            int32_t sums[kLongRowsAtOnce];
             for (size_t i = 0; i < n; ++i) rows[i] = rowOf(begin + i);
             codes_.rowSums(rows, n, length, row.query.three().codes(), sums);
             for (size_t i = 0; i < n; ++i) {

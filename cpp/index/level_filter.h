@@ -39,12 +39,16 @@ class LevelFilter {
         size_t begin, blocks;
     };
     Chunk chunkAt(size_t chunk) const;
+    bool isOutlier(uint32_t place) const;
+    std::unique_ptr<Level2Block[]> readBlocks(const Chunk& chunk) const;
     size_t select(const CascadeRow& row, const Chunk& chunk, uint16_t most, uint32_t* places) const;
-    size_t keepByLevel2(CascadeRow& row, const Chunk& chunk, const Level2Block* blocks, uint16_t most, uint32_t* kept) const;
-    void visitPlaces(CascadeRow& row, std::span<const uint32_t> places, bool areOutliers) const;
-    size_t keepByLevel2(CascadeRow& row, std::span<const uint32_t> places, bool areOutliers, uint32_t* kept) const;
-    void keepFurther(CascadeRow& row, std::span<uint32_t> places, bool areOutliers) const;
-    void keepByLevel3(CascadeRow& row, std::span<const uint32_t> places, bool areOutliers) const;
+    struct Survivors;
+    void addSurvivor(const CascadeRow& row, uint32_t place, int32_t sum, Survivors& to) const;
+    void keepByLevel2(const CascadeRow& row, const Chunk& chunk, const Level2Block* blocks, uint16_t most, Survivors& to) const;
+    void keepByLevel2(CascadeRow& row, std::span<const uint32_t> places, bool areOutliers, Survivors& to) const;
+    void keepFurther(CascadeRow& row, Survivors& survivors) const;
+    void keepByLevel2b(CascadeRow& row, Survivors& survivors) const;
+    void keepByLevel3(CascadeRow& row, std::span<const uint32_t> places) const;
 
     const Snapshot& snapshot_;
     const cascade::Cascade& cascade_;

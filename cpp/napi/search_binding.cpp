@@ -89,6 +89,7 @@ struct Stats {
         set("scanned", counts.scanned);
         set("level1", counts.level1);
         set("level2", counts.level2);
+        set("level2b", counts.level2b);
         set("level3", counts.level3);
         set("exact", counts.exact);
         set("bytes", counts.bytes);

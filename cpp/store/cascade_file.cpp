@@ -17,9 +17,9 @@ using cascade::Levels, cascade::LevelScales, cascade::LevelShape;
 
 // Larger elements follow smaller ones up to the levels, whose sizes are multiples of 64, and the last tensor begins at a multiple of 64: so each
 // begins at a multiple of its elements' size.
-enum Column { kBasis, kMean, kOutlierCount, kOutliers, kScales, kLevel1, kLevel2, kLevel3 };
+enum Column { kBasis, kMean, kOutlierCount, kOutliers, kScales, kLevel1, kLevel2, kLevel2b, kLevel3 };
 
-constexpr uint64_t kScaleCount = 6;
+constexpr uint64_t kScaleCount = 7;
 
 struct Layout {
     LevelShape shape;
@@ -27,6 +27,7 @@ struct Layout {
 
     uint64_t level1Bytes() const { return LevelShape::blocksOf(static_cast<uint32_t>(count)) * shape.blockBytes(); }
     uint64_t level2Bytes() const { return shape.directions2 ? count * cascade::kRowBytes2 : 64; }  // no tensor is empty
+    uint64_t level2bBytes() const { return shape.rowBytes2b ? count * shape.rowBytes2b : 64; }
     uint64_t level3Bytes() const { return count * shape.rowBytes3() + cascade::kReadBeyond; }
 
     // The tensors; a file may list as many outliers as it says.
@@ -38,15 +39,21 @@ struct Layout {
                 {"scales", "F64", 8, heads, kScaleCount},
                 {"level1", "U8", 1, heads, level1Bytes()},
                 {"level2", "U8", 1, heads, level2Bytes()},
+                {"level2b", "U8", 1, heads, level2bBytes()},
                 {"level3", "U8", 1, heads, level3Bytes()}};
     }
 };
 
 Layout layoutOf(const DerivedFacts& facts, const Manifest& manifest) {
-    return {LevelShape::of(manifest.dim / manifest.heads, manifest.metric), manifest.heads, facts.entries};
+    const LevelShape shape = LevelShape::of(manifest.dim / manifest.heads, manifest.metric, facts.rowBytes2b);
+    if (shape.rowBytes2b && !(shape.directions2 && shape.admits2b(shape.rowBytes2b)))
+        fail(RTD_BAD_FORMAT, "rows of level 2b have %u bytes", shape.rowBytes2b);
+    return {shape, manifest.heads, facts.entries};
 }
 
-std::array<double, kScaleCount> toNumbers(const LevelScales& s) { return {s.shrink, s.step1, s.residual1, s.residual2, s.error1, s.largestKey}; }
+std::array<double, kScaleCount> toNumbers(const LevelScales& s) {
+    return {s.shrink, s.step1, s.residual1, s.residual2, s.residual2b, s.error1, s.largestKey};
+}
 
 // A head without a bound has NaN for scales.
 bool isBounded(const double* scales) { return !std::isnan(scales[0]); }
@@ -55,7 +62,7 @@ LevelScales fromNumbers(const double* n) {
     for (uint64_t i = 0; i < kScaleCount; ++i)
         if (!std::isfinite(n[i]) || n[i] < 0) fail(RTD_BAD_FORMAT, "scale %llu is %g", static_cast<unsigned long long>(i), n[i]);
     if (!(n[1] > 0)) fail(RTD_BAD_FORMAT, "a step is 0");
-    return {n[0], n[1], n[2], n[3], n[4], n[5]};
+    return {n[0], n[1], n[2], n[3], n[4], n[5], n[6]};
 }
 
 // The outliers in all, from the length of the file: they are the only thing in it whose size does not follow from the manifest.
@@ -115,12 +122,14 @@ DerivedFacts writeCascade(Directory& directory, const std::string& name, const c
         }
         each(kLevel1, [](const Levels& levels) { return levels.level1; });
         each(kLevel2, [](const Levels& levels) { return levels.level2; });
+        each(kLevel2b, [](const Levels& levels) { return levels.level2b; });
         each(kLevel3, [](const Levels& levels) { return levels.level3; });
     });
     DerivedFacts facts;
     static_cast<FileFacts&>(facts) = written;
     facts.entries = cascade.count;
     facts.first = cascade.first;
+    facts.rowBytes2b = cascade.shape.rowBytes2b;
     return facts;
 }
 
@@ -154,6 +163,7 @@ std::shared_ptr<const cascade::Cascade> openCascade(Directory& directory, const 
             checkDirections(*levels);
             levels->level1 = ofHead(kLevel1);
             levels->level2 = layout.shape.directions2 ? ofHead(kLevel2) : nullptr;
+            levels->level2b = layout.shape.rowBytes2b ? ofHead(kLevel2b) : nullptr;
             levels->level3 = layout.shape.hasLevel3 ? ofHead(kLevel3) : nullptr;
             // A copy of what is used as places: what is checked here stays what is used, whatever becomes of the file.
             uint32_t count;

@@ -43,7 +43,7 @@ std::string textOf(const FileFacts& facts) {
 
 std::string textOf(const DerivedFacts& facts) {
     const std::string text = textOf(static_cast<const FileFacts&>(facts));
-    return "{\"first\":" + std::to_string(facts.first) + "," + text.substr(1);
+    return "{\"first\":" + std::to_string(facts.first) + ",\"level2b\":" + std::to_string(facts.rowBytes2b) + "," + text.substr(1);
 }
 
 // The shortest text that reads back as the same float.
@@ -91,14 +91,15 @@ Enum readName(json::Reader& reader, const std::string_view (&names)[n]) {
     reader.reject("no such value: " + json::quote(name));
 }
 
-// A file's members; a derived one's are those and the id of its first entry.
+// A file's members; a derived one's are those, the id of its first entry, and what its tensors' sizes do not follow from otherwise.
 DerivedFacts readFacts(json::Reader& reader, bool isDerived) {
     DerivedFacts facts;
-    Members members(reader, {"file", "entries", "bytes", "checksum"});
+    Members members(reader, {"file", "entries", "bytes", "checksum"}, isDerived ? std::set<std::string>{"level2b"} : std::set<std::string>{});
     if (isDerived) members.expect("first");
     reader.object([&](const std::string& key) {
         members.seen(key);
         if (key == "first") facts.first = readInteger(reader, 0, RTD_NO_ID);
+        if (key == "level2b") facts.rowBytes2b = static_cast<uint32_t>(readInteger(reader, 0, RTD_MAX_DIM));
         if (key == "file") facts.name = reader.string();
         if (key == "entries") facts.entries = readInteger(reader, 1, RTD_NO_ID);
         if (key == "bytes") facts.bytes = reader.integer();

@@ -24,6 +24,7 @@ struct FileFacts {
 // A file of a cascade: of the entries from id `first` on.
 struct DerivedFacts : FileFacts {
     uint64_t first = 0;
+    uint32_t rowBytes2b = 0;  // of the cascade's level 2b; 0: it has none
 };
 
 struct Manifest {

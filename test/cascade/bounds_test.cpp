@@ -27,6 +27,7 @@ struct Setting {
     Metric metric;
     Dtype dtype;
     uint32_t dim;
+    uint32_t rowBytes2b = 0;
 
     std::string text() const {
         return std::string(::nameOf(distribution)) + ", " + rtd::nameOf(metric) + ", " + rtd::nameOf(dtype) + ", " + std::to_string(dim) + " numbers";
@@ -35,7 +36,7 @@ struct Setting {
 
 // What the levels are worth, so that a bound that never says anything does not pass.
 struct Worth {
-    double pairs = 0, lower3 = 0, ruledOut1 = 0, ruledOut2 = 0;
+    double pairs = 0, lower3 = 0, ruledOut1 = 0, ruledOut2 = 0, ruledOut2b = 0;
 };
 
 // Of some keys and queries: every pair is kept by every level at the radius of its own value.
@@ -53,7 +54,7 @@ Worth checkPairs(const Setting& s, uint32_t seed, uint32_t keyCount = kKeys, uin
         for (uint32_t i = 0; i < count; ++i)
             convertToFloat(keys.data() + size_t{begin + i} * s.dim * bytesOf(s.dtype), s.dtype, s.dim, to + i * stride);
     };
-    const auto levels = cascade::buildLevels({s.metric, s.dim, keyCount}, read, backend, workers, 1, {});
+    const auto levels = cascade::buildLevels({s.metric, s.dim, keyCount, s.rowBytes2b}, read, backend, workers, 1, {});
     CHECK(levels != nullptr);
     const cascade::LevelShape& shape = levels->shape;
     const std::vector<uint32_t> outliers(levels->outliers, levels->outliers + levels->outlierCount);
@@ -107,6 +108,16 @@ Worth checkPairs(const Setting& s, uint32_t seed, uint32_t keyCount = kKeys, uin
                 const auto isKept = [&](double r) { return (backend.codes.withinReach(score, sum, level2, query.level2Query(r)) & 1) != 0; };
                 if (!isKept(radius)) fail("level 2");
                 worth.ruledOut2 += !isKept(near);
+                if (shape.rowBytes2b) {
+                    const double before = query.squared2(scores[i], sum[0], row).withoutResidual;
+                    const uint8_t* rowB = levels->level2b + size_t{i} * shape.rowBytes2b;
+                    cascade::Tail2b tailB;
+                    std::memcpy(&tailB, rowB + shape.codes2b(), sizeof tailB);
+                    int32_t sumB;
+                    backend.codes.rowSums(&rowB, 1, shape.rowBytes2b, query.twoB().codes(), &sumB);
+                    if (!isOutlier && !query.mayBeWithin2b(radius, before, sumB, tailB)) fail("level 2b");
+                    worth.ruledOut2b += !query.mayBeWithin2b(near, before, sumB, tailB);
+                }
             }
             if (shape.hasLevel3) {
                 const uint8_t* row = levels->level3 + size_t{i} * shape.rowBytes3();
@@ -134,6 +145,9 @@ TEST("no level rules out a key that is near enough") {
                 if (dtype == Dtype::f16 && (distribution == Distribution::huge || distribution == Distribution::tiny)) continue;
                 for (const uint32_t dim : {7u, 130u, 576u})  // with one level, two and three
                     if (++seed % kEvery == 0) pairs += checkPairs({distribution, metric, dtype, dim}, seed).pairs;
+                if (dtype != Dtype::f32) continue;
+                const Setting all = {distribution, metric, dtype, 900, 128};
+                if (++seed % kEvery == 0) pairs += checkPairs(all, seed, kKeys / 2, kQueries / 4).pairs;
             }
     std::printf("    %.0f pairs\n", pairs);
     if (kEvery == 1) CHECK(pairs > 1e7);
@@ -142,7 +156,8 @@ TEST("no level rules out a key that is near enough") {
 TEST("large dimensions") {
     for (const uint32_t dim : {1000u, 4096u, 65536u})
         for (const Metric metric : {Metric::l2, Metric::dot})
-            if (dim < 5000 || kEvery == 1) checkPairs({Distribution::powerLaw, metric, Dtype::bf16, dim}, dim, 100, 5);
+            if (dim < 5000 || kEvery == 1)
+                checkPairs({Distribution::powerLaw, metric, Dtype::bf16, dim, dim > 5000 ? 0u : dim > 4000 ? 512u : 128u}, dim, 100, 5);
 }
 
 TEST("on keys like hidden states the bounds are tight") {
@@ -152,6 +167,11 @@ TEST("on keys like hidden states the bounds are tight") {
         CHECK(worth.ruledOut2 > 0.8 * worth.pairs);
         CHECK(worth.lower3 > 0.9 * worth.pairs);
     }
+}
+
+TEST("further directions tighten the bounds where there is something in them") {
+    const Worth worth = checkPairs({Distribution::slowDecay, Metric::l2, Dtype::f32, 900, 128}, 1);
+    CHECK(worth.ruledOut2b > worth.ruledOut2 + 0.1 * worth.pairs);
 }
 
 TEST("numbers beyond the limit have no bounds") {

@@ -5,8 +5,8 @@
 #include <cmath>
 
 const char* nameOf(Distribution distribution) {
-    constexpr const char* kNames[] = {"power law", "gauss",    "spiky",    "rare giants", "collinear", "duplicates",  "equal",
-                                      "one bit",   "far away", "low rank", "tiny",        "huge",      "many scales", "integers"};
+    constexpr const char* kNames[] = {"power law", "gauss",    "spiky", "rare giants", "collinear",   "duplicates", "equal",     "one bit",
+                                      "far away",  "low rank", "tiny",  "huge",        "many scales", "integers",   "slow decay"};
     return kNames[static_cast<size_t>(distribution)];
 }
 
@@ -65,6 +65,9 @@ std::vector<float> makeRows(Distribution distribution, size_t count, size_t quer
                     break;
                 case Distribution::integers:
                     x = j < 8 ? std::rint(2 * x) : 0;
+                    break;
+                case Distribution::slowDecay:
+                    x *= j < 8 ? 4.0f : j < 64 ? 1.6f : j < 256 ? 1.2f : 0.1f;
                     break;
             }
         }

@@ -20,11 +20,12 @@ enum class Distribution {
     huge,        // close to where no bound holds any more
     manyScales,  // from 1e-6 to 1e6
     integers,    // many ties
+    slowDecay,   // a third of the variance beyond the first 64 directions, evenly in some 200 more
 };
-constexpr Distribution kDistributions[] = {Distribution::powerLaw,   Distribution::gauss,      Distribution::spiky, Distribution::rareGiants,
-                                           Distribution::collinear,  Distribution::duplicates, Distribution::equal, Distribution::oneBit,
-                                           Distribution::farAway,    Distribution::lowRank,    Distribution::tiny,  Distribution::huge,
-                                           Distribution::manyScales, Distribution::integers};
+constexpr Distribution kDistributions[] = {Distribution::powerLaw,   Distribution::gauss,      Distribution::spiky,    Distribution::rareGiants,
+                                           Distribution::collinear,  Distribution::duplicates, Distribution::equal,    Distribution::oneBit,
+                                           Distribution::farAway,    Distribution::lowRank,    Distribution::tiny,     Distribution::huge,
+                                           Distribution::manyScales, Distribution::integers,   Distribution::slowDecay};
 const char* nameOf(Distribution distribution);
 
 // Rows [count, dim]: the first ones are meant as keys, the last `queries` as queries, of which one in three equals a key.

@@ -218,13 +218,37 @@ TEST("on keys like hidden states few are read, and hardly any in full") {
         CHECK(looked.level3 < kEntries * batch / 6);
         CHECK(looked.exact < 200u * batch);
         const uint64_t level1 = (kEntries + 31) / 32 * 1088, level3 = looked.level3 * 588 + looked.exact * 576 * sizeof(float);
-        const uint64_t level2 = looked.bytes - level1 - level3;
-        if (batch == 1) {
-            CHECK_EQUAL(level2, looked.level2 * 128);
-        } else {  // many queries share a reading of all of level 2, after each has probed a few rows of its own
-            CHECK(level2 >= kEntries * 128 && level2 < kEntries * 128 + looked.level2 * 128);
-        }
+        CHECK_EQUAL(looked.bytes - level1 - level3, looked.level2 * 128);
+        CHECK_EQUAL(looked.level2b, 0u);
     }
+}
+
+TEST("where many directions separate keys, level 2 goes on, whatever rows and filters there are") {
+    constexpr uint32_t kEntries = kIsSlow ? 1500 : 8000;
+    for (const rtd_metric metric : {RTD_L2, RTD_DOT})
+        for (const uint32_t heads : {1u, 2u}) {
+            if (kIsSlow && heads == 2) continue;
+            Pair pair(Distribution::slowDecay, kEntries, 20, 900 * heads, metric, RTD_F32, heads, nullptr, RTD_CASCADE_ALWAYS);
+            pair.add(0, kEntries);
+            pair.remove({5, 77, 1000});
+            pair.seal(2);
+            for (const uint32_t batch : kBatches) {
+                const rtd_search_counts looked = pair.compare(batch, 16, 2);
+                if (metric == RTD_L2 && heads == 1) CHECK(looked.level2b > looked.level3 && looked.level3 > 0);
+                pair.compare(batch, 16, 1, {3});
+            }
+        }
+}
+
+TEST("level 2 of whole blocks, where many rows look at much of it") {
+    constexpr uint32_t kEntries = kIsSlow ? 7000 : 20000;
+    Pair pair(Distribution::slowDecay, kEntries, 40, 300, RTD_L2, RTD_F32, 1, nullptr, RTD_CASCADE_ALWAYS);
+    pair.add(0, kEntries);
+    pair.seal(2);
+    const rtd_search_counts looked = pair.compare(40, 64, 2);
+    CHECK(looked.level2 > 10u * kEntries);
+    const uint64_t level1 = (kEntries + 31) / 32 * 1088, level3 = looked.level3 * 312 + looked.exact * 300 * sizeof(float);
+    CHECK(looked.bytes - level1 - level3 < looked.level2 * 128 / 2);  // one reading serves them all
 }
 
 TEST("where a cascade cannot help, a search gives up, and the next ones do not begin") {

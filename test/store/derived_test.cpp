@@ -166,7 +166,7 @@ TEST("derived: forged outliers and scales are refused") {
     forged("outliers", last, uint32_t{400});  // ascending still, but no entry
     forged("outliers", last, uint32_t{0xffffffff});
     forged("outliers", last, uint32_t{0});  // an entry, but not ascending
-    for (size_t i = 0; i < 6; ++i) {
+    for (size_t i = 0; i < 7; ++i) {
         forged("scales", 8 * i, std::numeric_limits<double>::infinity());
         forged("scales", 8 * i, -1.0);
     }
