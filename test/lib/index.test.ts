@@ -88,7 +88,7 @@ describe("an index", () => {
             await index.seal();
         }
         const queries = vectors(2, dim, 4);
-        const none = { scanned: 0, level1: 0, level2: 0, level3: 0, exact: 0, bytes: 0 };
+        const none = { scanned: 0, level1: 0, level2: 0, level2b: 0, level3: 0, exact: 0, bytes: 0 };
         const scan = { ...none, scanned: 2 * n, bytes: n * dim * 4 }; // both queries with one reading of the keys
         expect(scanning!.searchSync(queries, { stats: true }).stats).toEqual(scan);
         expect((await scanning!.search(queries, { stats: true })).stats).toEqual(scan);
