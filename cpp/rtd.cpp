@@ -32,7 +32,8 @@ rtd::Call rtd::readCall(const rtd_call_options* given) {
     if (options.threads > WorkerPool::kMaxThreads) fail(RTD_INVALID_ARGUMENT, "threads is %u; give 0..%u", options.threads, WorkerPool::kMaxThreads);
     const uint32_t memory = numberOf(options.memory);
     if (memory > RTD_MEMORY_DEVICE) fail(RTD_INVALID_ARGUMENT, "memory is %u; give RTD_MEMORY_HOST or RTD_MEMORY_DEVICE", memory);
-    return {options.threads, options.should_stop, options.context, memory == RTD_MEMORY_DEVICE, options.counts};
+    return {
+        options.threads, options.should_stop, options.context, memory == RTD_MEMORY_DEVICE, options.counts, {options.on_progress, options.context}};
 }
 
 uint32_t rtd_abi_version(void) { return RTD_ABI_VERSION; }

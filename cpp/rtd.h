@@ -176,8 +176,10 @@ typedef struct rtd_call_options {
     uint32_t threads;                  /* 0: as the index was created */
     int (*should_stop)(void* context); /* asked between tiles, from any thread of the call; must not call this library; NULL: never */
     void* context;
-    rtd_memory memory;         /* only read by rtd_search and rtd_search_and_fuse */
-    rtd_search_counts* counts; /* a search adds what it looked at; not on the device; NULL: nobody counts */
+    rtd_memory memory;                                /* only read by rtd_search and rtd_search_and_fuse */
+    rtd_search_counts* counts;                        /* a search adds what it looked at; not on the device; NULL: nobody counts */
+    void (*on_progress)(void* context, double share); /* what a seal has done, 0..1 and rising; one call at a time, from any thread of the call; must
+                                                         not call this library; NULL: nobody asks */
 } rtd_call_options;
 
 /* ---- back ends ----------------------------------------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
-import { expectSignal } from "./arguments.js";
+import { expectFunction, expectSignal } from "./arguments.js";
 import { RtdError } from "./errors.js";
 import { native, type Plain, type Task } from "./native.js";
-import type { FloatArray, KeyArray } from "./types.js";
+import type { FloatArray, KeyArray, SealOptions } from "./types.js";
 
 let lastTask: Task = 0;
 
@@ -34,6 +34,34 @@ export async function cancellable<T>(signal: AbortSignal | undefined, start: (ta
         throw error;
     } finally {
         tasks.delete(task);
+    }
+}
+
+const reportEvery = 100; // ms
+
+/** As {@link cancellable}, and says how much of the call is done: shares that rise, the last one 1. */
+export async function observed<T>(
+    options: Omit<SealOptions, "threads"> | undefined,
+    start: (task: Task) => Promise<T>,
+): Promise<T> {
+    const { signal, onProgress } = options ?? {};
+    if (onProgress === undefined) return cancellable(signal, start);
+    expectFunction(onProgress, "onProgress");
+    let timer: NodeJS.Timeout | undefined;
+    try {
+        const result = await cancellable(signal ?? new AbortController().signal, (task) => {
+            let known = 0;
+            const started = start(task);
+            timer = setInterval(() => {
+                const share = native().progressOf(task);
+                if (share > known && share < 1) onProgress((known = share));
+            }, reportEvery);
+            return started;
+        });
+        onProgress(1);
+        return result;
+    } finally {
+        clearInterval(timer);
     }
 }
 

@@ -1,12 +1,23 @@
 import { describe, expectObject, halfPair, invalid } from "./arguments.js";
-import { bitsOf, cancellable, plain } from "./calls.js";
+import { bitsOf, cancellable, observed, plain } from "./calls.js";
 import { RtdError } from "./errors.js";
 import { expectModel, expectModelOptions, type MismatchField, type ModelFingerprint } from "./fingerprint.js";
 import { asyncDispose, Handle } from "./handle.js";
 import { native, type FileReport, type OpenedStore } from "./native.js";
 import { expectOptions } from "./option-names.js";
 import { ReferenceIndex } from "./reference-index.js";
-import type { AddOptions, BackendName, CallOptions, CascadeUse, Dtype, Ids, IndexOptions, KeyArray, Metric } from "./types.js";
+import type {
+    AddOptions,
+    BackendName,
+    CallOptions,
+    CascadeUse,
+    Dtype,
+    Ids,
+    IndexOptions,
+    KeyArray,
+    Metric,
+    SealOptions,
+} from "./types.js";
 
 /** What JSON can hold. */
 export type JsonObject = Record<string, unknown>;
@@ -165,8 +176,9 @@ export class Datastore implements AsyncDisposable {
     }
 
     /** Makes all that was appended durable, as one new segment, and computes the default temperature. */
-    async seal(options?: Pick<CallOptions, "signal">): Promise<void> {
-        await this.#write(() => cancellable(options?.signal, (task) => native().storeSeal(this.#handle.number, task)));
+    async seal(options?: Omit<SealOptions, "threads">): Promise<void> {
+        expectOptions(options, "sealStore");
+        await this.#write(() => observed(options, (task) => native().storeSeal(this.#handle.number, task)));
     }
 
     /**

@@ -6,7 +6,7 @@ import type { Backend, EntryInfo, FuseResult, Hits, IndexInfo, IndexOptions } fr
 
 /** A native resource's number; 0 is none. */
 export type HandleNumber = number;
-/** A call's number, under which it can be cancelled; 0 if it cannot. */
+/** A call's number, under which it can be cancelled and asked how far it is; 0 if it cannot. */
 export type Task = number;
 /** Arrays that go to the addon: 16-bit numbers as their bits. */
 export type Plain = Float32Array | Uint16Array;
@@ -33,6 +33,8 @@ export interface Native {
     readonly abi: number;
     setErrorClass(errorClass: typeof RtdError): void;
     cancel(task: Task): void;
+    /** What a call in progress has done, 0 to 1. */
+    progressOf(task: Task): number;
     release(handle: HandleNumber): void;
     backends(): Backend[];
 

@@ -13,6 +13,7 @@ import type {
     FuseRowOptions,
     IndexOptions,
     RowOptions,
+    SealOptions,
     SearchAndFuseOptions,
     SearchOptions,
 } from "./types.js";
@@ -23,6 +24,8 @@ const row: Names<RowOptions> = { k: true, maxDistance: true, namespaces: true, s
 const fuseRow: Names<FuseRowOptions> = { temperature: true, referenceWeight: true, unmask: true };
 const add: Names<AddOptions> = { namespaces: true };
 const call: Names<CallOptions> = { threads: true, signal: true };
+const seal: Names<SealOptions> = { ...call, onProgress: true };
+const sealStore: Names<Omit<SealOptions, "threads">> = { signal: true, onProgress: true };
 const index: Names<IndexOptions> = {
     dim: true,
     metric: true,
@@ -57,7 +60,7 @@ const reference: Names<ReferenceOptions> = { ...row, ...fuseRow, enabled: true }
 const attach: Names<AttachOptions> = { ...reference, onStep: true, onError: true, threads: true };
 const record: Names<RecordOptions> = { from: true, logits: true, reuseBeginning: true, signal: true };
 
-const known = { add, call, index, search, searchRow, createStore, openStore, append, reference, attach, record };
+const known = { add, call, seal, sealStore, index, search, searchRow, createStore, openStore, append, reference, attach, record };
 
 /** Throws unless options are an object without other names, or left out; what is undefined is as if left out. */
 export function expectOptions(options: unknown, kind: keyof typeof known, name = "options"): void {

@@ -1,4 +1,4 @@
-import { bitsOf, cancellable, plain } from "./calls.js";
+import { bitsOf, cancellable, observed, plain } from "./calls.js";
 import { dispose, Handle } from "./handle.js";
 import { native, type HandleNumber } from "./native.js";
 import { expectOptions, expectSearchOptions } from "./option-names.js";
@@ -13,6 +13,7 @@ import type {
     IndexInfo,
     IndexOptions,
     KeyArray,
+    SealOptions,
     SearchAndFuseOptions,
     SearchOptions,
 } from "./types.js";
@@ -98,9 +99,9 @@ export class ReferenceIndex implements Disposable {
     }
 
     /** Builds what makes searching fast over the entries added since the last time, and computes the default temperature. */
-    async seal(options?: CallOptions): Promise<void> {
-        expectOptions(options, "call");
-        return cancellable(options?.signal, (task) => native().seal(this.#handle.number, options, task));
+    async seal(options?: SealOptions): Promise<void> {
+        expectOptions(options, "seal");
+        return observed(options, (task) => native().seal(this.#handle.number, options, task));
     }
 
     /** {@link seal}, blocking. */

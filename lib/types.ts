@@ -118,6 +118,11 @@ export interface CallOptions {
     signal?: AbortSignal | undefined;
 }
 
+export interface SealOptions extends CallOptions {
+    /** Told now and then what share is done, from above 0 to 1. What it throws is an uncaught exception, as of any timer. */
+    onProgress?: ((share: number) => void) | undefined;
+}
+
 /** What a search looked at, in pairs of a key and a row (query x head): how far each level of a cascade got, which the next one had to look at. */
 export interface SearchStats {
     /** Distances taken by a scan. */

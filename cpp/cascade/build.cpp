@@ -122,16 +122,20 @@ class Builder {
   private:
     // Calls body(begin, count) for all keys, on the threads there are.
     template <typename Body>
-    void forEachTile(const Body& body) {
+    void forEachTile(const Progress& progress, const Body& body) {
         std::atomic<uint32_t> next = 0;
         std::atomic<bool> halted = false;
+        std::mutex reporting;
         const uint32_t tickets = (options_.count + kTicketKeys - 1) / kTicketKeys;
+        uint32_t done = 0;
         workers_.run(std::min(threads_, tickets), [&] {
             for (uint32_t ticket; (ticket = next.fetch_add(1, std::memory_order_relaxed)) < tickets;) {
                 if (call_.stopped()) halted = true;
                 if (halted) return;
                 const uint32_t end = std::min(options_.count, (ticket + 1) * kTicketKeys);
                 for (uint32_t begin = ticket * kTicketKeys; begin < end; begin += kTileKeys) body(begin, std::min(kTileKeys, end - begin));
+                const std::lock_guard lock(reporting);
+                progress.report(++done / static_cast<double>(tickets));
             }
         });
         if (halted) fail(RTD_CANCELLED, "cancelled by should_stop");
@@ -142,7 +146,7 @@ class Builder {
         std::atomic<bool> isBounded = true;
         std::mutex mutex;
         double largest = 0;
-        forEachTile([&](uint32_t begin, uint32_t count) {
+        forEachTile(call_.progress.part(0, 0.1), [&](uint32_t begin, uint32_t count) {
             std::vector<float> keys(size_t{count} * shape_.length);
             read_(begin, count, keys.data(), shape_.length);
             double longest = 0;
@@ -183,7 +187,7 @@ class Builder {
 
     void quantiseKeys() {
         errors1_ = allocate<float>(options_.count, "errors of keys");
-        forEachTile([&](uint32_t begin, uint32_t count) {
+        forEachTile(call_.progress.part(0.4, 1), [&](uint32_t begin, uint32_t count) {
             const uint32_t length = shape_.length, p = shape_.directions();
             std::vector<float> keys(size_t{count} * length), projections(size_t{count} * p);
             Coordinates coordinates(shape_);

@@ -235,7 +235,8 @@ std::vector<std::shared_ptr<const cascade::Cascade>> Index::buildCascades(const 
         };
         const cascade::BuildOptions options = {config_.metric, dims, made->count, rowBytes2b};
         const auto& levels = made->heads.emplace_back().levels =
-            cascade::buildLevels(options, read, *backend_, *workers_, threadsOf(*this, call), call);
+            cascade::buildLevels(options, read, *backend_, *workers_, threadsOf(*this, call),
+                                 call.part(head / static_cast<double>(config_.heads), (head + 1) / static_cast<double>(config_.heads)));
         if (!levels) continue;
         made->shape = levels->shape;
         rowBytes2b = levels->shape.rowBytes2b;
@@ -263,8 +264,9 @@ void Index::seal(const Call& call) {
         if (current_.sealed == current_.entries && !changedSinceSeal_) return;
         sealed = current_;
     }
-    sealed.cascades = buildCascades(sealed, sealed.entries, call);
+    sealed.cascades = buildCascades(sealed, sealed.entries, call.part(0, 0.95));
     const float temperature = defaultTemperature(*this, sealed, call);
+    call.progress.report(1);
     const std::lock_guard lock(writing_);
     Snapshot next = current_;
     next.cascades = std::move(sealed.cascades);

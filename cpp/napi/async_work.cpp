@@ -9,13 +9,14 @@
 namespace rtd::napi {
 namespace {
 
-rtd_call_options callOptions(uint32_t threads, std::atomic<bool>* stop) {
+rtd_call_options callOptions(uint32_t threads, Environment::Signals* signals) {
     rtd_call_options call{};
     call.struct_size = sizeof call;
     call.threads = threads;
-    if (stop) {
-        call.should_stop = [](void* flag) { return static_cast<std::atomic<bool>*>(flag)->load(std::memory_order_relaxed) ? 1 : 0; };
-        call.context = stop;
+    if (signals) {
+        call.should_stop = [](void* of) { return static_cast<Environment::Signals*>(of)->stop.load(std::memory_order_relaxed) ? 1 : 0; };
+        call.on_progress = [](void* of, double share) { static_cast<Environment::Signals*>(of)->progress = share; };
+        call.context = signals;
     }
     return call;
 }
@@ -33,7 +34,7 @@ class Work {
           job_(std::move(job)),
           threads_(threads),
           task_(task),
-          stop_(std::make_shared<std::atomic<bool>>(false)) {}
+          signals_(std::make_shared<Environment::Signals>()) {}
 
     static napi_value queue(std::unique_ptr<Work> work, napi_env env, const char* name);
 
@@ -49,7 +50,7 @@ class Work {
     std::unique_ptr<Job> job_;
     uint32_t threads_;
     uint64_t task_;
-    Environment::StopFlag stop_;
+    Environment::SharedSignals signals_;
     napi_async_work handle_ = nullptr;
     napi_deferred deferred_ = nullptr;
     Failure failure_{RTD_OK, ""};
@@ -61,7 +62,7 @@ napi_value Work::queue(std::unique_ptr<Work> work, napi_env env, const char* nam
     const bool queued = napi_create_promise(env, &work->deferred_, &promise) == napi_ok &&
                         napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &resource) == napi_ok &&
                         napi_create_async_work(env, nullptr, resource, execute, complete, work.get(), &work->handle_) == napi_ok;
-    if (queued) work->environment_->enter(work->task_, work->stop_);
+    if (queued) work->environment_->enter(work->task_, work->signals_);
     if (!queued || napi_queue_async_work(env, work->handle_) != napi_ok) {
         work->failure_ = Failure(RTD_INTERNAL, std::string(name) + ": the runtime did not accept asynchronous work");
         if (!work->deferred_) throw work->failure_;
@@ -75,7 +76,7 @@ napi_value Work::queue(std::unique_ptr<Work> work, napi_env env, const char* nam
 
 void Work::run() noexcept {
     try {
-        const rtd_status status = stop_->load(std::memory_order_relaxed) ? RTD_CANCELLED : job_->execute(callOptions(threads_, stop_.get()));
+        const rtd_status status = signals_->stop ? RTD_CANCELLED : job_->execute(callOptions(threads_, signals_.get()));
         if (status != RTD_OK) failure_ = Failure(status, status == RTD_CANCELLED ? "the call was cancelled" : rtd_last_error());
     } catch (const std::exception& error) {
         failure_.status = RTD_INTERNAL;
@@ -111,7 +112,7 @@ bool Work::settle(napi_env env) noexcept {
 }
 
 void Work::dispose(napi_env env) noexcept {
-    environment_->leave(task_, stop_);
+    environment_->leave(task_, signals_);
     if (handle_) napi_delete_async_work(env, handle_);
 }
 

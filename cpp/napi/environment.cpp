@@ -64,17 +64,22 @@ void Environment::reportBytes(napi_env env, Index& index) {
     if (napi_adjust_external_memory(env, bytes - index.reportedBytes, &total) == napi_ok) index.reportedBytes = bytes;
 }
 
-void Environment::enter(uint64_t task, StopFlag flag) { tasks_.emplace(task, std::move(flag)); }
+void Environment::enter(uint64_t task, SharedSignals signals) { tasks_.emplace(task, std::move(signals)); }
 
-void Environment::leave(uint64_t task, const StopFlag& flag) {
+void Environment::leave(uint64_t task, const SharedSignals& signals) {
     const auto [first, last] = tasks_.equal_range(task);
-    const auto found = std::find_if(first, last, [&](const auto& entry) { return entry.second == flag; });
+    const auto found = std::find_if(first, last, [&](const auto& entry) { return entry.second == signals; });
     if (found != last) tasks_.erase(found);
 }
 
 void Environment::cancel(uint64_t task) {
     const auto [first, last] = tasks_.equal_range(task);
-    std::for_each(first, last, [](const auto& entry) { entry.second->store(true, std::memory_order_relaxed); });
+    std::for_each(first, last, [](const auto& entry) { entry.second->stop = true; });
+}
+
+double Environment::progressOf(uint64_t task) const {
+    const auto found = tasks_.find(task);
+    return found == tasks_.end() ? 0 : found->second->progress.load();
 }
 
 void Environment::setErrorClass(const Napi::Function& errorClass) {
@@ -101,7 +106,7 @@ napi_value Environment::error(napi_env env, const Failure& failure) const {
 
 void Environment::close() {
     // Threads of calls in progress end soon; what they hold they own themselves.
-    for (auto& [task, flag] : tasks_) flag->store(true, std::memory_order_relaxed);
+    for (auto& [task, signals] : tasks_) signals->stop = true;
     resources_.clear();
 }
 

@@ -85,11 +85,17 @@ class Environment : public std::enable_shared_from_this<Environment> {
     // Tells the garbage collector how many bytes an index holds now.
     void reportBytes(napi_env env, Index& index);
 
-    // Calls in progress by the number their caller gave them (0: none, not cancellable). The flag is polled by the call's threads.
-    using StopFlag = std::shared_ptr<std::atomic<bool>>;
-    void enter(uint64_t task, StopFlag flag);
-    void leave(uint64_t task, const StopFlag& flag);
+    // What a call in progress and its caller tell each other, from any thread.
+    struct Signals {
+        std::atomic<bool> stop = false;
+        std::atomic<double> progress = 0;  // 0..1
+    };
+    using SharedSignals = std::shared_ptr<Signals>;
+    // Calls in progress by the number their caller gave them; 0: none, not to be found again.
+    void enter(uint64_t task, SharedSignals signals);
+    void leave(uint64_t task, const SharedSignals& signals);
     void cancel(uint64_t task);
+    double progressOf(uint64_t task) const;  // 0 where no such call is in progress
 
     void setErrorClass(const Napi::Function& errorClass);
     // A new RtdError; null, perhaps with an exception pending, where JavaScript may not run any more.
@@ -100,7 +106,7 @@ class Environment : public std::enable_shared_from_this<Environment> {
   private:
     uint64_t lastHandle_ = 0;
     std::unordered_map<uint64_t, std::unique_ptr<Resource>> resources_;
-    std::unordered_multimap<uint64_t, StopFlag> tasks_;
+    std::unordered_multimap<uint64_t, SharedSignals> tasks_;
     napi_ref errorClass_ = nullptr;  // given up with the environment
 };
 

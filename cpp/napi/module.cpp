@@ -14,6 +14,11 @@ Napi::Value cancel(const Napi::CallbackInfo& info) {
     return info.Env().Undefined();
 }
 
+// (task) -> 0..1
+Napi::Value progressOf(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), Environment::of(info.Env()).progressOf(readTask(info[0])));
+}
+
 Napi::Value release(const Napi::CallbackInfo& info) {
     Environment::of(info.Env()).release(info.Env(), readTask(info[0]));
     return info.Env().Undefined();
@@ -40,6 +45,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
     exports.Set("abi", rtd_abi_version());
     define<setErrorClass>(env, exports, "setErrorClass");
     define<cancel>(env, exports, "cancel");
+    define<progressOf>(env, exports, "progressOf");
     define<release>(env, exports, "release");
     define<backends>(env, exports, "backends");
     registerIndex(env, exports);

@@ -262,12 +262,13 @@ void Store::seal(const Call& call) {
         positions = positions_;
     }
     const uint32_t first = manifest_.entries(), end = snapshot.entries;
-    const auto known = std::exchange(snapshot.cascades, index_->buildCascades(snapshot, end, call));
+    const auto known = std::exchange(snapshot.cascades, index_->buildCascades(snapshot, end, call.part(0, 0.6)));
     if (first == end && !staleTemperature_ && snapshot.cascades == known) return;
 
     const KeyShape shape{manifest_.dim, manifest_.dtype};
     Manifest next = manifest_;
     next.temperature = index_->computeTemperature(snapshot, call);
+    call.progress.report(0.65);
     NewFiles newFiles(*directory_);
     std::optional<Segment> segment;
     if (first < end) {
@@ -281,6 +282,7 @@ void Store::seal(const Call& call) {
         const std::lock_guard state(state_);
         segments_.reserve(segments_.size() + 1);
     }
+    call.progress.report(0.85);
     if (index_->usesCascades()) next.derived.clear();
     for (const auto& cascade : snapshot.cascades) {
         const auto isOf = [&](const DerivedFacts& facts) { return facts.first == cascade->first && facts.entries == cascade->count; };
@@ -327,6 +329,7 @@ void Store::seal(const Call& call) {
         } catch (const Error&) {}
     }
     index_->markSealed(end, temperature, std::move(snapshot.cascades));
+    call.progress.report(1);
 }
 
 void Store::remove(const uint32_t* ids, size_t count) {

@@ -272,6 +272,28 @@ TEST("where a cascade cannot help, a search gives up, and the next ones do not b
     CHECK_EQUAL(pair.compare(1, 2000, 1).scanned, 5000u);  // k is near the number of keys
 }
 
+TEST("a seal says what it has done, rising to 1") {
+    struct Seen {
+        double last = 0;
+        int reports = 0;
+        bool rises = true;
+    } seen;
+    Pair pair(Distribution::gauss, 5000, 1, 128, RTD_L2, RTD_F32, 2, nullptr);
+    pair.add(0, 5000);
+    rtd_call_options call = callOf(2);
+    call.context = &seen;
+    call.on_progress = [](void* context, double share) {
+        auto& so = *static_cast<Seen*>(context);
+        so.rises &= share >= so.last && share <= 1;
+        so.last = share;
+        ++so.reports;
+    };
+    CHECK_OK(rtd_index_seal(pair.cascading(), &call));
+    CHECK(seen.rises);
+    CHECK(seen.reports > 8);
+    CHECK_EQUAL(seen.last, 1.0);
+}
+
 TEST("few entries have no cascade, and RTD_CASCADE_OFF has none") {
     for (const auto& [entries, cascade] : {std::pair{4095u, RTD_CASCADE_AUTO}, {4097u, RTD_CASCADE_OFF}}) {
         Pair pair(Distribution::powerLaw, entries, 1, 64, RTD_L2, RTD_F32, 1, nullptr, cascade);

@@ -48,7 +48,7 @@ struct Call {
     rtd_mutable_matrix logits = mutableMatrixOf(logitValues, 10);
     std::vector<uint32_t> ids = std::vector<uint32_t>(8, 77);
     rtd_hits hits = {ids.data(), nullptr, nullptr, nullptr, 2};
-    rtd_call_options options = {sizeof(rtd_call_options), 1, nullptr, nullptr, RTD_MEMORY_HOST, nullptr};
+    rtd_call_options options = {sizeof(rtd_call_options), 1, nullptr, nullptr, RTD_MEMORY_HOST, nullptr, nullptr};
 };
 
 // Both calls fail alike and write nothing.

@@ -79,6 +79,18 @@ describe("an index", () => {
         expect(few.info().cascaded).toBe(2);
     });
 
+    test("says how far a seal is", async () => {
+        const index = createIndex({ dim: 512, threads: 1 });
+        index.add(vectors(40_000, 512, 3), new Int32Array(40_000));
+        const shares: number[] = [];
+        await index.seal({ onProgress: (share) => shares.push(share) });
+        expect(shares.length).toBeGreaterThan(1);
+        expect(shares.at(-1)).toBe(1);
+        expect(shares).toEqual(shares.toSorted((a, b) => a - b));
+        expect(index.info().cascaded).toBe(40_000);
+        await expect(index.seal({ onProgress: 5 as never })).rejects.toThrow("onProgress: expected a function");
+    });
+
     test("says what a search looked at, where it is asked", async () => {
         const [n, dim] = [5000, 160];
         const keys = vectors(n, dim, 3);
