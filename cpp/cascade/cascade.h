@@ -18,6 +18,7 @@ struct Cascade {
     uint32_t first = 0, count = 0;  // ids [first, first + count)
     LevelShape shape;
     std::vector<Head> heads;
+    bool isMapped = false;  // levels are pages of a file, which the system may drop
 
     uint64_t bytes() const {
         uint64_t bytes = 0;

@@ -1,6 +1,7 @@
 #include "core/pages.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "core/status.h"
 
@@ -16,6 +17,21 @@ std::shared_ptr<uint8_t> allocatePages(size_t bytes, const char* what) {
     return {static_cast<uint8_t*>(memory), [whole](uint8_t* p) {
                 if (p) munmap(p, whole);
             }};
+}
+
+bool isResident([[maybe_unused]] const void* at) {
+#if defined(__linux__)
+    const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+    unsigned char in = 1;
+    return mincore(reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(at) / page * page), 1, &in) != 0 || (in & 1) != 0;
+#else
+    return true;
+#endif
+}
+
+void askForPages(const void* begin, size_t bytes) {
+    const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE)), from = reinterpret_cast<uintptr_t>(begin) / page * page;
+    madvise(reinterpret_cast<void*>(from), reinterpret_cast<uintptr_t>(begin) + bytes - from, MADV_WILLNEED);  // a wish
 }
 
 }  // namespace rtd

@@ -18,6 +18,7 @@ struct P {
 
 #include "core/canonical.h"
 #include "core/memory.h"
+#include "core/pages.h"
 #include "index/cascade_row.h"
 #include "index/level_filter.h"
 #include "index/prefetch.h"
@@ -33,6 +34,7 @@ constexpr size_t kScoreWords = size_t{8} << 20;  // scores kept at a time, of as
 constexpr size_t kMostRows = 64;                 // searched at a time
 constexpr uint32_t kProbedMore = 64;             // keys measured first, beyond 1.25 k
 constexpr size_t kSampledShare = 16;             // one chunk in so many shows whether the cascade helps
+constexpr uint32_t kSampledPages = 16;           // looked for in memory
 constexpr size_t kKeysAtOnce = 16;               // measured between two looks at the bound
 
 class CascadeSearch {
@@ -105,7 +107,8 @@ class CascadeSearch {
         }
         if (bounded.empty()) return;
         lap(0);
-        const LevelFilter filter(snapshot_, cascade_, levels, codes_, call_);
+        isOnDisk_ = cascade_.isMapped && !areMostlyResident(levels, *rows.front());
+        const LevelFilter filter(snapshot_, cascade_, levels, codes_, isOnDisk_, call_);
         scoreBlocks(levels, bounded, stride);
         lap(1);
         // The keys that look nearest give the first radius; then come all others that may lie within it.
@@ -143,6 +146,16 @@ class CascadeSearch {
         } last{lap};
         forEachBatch(bounded, &CascadeRow::candidates,
                      [&](CascadeRow& state, std::span<const Candidate> candidates) { measureCandidates(state, candidates); });
+    }
+
+    // Whether the levels' rows and the keys are in memory, by a sample: the system may have dropped what was read from files.
+    bool areMostlyResident(const Levels& levels, const HeadRow& row) const {
+        for (uint32_t i = 0; i < kSampledPages; ++i) {
+            const auto place = static_cast<uint32_t>(uint64_t{levels.count} * i / kSampledPages);
+            if (levels.level3 && !isResident(levels.level3 + size_t{place} * levels.shape.rowBytes3())) return false;
+            if (!isResident(keyOf(row.head, place))) return false;
+        }
+        return true;
     }
 
     // Costs are nanoseconds of some processor; a row's are `scale` times what the sample had of everything.
@@ -271,6 +284,8 @@ class CascadeSearch {
         state.row->pool->tighten();
         state.lowerRadiusToPool();
         state.measured = filter.likeliest(state, k + k / 4 + kProbedMore);
+        if (isOnDisk_)
+            for (const uint32_t place : state.measured) askForKey(state, place);
         std::sort(state.measured.begin(), state.measured.end());
     }
 
@@ -284,16 +299,28 @@ class CascadeSearch {
         std::sort(state.measured.begin(), state.measured.end());
     }
 
-    static void finishBounds(CascadeRow& state) {
+    void finishBounds(CascadeRow& state) const {
         state.lowerRadiusToUppers();
         std::sort(state.candidates.begin(), state.candidates.end(), [](const Candidate& a, const Candidate& b) { return a.lower < b.lower; });
+        if (!isOnDisk_) return;
+        for (const Candidate& candidate : state.candidates) {
+            if (static_cast<double>(candidate.lower) > limitOf(state)) break;
+            askForKey(state, candidate.place);
+        }
+    }
+
+    void askForKey(const CascadeRow& state, uint32_t place) const { askForPages(keyOf(state, place), dims_ * bytesOf(config_.dtype)); }
+
+    // The largest lower bound of a candidate that may still matter.
+    static double limitOf(const CascadeRow& state) {
+        const double radius = state.radius.load(std::memory_order_relaxed);
+        return state.levels->shape.hasLevel3 ? radius : static_cast<double>(state.query.largestScore(radius));
     }
 
     // Canonical distances of some candidates, unless by now none of them can matter: the likeliest come first.
     void measureCandidates(CascadeRow& state, std::span<const Candidate> candidates) const {
         state.lowerRadiusToPool();
-        const double radius = state.radius.load(std::memory_order_relaxed);
-        const double limit = state.levels->shape.hasLevel3 ? radius : static_cast<double>(state.query.largestScore(radius));
+        const double limit = limitOf(state);
         std::vector<uint32_t> places;
         for (const Candidate& candidate : candidates) {
             if (static_cast<double>(candidate.lower) > limit) break;
@@ -321,11 +348,11 @@ class CascadeSearch {
         call_.count(&rtd_search_counts::bytes, places.size() * dims_ * bytesOf(config_.dtype));
     }
 
-    const void* keyOf(const CascadeRow& state, uint32_t place) const {
+    const void* keyOf(const CascadeRow& state, uint32_t place) const { return keyOf(state.row->head, place); }
+    const void* keyOf(uint32_t head, uint32_t place) const {
         const uint32_t id = cascade_.first + place;
         const Part& part = snapshot_.partOf(id);
-        return static_cast<const std::byte*>(part.keys) + (id - part.first) * config_.rowBytes() +
-               size_t{state.row->head} * dims_ * bytesOf(config_.dtype);
+        return static_cast<const std::byte*>(part.keys) + (id - part.first) * config_.rowBytes() + size_t{head} * dims_ * bytesOf(config_.dtype);
     }
 
     const Index& index_;
@@ -335,7 +362,7 @@ class CascadeSearch {
     const cpu::CodeSums& codes_;
     const Call& call_;
     uint32_t threads_, dims_;
-    bool isDot_, isForced_;
+    bool isDot_, isForced_, isOnDisk_ = false;
     cpu::TileSums tileSums_;
 };
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/memory.h"
+#include "core/pages.h"
 #include "index/prefetch.h"
 
 namespace rtd {
@@ -168,13 +169,15 @@ std::unique_ptr<Level2Block[]> LevelFilter::readBlocks(const Chunk& chunk) const
     return blocks;
 }
 
+void LevelFilter::ask(const void* row, size_t bytes) const { isOnDisk_ ? askForPages(row, bytes) : prefetch(row, bytes); }
+
 void LevelFilter::addSurvivor(const CascadeRow& row, uint32_t place, int32_t sum, Survivors& to) const {
     const uint32_t bytes = levels_.shape.rowBytes2b;
     if (bytes) {
         to.squared2[to.count] = row.query.squared2(row.scores[place], sum, levels_.level2 + size_t{place} * cascade::kRowBytes2).withoutResidual;
-        prefetch(levels_.level2b + size_t{place} * bytes, bytes);
+        ask(levels_.level2b + size_t{place} * bytes, bytes);
     } else {
-        prefetch(levels_.level3 + size_t{place} * levels_.shape.rowBytes3(), levels_.shape.rowBytes3());
+        ask(levels_.level3 + size_t{place} * levels_.shape.rowBytes3(), levels_.shape.rowBytes3());
     }
     to.places[to.count++] = place;
 }
@@ -257,7 +260,7 @@ void LevelFilter::keepByLevel2b(CascadeRow& row, Survivors& survivors) const {
             std::memcpy(&tail, rows[i] + shape.codes2b(), sizeof tail);
             if (!row.query.mayBeWithin2b(radius, survivors.squared2[begin + i], sums[i], tail)) continue;
             const uint32_t place = survivors.places[kept++] = survivors.places[begin + i];
-            prefetch(levels_.level3 + size_t{place} * shape.rowBytes3(), shape.rowBytes3());
+            ask(levels_.level3 + size_t{place} * shape.rowBytes3(), shape.rowBytes3());
         }
     }
     survivors.count = kept;

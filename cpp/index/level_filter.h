@@ -17,9 +17,10 @@ class LevelFilter {
     static constexpr size_t kChunkBlocks = 64;                            // blocks of level 1 that a thread takes at a time ...
     static constexpr size_t kChunkKeys = kChunkBlocks * cpu::kBlockKeys;  // ... and the keys in them
 
-    LevelFilter(const Snapshot& snapshot, const cascade::Cascade& cascade, const cascade::Levels& levels, const cpu::CodeSums& codes,
+    // isOnDisk: rows of levels are asked for page by page.
+    LevelFilter(const Snapshot& snapshot, const cascade::Cascade& cascade, const cascade::Levels& levels, const cpu::CodeSums& codes, bool isOnDisk,
                 const Call& call)
-        : snapshot_(snapshot), cascade_(cascade), levels_(levels), codes_(codes), call_(call) {}
+        : snapshot_(snapshot), cascade_(cascade), levels_(levels), codes_(codes), isOnDisk_(isOnDisk), call_(call) {}
 
     size_t chunks() const { return (cascade::LevelShape::blocksOf(levels_.count) + kChunkBlocks - 1) / kChunkBlocks; }
 
@@ -42,6 +43,7 @@ class LevelFilter {
     bool isOutlier(uint32_t place) const;
     std::unique_ptr<Level2Block[]> readBlocks(const Chunk& chunk) const;
     size_t select(const CascadeRow& row, const Chunk& chunk, uint16_t most, uint32_t* places) const;
+    void ask(const void* row, size_t bytes) const;
     struct Survivors;
     void addSurvivor(const CascadeRow& row, uint32_t place, int32_t sum, Survivors& to) const;
     void keepByLevel2(const CascadeRow& row, const Chunk& chunk, const Level2Block* blocks, uint16_t most, Survivors& to) const;
@@ -54,6 +56,7 @@ class LevelFilter {
     const cascade::Cascade& cascade_;
     const cascade::Levels& levels_;
     const cpu::CodeSums& codes_;
+    bool isOnDisk_;
     const Call& call_;
 };
 

@@ -146,6 +146,7 @@ std::shared_ptr<const cascade::Cascade> openCascade(Directory& directory, const 
         cascade->first = static_cast<uint32_t>(facts.first);
         cascade->count = static_cast<uint32_t>(facts.entries);
         cascade->shape = layout.shape;
+        cascade->isMapped = true;
         const std::vector<TensorSpec> tensors = layout.tensors(0);
         uint64_t listed = 0;
         for (uint64_t h = 0; h < layout.heads; ++h) {
