@@ -167,6 +167,7 @@ typedef struct rtd_search_counts {
     uint64_t level2;
     uint64_t level3;
     uint64_t exact; /* canonical distances taken of keys that no level ruled out */
+    uint64_t bytes; /* of keys and levels that were read for all that; those that serve several rows at once count once */
 } rtd_search_counts;
 
 typedef struct rtd_call_options {

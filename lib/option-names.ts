@@ -33,7 +33,14 @@ const index: Names<IndexOptions> = {
     cascade: true,
 };
 /** One object may serve `search`, `fuse` and `searchAndFuse`, which takes all that the others do. */
-const search: Names<SearchAndFuseOptions & SearchOptions & FuseOptions> = { ...row, ...fuseRow, ...call, rows: true, hits: true };
+const search: Names<SearchAndFuseOptions & SearchOptions & FuseOptions> = {
+    ...row,
+    ...fuseRow,
+    ...call,
+    rows: true,
+    hits: true,
+    stats: true,
+};
 const searchRow: Names<NonNullable<SearchAndFuseOptions["rows"]>[number]> = { ...row, ...fuseRow, skip: true };
 const createStore: Names<CreateStoreOptions> = { ...index, model: true, metadata: true };
 const openStore: Names<OpenStoreOptions> = {

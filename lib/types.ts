@@ -118,12 +118,31 @@ export interface CallOptions {
     signal?: AbortSignal | undefined;
 }
 
-export interface SearchOptions extends RowOptions, CallOptions {
+/** What a search looked at, in pairs of a key and a row (query x head): how far each level of a cascade got, which the next one had to look at. */
+export interface SearchStats {
+    /** Distances taken by a scan. */
+    scanned: number;
+    /** Bounds of a cascade's first level, second and third. */
+    level1: number;
+    level2: number;
+    level3: number;
+    /** Distances taken of keys that no level ruled out. */
+    exact: number;
+    /** Bytes of keys and levels that were read for all that; those that serve several rows at once count once. */
+    bytes: number;
+}
+
+export interface StatsOptions {
+    /** Whether the result says what the search looked at; all zero on a GPU, where nobody counts. Default false. */
+    stats?: boolean | undefined;
+}
+
+export interface SearchOptions extends RowOptions, CallOptions, StatsOptions {
     /** One for each query; what it leaves out is taken from the options around it. */
     rows?: readonly RowOptions[] | undefined;
 }
 
-export interface SearchAndFuseOptions extends RowOptions, FuseRowOptions, CallOptions {
+export interface SearchAndFuseOptions extends RowOptions, FuseRowOptions, CallOptions, StatsOptions {
     /** One for each query; what it leaves out is taken from the options around it. `skip` leaves a row as it is, without a search. */
     rows?: readonly (RowOptions & FuseRowOptions & { skip?: boolean | undefined })[] | undefined;
     /** Whether hits are returned. Default true. */
@@ -153,6 +172,8 @@ export interface Hits {
     /** The largest k of the call's rows. */
     k: number;
     heads: number;
+    /** Where `search` was asked for it. */
+    stats?: SearchStats;
 }
 
 /** Hits that came from elsewhere: as {@link Hits}, ids not needed. */
@@ -175,6 +196,8 @@ export interface FuseResult {
     /** One for each row of logits. */
     statuses: RowStatus[];
     hits?: Hits;
+    /** Where `searchAndFuse` was asked for it. */
+    stats?: SearchStats;
 }
 
 /** What is known of entries by id, in the order asked for. */

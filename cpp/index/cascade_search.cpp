@@ -176,6 +176,7 @@ class CascadeSearch {
             codes_.blockScores(levels.level1 + begin * shape.blockBytes(), count, shape.groups(), queries.data(), queries.size(),
                                states.front()->scores + begin * cpu::kBlockKeys, stride);
             call_.count(&rtd_search_counts::level1, queries.size() * count * cpu::kBlockKeys);
+            call_.count(&rtd_search_counts::bytes, count * shape.blockBytes());
         });
     }
 
@@ -247,6 +248,7 @@ class CascadeSearch {
             if (key < state.row->pool->bound()) found[n++] = key;
         }
         call_.count(&rtd_search_counts::exact, measured);
+        call_.count(&rtd_search_counts::bytes, measured * dims_ * bytesOf(config_.dtype));
         if (n) state.row->pool->offer(found, n);
     }
 

@@ -94,6 +94,7 @@ void LevelFilter::sweep(const std::vector<CascadeRow*>& rows, size_t chunk) cons
         const size_t first = (begin + b) * cpu::kBlockKeys;
         blocks[b].fill(codes_, levels_.level2 + first * cascade::kRowBytes2, std::min<size_t>(cpu::kBlockKeys, levels_.count - first));
     }
+    call_.count(&rtd_search_counts::bytes, count * cpu::kBlockKeys * cascade::kRowBytes2);
     for (CascadeRow* row : rows) {
         const double radius = row->radius.load(std::memory_order_relaxed);
         const uint16_t largest = row->query.largestScore(radius);
@@ -144,6 +145,7 @@ size_t LevelFilter::keepByLevel2(CascadeRow& row, std::span<const uint32_t> plac
     const auto rowOf = [&](size_t i) { return levels_.level2 + size_t{places[i]} * cascade::kRowBytes2; };
     for (size_t i = 0; i < places.size(); ++i) prefetch(rowOf(i), cascade::kRowBytes2);
     call_.count(&rtd_search_counts::level2, places.size());
+    call_.count(&rtd_search_counts::bytes, places.size() * cascade::kRowBytes2);
     row.looked2.fetch_add(places.size(), std::memory_order_relaxed);
     const cpu::Level2Query query = row.query.level2Query(row.radius.load(std::memory_order_relaxed));
     for (size_t begin = 0; begin < places.size(); begin += kRowsAtOnce) {
@@ -186,6 +188,7 @@ void LevelFilter::keepByLevel3(CascadeRow& row, std::span<const uint32_t> places
         for (const uint32_t place : places) candidates[count++] = {areOutliers ? 0.0f : static_cast<float>(row.scores[place]), place};
     } else {
         call_.count(&rtd_search_counts::level3, places.size());
+        call_.count(&rtd_search_counts::bytes, places.size() * levels_.shape.rowBytes3());
         row.looked3.fetch_add(places.size(), std::memory_order_relaxed);
         const auto rowOf = [&](size_t i) { return levels_.level3 + size_t{places[i]} * levels_.shape.rowBytes3(); };
         const double radius = row.radius.load(std::memory_order_relaxed);

@@ -85,6 +85,7 @@ class Scan {
             const cpu::KeyTile keyTile = {keys + size_t{head.head} * length_ * bytesOf(config_.dtype), config_.dim, count, length_};
             tileSums_(queryTile, keyTile, scratch.sums.get(), kTileKeys);
             call_.count(&rtd_search_counts::scanned, head.count * count);
+            call_.count(&rtd_search_counts::bytes, size_t{count} * length_ * bytesOf(config_.dtype));
             for (size_t i = 0; i < head.count; ++i) {
                 const HeadRow& row = *rows_[head.first + i];
                 const size_t found = gather(scratch.sums.get() + i * kTileKeys, part, begin, count, *row.wants, row.pool->bound(), scratch.found);

@@ -73,10 +73,34 @@ struct Logits {
     }
 };
 
+// What a search looked at, where that was asked for.
+struct Stats {
+    bool wanted;
+    rtd_search_counts counts{};
+
+    rtd_call_options with(rtd_call_options call) {
+        if (wanted) call.counts = &counts;
+        return call;
+    }
+    void setOn(napi_value result, Results& results) const {
+        if (!wanted) return;
+        const napi_value stats = results.object();
+        const auto set = [&](const char* name, uint64_t value) { results.set(stats, name, results.number(static_cast<double>(value))); };
+        set("scanned", counts.scanned);
+        set("level1", counts.level1);
+        set("level2", counts.level2);
+        set("level3", counts.level3);
+        set("exact", counts.exact);
+        set("bytes", counts.bytes);
+        results.set(result, "stats", stats);
+    }
+};
+
 struct SearchJob : Job {
     IndexRef index;
     Rows rows;
     uint32_t threads;
+    Stats stats;
     InArray queriesArray;
     rtd_matrix queries{};
     HitArrays hits;
@@ -84,14 +108,19 @@ struct SearchJob : Job {
     SearchJob(const Napi::CallbackInfo& info, const Napi::Value& optionsValue, Access access) : SearchJob(info, Options(optionsValue), access) {}
 
     rtd_status execute(const rtd_call_options& call) override {
-        return rtd_search(index.get(), &queries, rows.data(), rows.count(), &call, &hits.view);
+        const rtd_call_options counted = stats.with(call);
+        return rtd_search(index.get(), &queries, rows.data(), rows.count(), &counted, &hits.view);
     }
-    napi_value finish(Results& results) override { return hits.result(results); }
+    napi_value finish(Results& results) override {
+        const napi_value result = hits.result(results);
+        stats.setOn(result, results);
+        return result;
+    }
 
   protected:
     // (handle, queries, ...)
     SearchJob(const Napi::CallbackInfo& info, const Options& options, Access access, bool wantHits = true)
-        : rows(options), threads(options.threads()) {
+        : rows(options), threads(options.threads()), stats{options.flag("stats", false)} {
         index = Environment::of(info.Env()).get<Index>(info[0]).ref;
         const rtd_index_info known = infoOf(index);
         const View view = viewArray(info[1], "queries", {napi_float32_array, napi_uint16_array});
@@ -124,7 +153,8 @@ struct SearchAndFuseJob : SearchJob {
         : SearchAndFuseJob(info, options, access, options.flag("hits", true)) {}
 
     rtd_status execute(const rtd_call_options& call) override {
-        return rtd_search_and_fuse(index.get(), &queries, &logits.matrix, rows.data(), rows.count(), &call, wantHits ? &hits.view : nullptr,
+        const rtd_call_options counted = stats.with(call);
+        return rtd_search_and_fuse(index.get(), &queries, &logits.matrix, rows.data(), rows.count(), &counted, wantHits ? &hits.view : nullptr,
                                    statuses.data());
     }
     napi_value finish(Results& results) override {
@@ -132,6 +162,7 @@ struct SearchAndFuseJob : SearchJob {
         const napi_value result = results.object();
         results.set(result, "statuses", statusList(results, statuses));
         if (wantHits) results.set(result, "hits", hits.result(results));
+        stats.setOn(result, results);
         return result;
     }
 

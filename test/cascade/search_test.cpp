@@ -217,6 +217,13 @@ TEST("on keys like hidden states few are read, and hardly any in full") {
         CHECK(looked.level2 < kEntries * batch / 2);
         CHECK(looked.level3 < kEntries * batch / 6);
         CHECK(looked.exact < 200u * batch);
+        const uint64_t level1 = (kEntries + 31) / 32 * 1088, level3 = looked.level3 * 588 + looked.exact * 576 * sizeof(float);
+        const uint64_t level2 = looked.bytes - level1 - level3;
+        if (batch == 1) {
+            CHECK_EQUAL(level2, looked.level2 * 128);
+        } else {  // many queries share a reading of all of level 2, after each has probed a few rows of its own
+            CHECK(level2 >= kEntries * 128 && level2 < kEntries * 128 + looked.level2 * 128);
+        }
     }
 }
 
@@ -246,7 +253,9 @@ TEST("few entries have no cascade, and RTD_CASCADE_OFF has none") {
         Pair pair(Distribution::powerLaw, entries, 1, 64, RTD_L2, RTD_F32, 1, nullptr, cascade);
         pair.add(0, entries);
         pair.seal();
-        CHECK_EQUAL(pair.compare(1, 1, 1).scanned, entries);
+        const rtd_search_counts looked = pair.compare(1, 1, 1);
+        CHECK_EQUAL(looked.scanned, entries);
+        CHECK_EQUAL(looked.bytes, entries * 64 * sizeof(float));
     }
 }
 

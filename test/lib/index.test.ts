@@ -79,6 +79,32 @@ describe("an index", () => {
         expect(few.info().cascaded).toBe(2);
     });
 
+    test("says what a search looked at, where it is asked", async () => {
+        const [n, dim] = [5000, 160];
+        const keys = vectors(n, dim, 3);
+        const [scanning, cascading] = (["off", "always"] as const).map((cascade) => createIndex({ dim, cascade }));
+        for (const index of [scanning!, cascading!]) {
+            index.add(keys, new Int32Array(n));
+            await index.seal();
+        }
+        const queries = vectors(2, dim, 4);
+        const none = { scanned: 0, level1: 0, level2: 0, level3: 0, exact: 0, bytes: 0 };
+        const scan = { ...none, scanned: 2 * n, bytes: n * dim * 4 }; // both queries with one reading of the keys
+        expect(scanning!.searchSync(queries, { stats: true }).stats).toEqual(scan);
+        expect((await scanning!.search(queries, { stats: true })).stats).toEqual(scan);
+        const logits = new Float32Array(2 * 10);
+        expect(scanning!.searchAndFuseSync(queries, logits, { stats: true, hits: false })).toEqual({
+            statuses: ["merged", "merged"],
+            stats: scan,
+        });
+        const { level1, level3, exact, bytes } = cascading!.searchSync(queries, { stats: true }).stats!;
+        expect([level1, bytes]).toEqual([2 * Math.ceil(n / 32) * 32, Math.ceil(n / 32) * 1088 + level3 * 172 + exact * dim * 4]);
+        expect(level3).toBeGreaterThan(0);
+        expect(exact).toBeGreaterThanOrEqual(2 * 16);
+        expect(scanning!.searchSync(queries)).not.toHaveProperty("stats");
+        expect(() => scanning!.searchSync(queries, { stats: 1 as never })).toThrow(/stats: expected true or false, got 1/);
+    });
+
     test("says which uses of cascades there are", async () => {
         await expectError(
             () => createIndex({ dim: 3, cascade: "on" as never }),
