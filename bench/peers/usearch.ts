@@ -1,0 +1,29 @@
+import type * as Usearch from "usearch";
+
+import { optional, packageVersion, type Missing } from "../optional.js";
+import { isMissing, queriesOf, type Peer } from "./peer.js";
+
+/** usearch's exact search, which has no index: it reads the keys as they are. */
+export async function usearch(): Promise<Peer | Missing> {
+    const module = await optional<typeof Usearch>("usearch");
+    if (isMissing(module)) return module;
+    const { exactSearch, MetricKind } = module;
+    return {
+        name: "usearch",
+        version: packageVersion("usearch"),
+        isExact: true,
+        keepsKeys: false,
+        cancellation: 0,
+        open(set, metric) {
+            const kind = metric === "dot" ? MetricKind.IP : MetricKind.L2sq;
+            return {
+                bytes: () => set.keys.byteLength,
+                search(first, batch, k, threads) {
+                    const found = exactSearch(set.keys, queriesOf(set, first, batch), set.d, k, kind, threads);
+                    return { ids: Uint32Array.from((found as Usearch.BatchMatches).keys, Number) };
+                },
+                close: () => undefined,
+            };
+        },
+    };
+}
