@@ -1,6 +1,7 @@
 // npm test: every test this machine can run, each suite counted, and by name what could not run for want of a tool.
 //
 //     node dist/test/run.js [--require-all] [SUITE ...]     suites: native asan tsan aarch64 python addon addon-asan kernels
+//                                                                 instructions
 //
 // --require-all (CI) makes a missing tool a failure. Output ends in a line `N passed, N failed`.
 import { spawn, spawnSync } from "node:child_process";
@@ -118,6 +119,20 @@ async function kernels(): Promise<Count> {
     return { ...count, passed: count.passed + 1 };
 }
 
+/** The hot loops' instructions under callgrind, against the committed ones. */
+async function instructions(): Promise<Count> {
+    for (const args of [
+        ["--preset", "native", "-DRTD_BENCHMARKS=ON"],
+        ["--build", "--preset", "native", "--parallel", String(availableParallelism()), "--target", "hot_loops"],
+    ]) {
+        const { status } = await show("cmake", args);
+        if (status !== 0) return { passed: 0, failed: 1 };
+    }
+    const { stdout } = await show(process.execPath, ["dist/bench/instructions/count.js"]);
+    const found = /^(\d+) passed, (\d+) failed$/m.exec(stdout);
+    return found ? { passed: Number(found[1]), failed: Number(found[2]) } : { passed: 0, failed: 1 };
+}
+
 const cmake = { tool: "cmake", install: "cmake 3.24 or newer" };
 const suites: Suite[] = [
     { name: "native", what: "C and C++ tests", needs: [cmake], run: () => native("native") },
@@ -166,6 +181,12 @@ const suites: Suite[] = [
             { tool: "build/cuda/bin/python", args: ["-c", "import nvidia.cu13"], install: "by npm run kernel:toolchain" },
         ],
         run: kernels,
+    },
+    {
+        name: "instructions",
+        what: "instructions of the hot loops, against the committed counts",
+        needs: [cmake, { tool: "valgrind", install: "valgrind" }],
+        run: instructions,
     },
 ];
 
