@@ -86,6 +86,11 @@ export function compareResults(before: Results, now: Results): Comparison {
         }));
     const slower = changes.filter(({ ratio, noise }) => ratio > 1 + noise).sort((a, b) => b.ratio - a.ratio);
     const faster = changes.filter(({ ratio, noise }) => 1 / ratio > 1 + noise).sort((a, b) => a.ratio - b.ratio);
+    if (changes.length === 0)
+        throw new RtdError(
+            "ERR_RTD_INVALID_ARGUMENT",
+            "the earlier run and this one have no figure in common: give the same datastore, files and filter, or one that has more",
+        );
     const names = new Set(now.figures.map(({ name }) => name));
     return {
         slower,

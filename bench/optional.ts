@@ -33,7 +33,8 @@ export async function optional<Module extends object>(name: string): Promise<Mod
         }
     const broken = errors.find(({ code }) => !/^(ERR_)?MODULE_NOT_FOUND$/.test(code ?? ""));
     const reason = broken === undefined ? "not installed" : `cannot be loaded: ${broken.message.split("\n", 1)[0]}`;
-    return { name, reason, install: `npm install ${name}@${versionOf(name)}` };
+    const [installed = name] = name.split("/", 1); // a part of a package is imported by a longer name
+    return { name: installed, reason, install: `npm install ${installed}@${versionOf(installed)}` };
 }
 
 function versionOf(name: string): string {

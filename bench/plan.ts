@@ -1,7 +1,8 @@
 /** What is measured: every case by its name, in an order in which cases on the same keys follow each other. */
+import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 
-import { backends, type BackendName } from "../lib/index.js";
+import { backends, RtdError, type BackendName } from "../lib/index.js";
 import { callFigures } from "./cases/calls.js";
 import { fuseFigures } from "./cases/fuse.js";
 import { decodeFigures, recordFigures, recordNoiseFigures } from "./cases/model.js";
@@ -156,6 +157,8 @@ function fuseCases(set: NamedSet, quick: boolean): Case[] {
 }
 
 function hdf5Cases(path: string): Case[] {
+    // Before anything is measured, not when its turn comes.
+    if (!existsSync(path)) throw new RtdError("ERR_RTD_NOT_FOUND", `${path}: no such file; give the path of an HDF5 file`);
     const set = {
         name: path,
         make: async () => {

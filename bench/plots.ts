@@ -125,7 +125,7 @@ function againstN(
     });
     const [first] = most;
     const setting =
-        first === undefined ? "" : `${first.set}, d ${first.d}, k ${first.k}, B ${first.batch}, ${first.threads} threads`;
+        first === undefined ? "" : `${first.set}, d ${first.d}, k ${first.k}, B ${first.batch}, ${threadsOf(first.threads)}`;
     const encoding = { x: logarithmic("n", "keys (N)", "~s"), y: logarithmic("value", title), color };
     return spec(`${name[0]!.toUpperCase()}${name.slice(1)} against N: ${setting}`, rows, 560, 360, {
         layer: [
@@ -147,7 +147,7 @@ function roofline(figures: readonly Figure[]): VegaLite.TopLevelSpec | undefined
     const bandwidths = new Map(figures.map(({ threads, bandwidth }) => [threads, bandwidth]));
     const roofs = [...bandwidths].flatMap(([threads, bandwidth]) =>
         [least, most].map((megabytes) => ({
-            roof: `memory, ${threads} thread${threads > 1 ? "s" : ""}: ${bandwidth.toFixed(1)} GB/s`,
+            roof: `memory, ${threadsOf(threads)}: ${bandwidth.toFixed(1)} GB/s`,
             megabytes,
             milliseconds: megabytes / bandwidth,
         })),
@@ -169,4 +169,6 @@ function roofline(figures: readonly Figure[]): VegaLite.TopLevelSpec | undefined
 }
 
 const settingOf = ({ group, set, n, d, dtype, metric, k, batch, backend, threads }: Figure): string =>
-    `${group}: ${set}, ${n?.toLocaleString("en-US")} x ${d} ${dtype}, ${metric}, k ${k}, B ${batch}, ${backend}, ${threads} thread${threads > 1 ? "s" : ""}`;
+    `${group}: ${set}, ${n?.toLocaleString("en-US")} x ${d} ${dtype}, ${metric}, k ${k}, B ${batch}, ${backend}, ${threadsOf(threads)}`;
+
+const threadsOf = (threads: number): string => `${threads} thread${threads > 1 ? "s" : ""}`;

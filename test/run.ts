@@ -155,16 +155,22 @@ const suites: Suite[] = [
     },
     {
         name: "python",
-        what: "Python's safetensors on the files of a datastore",
+        what: "Python's safetensors on the files of a datastore, and its HDF5 files for the benchmarks",
         needs: [
             cmake,
             {
                 tool: "build/python/bin/python",
-                args: ["-c", "import safetensors, numpy"],
-                install: "by python3 -m venv build/python && build/python/bin/pip install safetensors numpy",
+                args: ["-c", "import safetensors, numpy, h5py"],
+                install: "by python3 -m venv build/python && build/python/bin/pip install safetensors numpy h5py",
             },
         ],
-        run: () => native("native", ["-C", "python", "-R", "python"]),
+        run: async () => {
+            const [stores, sets] = [
+                await native("native", ["-C", "python", "-R", "python"]),
+                await vitest("python", {}, ["test/bench/hdf5"]),
+            ];
+            return { passed: stores.passed + sets.passed, failed: stores.failed + sets.failed };
+        },
     },
     { name: "addon", what: "the package in TypeScript", needs: [], run: () => vitest("addon") },
     {
@@ -207,7 +213,7 @@ for (const suite of suites) {
     const missing = suite.needs.filter(({ tool, args }) => spawnSync(tool, args ?? ["--version"]).status !== 0);
     if (missing.length > 0) {
         const names = missing.map(({ tool, install }) => `${tool} (install ${install})`).join(", ");
-        lines.push(`${suite.name.padEnd(10)} not run, missing ${names}: ${suite.what}`);
+        lines.push(`${suite.name.padEnd(12)} not run, missing ${names}: ${suite.what}`);
         if (values["require-all"]) total.failed += 1;
         continue;
     }
@@ -216,7 +222,7 @@ for (const suite of suites) {
     const seconds = ((Date.now() - started) / 1000).toFixed(0);
     total.passed += count.passed;
     total.failed += count.failed;
-    lines.push(`${suite.name.padEnd(10)} ${count.passed} passed, ${count.failed} failed in ${seconds} s: ${suite.what}`);
+    lines.push(`${suite.name.padEnd(12)} ${count.passed} passed, ${count.failed} failed in ${seconds} s: ${suite.what}`);
 }
 
 console.log(`\n${lines.join("\n")}`);

@@ -78,14 +78,15 @@ export function recallOf(ids: ArrayLike<number>, scan: Hits): number {
     return found / scan.ids.length;
 }
 
-/** Recall against a set's own neighbors as ann-benchmarks counts it: hits no farther than the k-th of them, but for rounding. */
+/** Recall against a set's own neighbors as ann-benchmarks counts it: hits no farther than the farthest of k of them, but for rounding. */
 export function recallOfNeighbors(set: KeySet, ids: ArrayLike<number>, k: number, first: number, batch: number): number {
     const { neighbors } = set;
     if (neighbors === undefined) return NaN;
     let found = 0;
     for (let row = 0; row < batch; row++) {
         const distanceOf = (id: number) => Math.sqrt(trueDistance(set, "l2sq", first + row, id).distance);
-        const farthest = distanceOf(neighbors.ids[(first + row) * neighbors.k + k - 1]!);
+        const begin = (first + row) * neighbors.k;
+        const farthest = Math.max(...Array.from(neighbors.ids.subarray(begin, begin + k), distanceOf));
         for (let i = 0; i < k; i++) {
             const id = ids[row * k + i]!;
             if (id >= 0 && id < set.n && distanceOf(id) <= farthest * (1 + 1e-5)) found++;

@@ -3,6 +3,7 @@
  * "euclidean" or "angular". Vectors of an angular set are scaled to length 1, where the order of angles is that of Euclidean distances.
  */
 import { existsSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { basename } from "node:path";
 
 import type * as H5 from "h5wasm/node";
@@ -11,6 +12,8 @@ import { RtdError } from "../../lib/errors.js";
 import { optional, type Missing } from "../optional.js";
 import { copies, expectMemory, type KeySet } from "./key-set.js";
 
+const signature = Buffer.from("\x89HDF\r\n\x1a\n", "latin1");
+
 type Dataset = H5.Dataset;
 
 /** Rows that are read at a time: the library keeps what it reads in memory of its own. */
@@ -18,18 +21,19 @@ const rowsAtOnce = 65_536;
 
 export async function readHdf5(path: string): Promise<KeySet | Missing> {
     if (!existsSync(path)) throw new RtdError("ERR_RTD_NOT_FOUND", `${path}: no such file; give the path of an HDF5 file`);
-    const h5 = await optional<typeof H5>("h5wasm/node");
-    if ("install" in h5) return { ...h5, name: "h5wasm" };
-    await h5.ready;
     const bad = (what: string): never => {
         throw new RtdError(
             "ERR_RTD_BAD_FORMAT",
             `${path}: ${what}; expected a set of ann-benchmarks: train [n, d], test [m, d], neighbors [m, k]`,
         );
     };
+    // The library says on stderr what is wrong with a file that is another one, at length.
+    if (!(await beginOf(path)).equals(signature)) bad("not an HDF5 file");
+    const h5 = await optional<typeof H5>("h5wasm/node");
+    if ("install" in h5) return h5;
+    await h5.ready;
     const file = new h5.File(path, "r");
     try {
-        if (file.file_id < 0n) bad("not an HDF5 file");
         const get = (name: string): Dataset => {
             const found = file.get(name);
             if (!(found instanceof h5.Dataset) || found.shape?.length !== 2) return bad(`"${name}" is missing or not a matrix`);
@@ -54,6 +58,16 @@ export async function readHdf5(path: string): Promise<KeySet | Missing> {
         return { name: basename(path), d, n, keys, queries, neighbors: { ids, k } };
     } finally {
         file.close();
+    }
+}
+
+async function beginOf(path: string): Promise<Buffer> {
+    const file = await open(path);
+    try {
+        const { buffer, bytesRead } = await file.read(Buffer.alloc(signature.length), 0, signature.length, 0);
+        return buffer.subarray(0, bytesRead);
+    } finally {
+        await file.close();
     }
 }
 
