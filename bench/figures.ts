@@ -17,6 +17,7 @@ export interface Setting {
     d: number | null;
     metric: string | null;
     dtype: string | null;
+    heads: number | null;
     k: number | null;
     /** Queries in one call: B. */
     batch: number | null;

@@ -12,7 +12,7 @@ import type { Group } from "./figures.js";
 import { threadCounts } from "./machine.js";
 import { isMissing } from "./peers/peer.js";
 import { readHdf5 } from "./sets/hdf5.js";
-import { benchModel, hiddenStates, recordedStates, recordedStore } from "./sets/hidden-states.js";
+import { benchModel, hiddenStates, kindOfStore, recordedStates, recordedStore } from "./sets/hidden-states.js";
 import { NoSet, type KeySet } from "./sets/key-set.js";
 import { synthetic, type SyntheticName } from "./sets/synthetic.js";
 import type { Workbench } from "./workbench.js";
@@ -40,15 +40,24 @@ interface NamedSet {
 }
 
 const allThreads = availableParallelism();
-const base: SearchAsked = { metric: "l2sq", dtype: "f32", k: 64, batch: 1, backend: "auto", threads: allThreads, peers: "exact" };
+const base: SearchAsked = {
+    metric: "l2sq",
+    dtype: "f32",
+    heads: 1,
+    k: 64,
+    batch: 1,
+    backend: "auto",
+    threads: allThreads,
+    peers: "exact",
+};
 /** Of the table, which compares on two threads. */
 export const targetKs = [64, 1024] as const;
 export const targetBatches = [1, 16, 64] as const;
 const targetThreads = Math.min(2, allThreads);
 
-export function plan(options: PlanOptions): Case[] {
+export async function plan(options: PlanOptions): Promise<Case[]> {
     const { quick, store, signal } = options;
-    if (store !== undefined) return storeCases({ name: store, make: () => hiddenStates(store, store) }, quick);
+    if (store !== undefined) return storeCases(store, quick);
     const model = (bench: Workbench) => benchModel(options.model, bench.line, signal);
     const recorded = async (bench: Workbench) =>
         recordedStore(await model(bench), quick ? recordedStates.quick : recordedStates.full, bench.line, signal);
@@ -115,16 +124,18 @@ function otherBackends(): BackendName[] {
         .map(({ name }) => name);
 }
 
-/** A user's own keys: what advice rests on. */
-function storeCases(set: NamedSet, quick: boolean): Case[] {
+/** A user's own keys, searched as the datastore is: what advice rests on. */
+async function storeCases(path: string, quick: boolean): Promise<Case[]> {
+    const own: SearchAsked = { ...base, ...(await kindOfStore(path)) };
+    const set = { name: path, make: () => hiddenStates(path, path) };
     const ks = quick ? [4, 64, 1024] : [4, 16, 64, 256, 1024];
     const asked: SearchAsked[] = [
-        ...ks.map((k) => ({ ...base, k })),
-        ...otherBackends().map((backend) => ({ ...base, backend, peers: "none" as const })),
+        ...ks.map((k) => ({ ...own, k })),
+        ...otherBackends().map((backend) => ({ ...own, backend, peers: "none" as const })),
         ...threadCounts()
-            .filter((threads) => threads !== base.threads)
-            .map((threads) => ({ ...base, threads })),
-        { ...base, batch: 16 },
+            .filter((threads) => threads !== own.threads)
+            .map((threads) => ({ ...own, threads })),
+        { ...own, batch: 16 },
     ];
     return [...searchCases(set, asked), { name: "calls", run: (bench) => callFigures(bench, quick ? 0.3 : 2) }];
 }

@@ -37,10 +37,11 @@ function blocks(figures: readonly Figure[]): string[] {
     return Array.from(cases.values(), (all) => `${titleOf(all[0]!)}\n${blockTable(all)}`);
 }
 
-function titleOf({ group, set, n, d, metric, dtype, k, batch, threads }: Figure): string {
+function titleOf({ group, set, n, d, metric, dtype, heads, k, batch, threads }: Figure): string {
     const parts = [
         n !== null && d !== null && `${count(n)} keys of ${d}${dtype === null ? "" : ` ${dtype}`}`,
         metric,
+        heads !== null && heads > 1 && `${heads} heads`,
         k !== null && `k ${k}`,
         batch !== null && `B ${batch}`,
         `${threads} thread${threads > 1 ? "s" : ""}`,

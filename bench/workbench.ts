@@ -27,6 +27,7 @@ export interface Measured {
 export interface IndexKind {
     metric: Metric;
     dtype: Dtype;
+    heads: number;
     backend: BackendName;
     cascade: "auto" | "off";
 }

@@ -27,6 +27,7 @@ export async function callFigures(bench: Workbench, seconds: number): Promise<vo
         d: dim,
         metric: "l2",
         dtype: "f32",
+        heads: 1,
         k: 1,
         batch: 1,
         backend: null,

@@ -14,8 +14,8 @@ const vocabulary = 49_152;
 const referenceWeight = 0.3;
 
 export async function fuseFigures(bench: Workbench, set: KeySet, asked: SearchAsked): Promise<void> {
-    const { metric, dtype, k, batch, backend, threads } = asked;
-    const index = await bench.index(set, { metric, dtype, backend, cascade: "auto" });
+    const { metric, dtype, heads, k, batch, backend, threads } = asked;
+    const index = await bench.index(set, { metric, dtype, heads, backend, cascade: "auto" });
     const { temperature } = index;
     const bits = randomBits(17);
     const original = Float32Array.from({ length: batch * vocabulary }, () => (bits() / 2 ** 32) * 12);
@@ -44,7 +44,18 @@ export async function fuseFigures(bench: Workbench, set: KeySet, asked: SearchAs
         bench.signal,
     );
     const { bytes, ...survivors } = index.searchSync(queriesOf(set, 0, batch), { k, threads, stats: true }).stats!;
-    const setting: Setting = { set: set.name, n: set.n, d: set.d, metric, dtype, k, batch, backend: index.backend, threads };
+    const setting: Setting = {
+        set: set.name,
+        n: set.n,
+        d: set.d,
+        metric,
+        dtype,
+        heads,
+        k,
+        batch,
+        backend: index.backend,
+        threads,
+    };
     const common = {
         group: "fuse",
         version: bench.versions["node-rtd"]!,

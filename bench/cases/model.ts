@@ -166,7 +166,18 @@ async function addFigures(
 ): Promise<void> {
     const times = await rounds(ways, bench.effort, () => undefined, bench.signal);
     const [base] = Object.keys(ways) as [string];
-    const setting: Setting = { set: name, n: null, d, metric: null, dtype: null, k, batch: 1, backend: null, threads };
+    const setting: Setting = {
+        set: name,
+        n: null,
+        d,
+        metric: null,
+        dtype: null,
+        heads: null,
+        k,
+        batch: 1,
+        backend: null,
+        threads,
+    };
     for (const way of Object.keys(ways))
         bench.add({
             group,

@@ -15,6 +15,7 @@ import { expectSameHits, expectSameIds, recallOf, recallOfNeighbors, WrongAnswer
 export interface SearchAsked {
     metric: Metric;
     dtype: Dtype;
+    heads: number;
     k: number;
     batch: number;
     backend: BackendName;
@@ -23,11 +24,12 @@ export interface SearchAsked {
     peers: "all" | "exact" | "light" | "none";
 }
 
-/** Peers keep float32 keys. */
-function peersFor(peers: readonly Peer[], { peers: wanted, dtype, threads }: SearchAsked): Peer[] {
+/** Peers keep float32 keys, which must be those of the index, and know no heads. */
+function peersFor(peers: readonly Peer[], set: KeySet, { peers: wanted, dtype, heads, threads }: SearchAsked): Peer[] {
+    if (heads > 1 || dtype !== (set.dtype ?? "f32")) return [];
     const isWanted = (peer: Peer) =>
         wanted === "all" || (peer.isExact && (wanted === "exact" || (wanted === "light" && !peer.keepsKeys)));
-    return peers.filter((peer) => dtype === "f32" && isWanted(peer) && (peer.threads ?? threads) === threads);
+    return peers.filter((peer) => isWanted(peer) && (peer.threads ?? threads) === threads);
 }
 
 type Answer = { hits: Hits } | { ids: ArrayLike<number> };
@@ -36,14 +38,14 @@ type Answer = { hits: Hits } | { ids: ArrayLike<number> };
 const countedRounds = 4;
 
 export async function searchFigures(bench: Workbench, group: Group, set: KeySet, asked: SearchAsked): Promise<void> {
-    const { metric, dtype, k, batch, backend, threads } = asked;
-    const kind = { metric, dtype, backend };
+    const { metric, dtype, heads, k, batch, backend, threads } = asked;
+    const kind = { metric, dtype, heads, backend };
     const own = {
         "rtd scan": await bench.index(set, { ...kind, cascade: "off" }),
         rtd: await bench.index(set, { ...kind, cascade: "auto" }),
     };
     const peerMetric = metric === "dot" ? "dot" : "l2sq";
-    const peers = await bench.open(peersFor(bench.peers, asked), set, peerMetric);
+    const peers = await bench.open(peersFor(bench.peers, set, asked), set, peerMetric);
     const queryCount = set.queries.length / set.d;
     const firstOf = (round: number) => (round * batch * 7) % (queryCount - batch + 1);
 
@@ -86,7 +88,7 @@ export async function searchFigures(bench: Workbench, group: Group, set: KeySet,
     };
     const times = await rounds(ways, bench.effort, check, bench.signal);
 
-    const setting: Setting = { set: set.name, n: set.n, d: set.d, metric, dtype, k, batch, backend: null, threads };
+    const setting: Setting = { set: set.name, n: set.n, d: set.d, metric, dtype, heads, k, batch, backend: null, threads };
     const againstNeighbors = set.neighbors === undefined ? "" : ", recall 1 of the file's neighbors";
     for (const { peer, open } of peers)
         bench.add({

@@ -77,6 +77,7 @@ export async function storeFigures(bench: Workbench, set: KeySet, threads: numbe
             d,
             metric: "l2sq",
             dtype: "f32",
+            heads: 1,
             k: null,
             batch: null,
             backend: null,

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { ProgressLine } from "../../lib/cli/progress.js";
 import { withModel } from "../../lib/cli/with-model.js";
 import { Datastore } from "../../lib/datastore.js";
+import type { Dtype, IndexInfo } from "../../lib/types.js";
 import { cacheDirectory, fetchDemoModel } from "../../lib/demo/fetch-model.js";
 import { fullSizes, textTask } from "../../lib/demo/tasks.js";
 import { hashFile } from "../../lib/recipes/source.js";
@@ -54,13 +55,21 @@ async function holds(path: string, count: number): Promise<boolean> {
     return entries >= count;
 }
 
+/** How a datastore is searched. @throws RtdError as `Datastore.open` */
+export async function kindOfStore(path: string): Promise<Pick<IndexInfo, "metric" | "dtype" | "heads">> {
+    const store = await Datastore.open(path, { verify: false, cascade: "off" });
+    const { metric, dtype, heads } = store.index;
+    await store.close();
+    return { metric, dtype, heads };
+}
+
 /** A store's keys as they are kept, [entries, dim]. */
-export async function keysOfStore(path: string): Promise<{ d: number; rows: Float32Array }> {
+async function keysOfStore(path: string): Promise<{ d: number; dtype: Dtype; rows: Float32Array }> {
     const store = await Datastore.open(path, { verify: false, cascade: "off" });
     try {
-        const { dim, entries } = store.index;
+        const { dim, dtype, entries } = store.index;
         expectMemory(path, entries, dim, copies.exact);
-        return { d: dim, rows: store.index.keysOf(Uint32Array.from({ length: entries }, (_, i) => i)) };
+        return { d: dim, dtype, rows: store.index.keysOf(Uint32Array.from({ length: entries }, (_, i) => i)) };
     } finally {
         await store.close();
     }
@@ -73,8 +82,8 @@ export async function hiddenStates(
     n = Infinity,
     peers: keyof typeof copies = "exact",
 ): Promise<KeySet> {
-    const { d, rows } = await keysOfStore(path);
-    const recorded = split(name, rows, d);
+    const { d, dtype, rows } = await keysOfStore(path);
+    const recorded = { ...split(name, rows, d), dtype };
     if (n === Infinity) return recorded;
     return n <= recorded.n ? split(name, rows, d, n) : mixture(recorded, n, peers);
 }

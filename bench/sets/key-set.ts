@@ -1,5 +1,7 @@
 import { freemem } from "node:os";
 
+import type { Dtype } from "../../lib/index.js";
+
 /** Keys to be searched and queries to search them for, float32, row by row; all figures of a run are of some such set. */
 export interface KeySet {
     name: string;
@@ -11,6 +13,8 @@ export interface KeySet {
     keys: Float32Array;
     /** [m, d]; none of them is among the keys. */
     queries: Float32Array;
+    /** What all keys are numbers of: an index that keeps them so rounds nothing. Default f32. */
+    dtype?: Dtype;
     /** The true nearest of each query, where the set's file says so: [m, k] ids, nearest first. */
     neighbors?: { ids: Int32Array; k: number };
 }

@@ -74,7 +74,7 @@ async function run(
         );
     await interruptible(async (signal) => {
         const options = { quick, store, hdf5, model, signal };
-        const all = plan(options);
+        const all = await plan(options);
         const cases = all.filter(({ name }) => filter?.test(name) ?? true);
         if (flags.list) return print(cases.map(({ name }) => name).join("\n"));
         if (cases.length === 0)

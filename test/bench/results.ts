@@ -13,6 +13,7 @@ export function figure(values: Partial<Figure>): Figure {
         d: 64,
         metric: "l2sq",
         dtype: "f32",
+        heads: 1,
         k: 64,
         batch: 1,
         backend: "avx512",

@@ -24,7 +24,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const d = 64;
 const sets = new Map([600, 4500].map((n) => [n, synthetic("power", n, d)]));
-const asked: SearchAsked = { metric: "l2sq", dtype: "f32", k: 8, batch: 2, backend: "auto", threads: 1, peers: "all" };
+const asked: SearchAsked = { metric: "l2sq", dtype: "f32", heads: 1, k: 8, batch: 2, backend: "auto", threads: 1, peers: "all" };
 
 /** Searches as slowly and simply as can be; `wrong` changes what it finds. */
 function simplePeer(name: string, isExact: boolean, wrong: (ids: number[], set: KeySet) => number[] = (ids) => ids): Peer {

@@ -45,6 +45,21 @@ describe("rtd bench", { timeout: 240_000 }, () => {
         expect(results.advice.join("\n")).toMatch(/^Cascade: /m);
     });
 
+    it("searches a datastore by its own metric, dtype and heads", async () => {
+        const { keys, d } = synthetic("power", 500, 32);
+        const halves = path.join(folder, "halves.rtd");
+        const written = await Datastore.create(halves, { dim: d, metric: "dot", dtype: "f16", heads: 2 });
+        written.append(keys, new Int32Array(500));
+        await written.seal();
+        await written.close();
+        const { stdout } = await rtd("bench", halves, "--quick", "--out", out, "--json", "--filter", "k4/B1");
+        const { figures } = JSON.parse(stdout) as Results;
+        expect(figures.map(({ way, metric, dtype, heads }) => [way, metric, dtype, heads])).toEqual([
+            ["rtd scan", "dot", "f16", 2],
+            ["rtd", "dot", "f16", 2],
+        ]);
+    });
+
     it("fails where a figure is slower than in an earlier run, and says which", async () => {
         const earlier = path.join(folder, "earlier.json");
         const filter = ["--filter", "k64/B1/auto"];
@@ -54,7 +69,7 @@ describe("rtd bench", { timeout: 240_000 }, () => {
         const slow = await rtd("bench", store, "--quick", "--out", out, "--json", ...filter, "--compare", earlier);
         expect(slow.code).toBe(1);
         const { comparison } = JSON.parse(slow.stdout) as Results & { comparison: Comparison };
-        expect(comparison.slower.map(({ name }) => name)).toContain(`search/${store}/l2sq/f32/k64/B1/auto/t2 of 6125: rtd`.replace(/t2(?= of)/, `t${results.machine.cores}`)); // prettier-ignore
+        expect(comparison.slower.map(({ name }) => name)).toContain(`search/${store}/l2/f32/k64/B1/auto/t2 of 6125: rtd`.replace(/t2(?= of)/, `t${results.machine.cores}`)); // prettier-ignore
 
         const slower = results.figures.map((figure) => (peers(figure) ? figure : { ...figure, median: figure.median * 100 }));
         writeFileSync(earlier, JSON.stringify({ ...results, figures: slower }));

@@ -48,7 +48,11 @@ test("holds what is needed to run and to build, and nothing else", () => {
             `prebuilds/${platform}/node_rtd.node`,
         ]),
     );
-    expect(paths.filter((path) => /^(test(?!\/data\/)|bench(?!\/peers\/.*\.py)|build|lib|node_modules|dist\/(?!lib\/|bench\/(?!kernel))))/.test(path))).toEqual([]);
+    expect(
+        paths.filter((path) =>
+            /^(test(?!\/data\/)|bench(?!\/peers\/.*\.py)|build|lib|node_modules|dist\/(?!lib\/|bench\/(?!kernel))))/.test(path),
+        ),
+    ).toEqual([]);
     expect(packed.size).toBeLessThan(5 * 2 ** 20);
 });
 
