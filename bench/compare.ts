@@ -70,7 +70,8 @@ export function compareResults(before: Results, now: Results): Comparison {
     const old = new Map(before.figures.map((figure) => [figure.name, figure]));
     const pairs = now.figures.flatMap((figure) => {
         const earlier = old.get(figure.name);
-        return earlier === undefined || earlier.backend !== figure.backend ? [] : [[earlier, figure] as const];
+        const isSameWork = earlier?.backend === figure.backend && earlier.d === figure.d;
+        return earlier === undefined || !isSameWork ? [] : [[earlier, figure] as const];
     });
     const isOwn = ({ version }: Figure) => version === before.versions["node-rtd"] || version === now.versions["node-rtd"];
     const peers = pairs.filter(([a, b]) => !isOwn(b) && a.version === b.version).map(([a, b]) => b.median / a.median);

@@ -1,6 +1,7 @@
 /** What is measured: every case by its name, in an order in which cases on the same keys follow each other. */
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { basename } from "node:path";
 
 import { backends, RtdError, type BackendName } from "../lib/index.js";
 import { callFigures } from "./cases/calls.js";
@@ -25,6 +26,8 @@ export interface PlanOptions {
     hdf5: readonly string[];
     /** A GGUF file instead of the demo's model. */
     model: string | undefined;
+    /** Where the number of threads is not what varies. Default: as many as there are processors, two for the targets. */
+    threads: number | undefined;
     signal: AbortSignal;
 }
 
@@ -39,135 +42,104 @@ interface NamedSet {
     make(bench: Workbench): KeySet | Promise<KeySet>;
 }
 
-const allThreads = availableParallelism();
-const base: SearchAsked = {
-    metric: "l2sq",
-    dtype: "f32",
-    heads: 1,
-    k: 64,
-    batch: 1,
-    backend: "auto",
-    threads: allThreads,
-    peers: "exact",
-};
-/** Of the issue's table, which compares on two threads. */
-export const targetKs = [64, 1024] as const;
-export const targetBatches = [1, 16, 64] as const;
-const targetThreads = Math.min(2, allThreads);
-
 export async function plan(options: PlanOptions): Promise<Case[]> {
-    const { quick, store, signal } = options;
-    if (store !== undefined) return storeCases(store, quick);
-    const model = (bench: Workbench) => benchModel(options.model, bench.line, signal);
-    const recorded = async (bench: Workbench) =>
-        recordedStore(await model(bench), quick ? recordedStates.quick : recordedStates.full, bench.line, signal);
+    const threads = options.threads ?? availableParallelism();
+    const common = { metric: "l2sq", dtype: "f32", heads: 1, k: 64, batch: 1, backend: "auto", peers: "exact" } as const;
+    const base: SearchAsked = { ...common, threads };
+    return options.store === undefined ? suiteCases(base, options) : storeCases(options.store, base, options);
+}
+
+function suiteCases(base: SearchAsked, { quick, hdf5, model: given, threads, signal }: PlanOptions): Case[] {
+    const model = (bench: Workbench) => benchModel(given, bench.line, signal);
+    const modelName = given === undefined ? "SmolLM2-135M" : basename(given);
+    const ofModel = async (bench: Workbench) => ({ path: await model(bench), name: modelName, threads: base.threads });
+    const states = quick ? recordedStates.quick : recordedStates.full;
+    const recorded = async (bench: Workbench) => recordedStore(await model(bench), states, bench.line, signal);
     const real: NamedSet = {
         name: "moby-dick",
-        make: async (bench) => hiddenStates("moby-dick", await recorded(bench), quick ? recordedStates.quick - 1024 : Infinity),
+        make: async (bench) => hiddenStates("moby-dick", await recorded(bench), quick ? states - 1024 : Infinity),
     };
+    const larger = (n: number, peers: "exact" | "light"): NamedSet => ({
+        name: `moby-dick-${n}`,
+        make: async (bench) => hiddenStates("moby-dick", await recorded(bench), n, peers),
+    });
     const made = (name: SyntheticName, n: number, d?: number): NamedSet => ({
         name: `${name}-${n}${d === undefined ? "" : `-d${d}`}`,
         make: () => synthetic(name, n, d),
     });
-    const count = quick ? 5_000 : 50_000;
-    const sizes = quick ? [4_500, 20_000] : [25_000, 400_000, 1_600_000];
-    const dims = quick ? [128] : [128, 576, 1024, 2048];
-    const entries = quick ? 10_000 : 100_000;
+    const both = (set: NamedSet, all: readonly SearchAsked[]) =>
+        all.flatMap((asked) => [searchCase("search", set, asked), fuseCase(set, asked)]);
+    const targets = (set: NamedSet) => targetsOf(base, quick, threads).map((asked) => searchCase("targets", set, asked));
     return [
-        ...searchCases(real, axes(quick)),
-        ...targetCases(real, quick),
-        ...fuseCases(real, quick),
-        { name: "store/moby-dick", run: (bench) => withSet(bench, real, (set) => storeFigures(bench, set, allThreads)) },
-        ...sizes.flatMap((n) => {
+        ...both(real, axes(base, quick)),
+        ...targets(real),
+        { name: "store/moby-dick", run: (bench) => withSet(bench, real, (set) => storeFigures(bench, set, base.threads)) },
+        ...(quick ? [4_500, 20_000] : [25_000, 400_000, 1_600_000]).flatMap((n) => {
             const peers = n > 1_000_000 ? "light" : "exact"; // those that keep keys of their own would take too much memory
-            const make = async (bench: Workbench) => hiddenStates("moby-dick", await recorded(bench), n, peers);
-            return searchCases({ name: `moby-dick-${n}`, make }, [{ ...base, peers }]);
+            return both(larger(n, peers), [{ ...base, peers }]);
         }),
-        ...dims.flatMap((d) => searchCases(made("power", quick ? 5_000 : 20_000, d), [base])),
-        ...(["gauss", "spectrum896", "power"] as const).flatMap((name) => targetCases(made(name, count), quick)),
-        ...options.hdf5.flatMap(hdf5Cases),
-        { name: "calls", run: (bench) => callFigures(bench, quick ? 0.3 : 2) },
-        modelCase("decode/SmolLM2-135M", async (bench) =>
-            decodeFigures(
-                bench,
-                { path: await model(bench), name: "SmolLM2-135M", threads: allThreads },
-                await recorded(bench),
-                entries,
-            ),
+        ...(quick ? [128] : [128, 576, 1024, 2048]).flatMap((d) => both(made("power", quick ? 5_000 : 20_000, d), [base])),
+        ...(["gauss", "spectrum896", "power"] as const).flatMap((name) => targets(made(name, quick ? 5_000 : 50_000))),
+        ...hdf5.flatMap((path) => hdf5Cases(path, base)),
+        callCase(quick),
+        modelCase(`decode/${modelName}`, async (bench) =>
+            decodeFigures(bench, await ofModel(bench), await recorded(bench), quick ? 10_000 : 100_000),
         ),
-        modelCase("record/SmolLM2-135M", async (bench) =>
-            recordFigures(bench, { path: await model(bench), name: "SmolLM2-135M", threads: allThreads }),
-        ),
-        ...(quick ? [] : [modelCase("record/noise-150000", (bench) => recordNoiseFigures(bench, allThreads))]),
+        modelCase(`record/${modelName}`, async (bench) => recordFigures(bench, await ofModel(bench))),
+        ...(quick ? [] : [modelCase("record/noise-150000", (bench) => recordNoiseFigures(bench, base.threads))]),
     ];
 }
 
-/** One thing varied at a time, everything else as in {@link base}. */
-function axes(quick: boolean): SearchAsked[] {
-    const all: SearchAsked[] = [
+/** A user's own keys, searched as the datastore is: what advice rests on. */
+async function storeCases(path: string, base: SearchAsked, { quick }: PlanOptions): Promise<Case[]> {
+    const own: SearchAsked = { ...base, ...(await kindOfStore(path)) };
+    const set = { name: path, make: () => hiddenStates(path, path) };
+    const ks = (quick ? [4, 64, 1024] : [4, 16, 64, 256, 1024]).map((k) => ({ ...own, k }));
+    const all = [...ks, { ...own, batch: 16 }, ...machineAxes(own)];
+    return [...all.map((asked) => searchCase("search", set, asked)), callCase(quick)];
+}
+
+/** One thing varied at a time, everything else as in `base`. */
+function axes(base: SearchAsked, quick: boolean): SearchAsked[] {
+    return [
         { ...base, peers: "all" },
         ...(quick ? [16] : [4, 16, 64]).map((batch) => ({ ...base, batch })),
         ...(quick ? [1024] : [1, 16, 256, 1024]).map((k) => ({ ...base, k })),
         ...(["l2", "dot"] as const).map((metric) => ({ ...base, metric })),
         ...(["f16", "bf16"] as const).map((dtype) => ({ ...base, dtype })),
-        ...otherBackends().map((backend) => ({ ...base, backend, peers: "none" as const })),
+        ...machineAxes(base),
+    ];
+}
+
+function machineAxes(base: SearchAsked): SearchAsked[] {
+    const otherBackends: BackendName[] = backends()
+        .filter(({ usable, default: isDefault }) => usable && !isDefault)
+        .map(({ name }) => name);
+    return [
+        ...otherBackends.map((backend) => ({ ...base, backend, peers: "none" as const })),
         ...threadCounts()
             .filter((threads) => threads !== base.threads)
             .map((threads) => ({ ...base, threads })),
     ];
-    return all;
 }
 
-function otherBackends(): BackendName[] {
-    return backends()
-        .filter(({ usable, default: isDefault }) => usable && !isDefault)
-        .map(({ name }) => name);
+/** Of the table that is compared with on two threads. */
+function targetsOf(base: SearchAsked, quick: boolean, threads = Math.min(2, availableParallelism())): SearchAsked[] {
+    const batches = quick ? [1, 16] : [1, 16, 64];
+    return [64, 1024].flatMap((k) => batches.map((batch) => ({ ...base, k, batch, threads })));
 }
 
-/** A user's own keys, searched as the datastore is: what advice rests on. */
-async function storeCases(path: string, quick: boolean): Promise<Case[]> {
-    const own: SearchAsked = { ...base, ...(await kindOfStore(path)) };
-    const set = { name: path, make: () => hiddenStates(path, path) };
-    const ks = quick ? [4, 64, 1024] : [4, 16, 64, 256, 1024];
-    const asked: SearchAsked[] = [
-        ...ks.map((k) => ({ ...own, k })),
-        ...otherBackends().map((backend) => ({ ...own, backend, peers: "none" as const })),
-        ...threadCounts()
-            .filter((threads) => threads !== own.threads)
-            .map((threads) => ({ ...own, threads })),
-        { ...own, batch: 16 },
-    ];
-    return [...searchCases(set, asked), { name: "calls", run: (bench) => callFigures(bench, quick ? 0.3 : 2) }];
-}
+const searchCase = (group: Group, set: NamedSet, asked: SearchAsked): Case => ({
+    name: caseName(group, set.name, asked),
+    run: (bench) => withSet(bench, set, (keys) => searchFigures(bench, group, possible(keys, asked), asked)),
+});
 
-function searchCases(set: NamedSet, all: readonly SearchAsked[], group: Group = "search"): Case[] {
-    return all.map((asked) => ({
-        name: caseName(group, set.name, asked),
-        run: (bench) => withSet(bench, set, (keys) => limited(bench, group, keys, asked)),
-    }));
-}
+const fuseCase = (set: NamedSet, asked: SearchAsked): Case => ({
+    name: caseName("fuse", set.name, asked),
+    run: (bench) => withSet(bench, set, (keys) => fuseFigures(bench, possible(keys, asked), asked)),
+});
 
-const targetCases = (set: NamedSet, quick: boolean): Case[] =>
-    searchCases(
-        set,
-        targetKs.flatMap((k) =>
-            (quick ? targetBatches.slice(0, 2) : targetBatches).map((batch) => ({ ...base, k, batch, threads: targetThreads })),
-        ),
-        "targets",
-    );
-
-function fuseCases(set: NamedSet, quick: boolean): Case[] {
-    const metric = "l2" as const; // whose temperature sealing computes for decoding
-    const batches = quick ? [1] : [1, 16];
-    return batches
-        .map((batch) => ({ ...base, metric, batch }))
-        .map((asked) => ({
-            name: caseName("fuse", set.name, asked),
-            run: (bench) => withSet(bench, set, (keys) => fuseFigures(bench, keys, asked)),
-        }));
-}
-
-function hdf5Cases(path: string): Case[] {
+function hdf5Cases(path: string, base: SearchAsked): Case[] {
     // Before anything is measured, not when its turn comes.
     if (!existsSync(path)) throw new RtdError("ERR_RTD_NOT_FOUND", `${path}: no such file; give the path of an HDF5 file`);
     const set = {
@@ -181,9 +153,14 @@ function hdf5Cases(path: string): Case[] {
     return [10, 100].map((k) => ({
         name: `hdf5/${path}/k${k}`,
         run: (bench) =>
-            withSet(bench, set, (keys) => limited(bench, "hdf5", keys, { ...base, k: Math.min(k, keys.neighbors?.k ?? k) })),
+            withSet(bench, set, (keys) => {
+                const asked = { ...base, k: Math.min(k, keys.neighbors?.k ?? k), peers: "all" as const };
+                return searchFigures(bench, "hdf5", possible(keys, asked), asked);
+            }),
     }));
 }
+
+const callCase = (quick: boolean): Case => ({ name: "calls", run: (bench) => callFigures(bench, quick ? 0.3 : 2) });
 
 function modelCase(name: string, run: (bench: Workbench) => Promise<void>): Case {
     return {
@@ -201,9 +178,10 @@ const caseName = (group: Group, set: string, { metric, dtype, k, batch, backend,
 const withSet = async (bench: Workbench, set: NamedSet, work: (set: KeySet) => Promise<void>): Promise<void> =>
     work(await bench.set(set.name, () => set.make(bench)));
 
-async function limited(bench: Workbench, group: Group, set: KeySet, asked: SearchAsked): Promise<void> {
-    if (asked.k > set.n) throw new NoSet(`k = ${asked.k} of ${set.n} keys`);
-    if (asked.batch * set.d > set.queries.length)
-        throw new NoSet(`${set.queries.length / set.d} queries are fewer than B = ${asked.batch}`);
-    await searchFigures(bench, group, set, asked);
+/** The set, unless it is too small for what is asked. */
+function possible(set: KeySet, { k, batch }: SearchAsked): KeySet {
+    const queries = set.queries.length / set.d;
+    if (k > set.n) throw new NoSet(`k = ${k} is more than its ${set.n} keys`);
+    if (batch > queries) throw new NoSet(`B = ${batch} is more than its ${queries} queries`);
+    return set;
 }

@@ -33,7 +33,7 @@ export interface RunOptions extends PlanOptions {
 export async function runSuite(cases: readonly Case[], options: RunOptions, line: ProgressLine): Promise<Results> {
     const { quick, store = null, filter = null, hdf5, signal, out } = options;
     line.note("how fast this machine reads memory");
-    const machine = await describeMachine([...new Set([...threadCounts(), Math.min(2, threadCounts().at(-1)!)])]);
+    const machine = await describeMachine([...new Set([...threadCounts(), options.threads ?? 1])]);
     const { peers, missing } = options.peers === undefined ? await findPeers() : { peers: options.peers, missing: [] };
     const versions = {
         "node-rtd": packageJson(packageRoot).version,

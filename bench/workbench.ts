@@ -42,7 +42,8 @@ export class Workbench {
     /** The name of the case that runs. */
     case = "";
     #set: { name: string; set: KeySet } | undefined;
-    readonly #indexes = new Map<string, ReferenceIndex>();
+    #kind = "";
+    readonly #indexes = new Map<IndexKind["cascade"], ReferenceIndex>();
     readonly #opened = new Map<string, { peer: Peer; open: OpenPeer }>();
 
     constructor(
@@ -64,13 +65,14 @@ export class Workbench {
         return this.#set.set;
     }
 
-    /** An index over the keys at hand, sealed; kept until other keys are taken. */
-    async index(set: KeySet, kind: IndexKind): Promise<ReferenceIndex> {
-        const name = JSON.stringify(kind);
-        const known = this.#indexes.get(name);
+    /** An index over the keys at hand, sealed. Those of one kind are kept, with a cascade and without, until others are asked for. */
+    async index(set: KeySet, { cascade, ...kind }: IndexKind): Promise<ReferenceIndex> {
+        if (JSON.stringify(kind) !== this.#kind) this.#dropIndexes();
+        this.#kind = JSON.stringify(kind);
+        const known = this.#indexes.get(cascade);
         if (known !== undefined) return known;
-        const index = createIndex({ dim: set.d, ...kind });
-        this.#indexes.set(name, index);
+        const index = createIndex({ dim: set.d, ...kind, cascade });
+        this.#indexes.set(cascade, index);
         for (let begin = 0; begin < set.n; begin += addedAtOnce) {
             const count = Math.min(addedAtOnce, set.n - begin);
             index.add(set.keys.subarray(begin * set.d, (begin + count) * set.d), tokensFor(begin, count));
@@ -120,10 +122,14 @@ export class Workbench {
 
     async clear(): Promise<void> {
         this.#set = undefined;
-        for (const index of this.#indexes.values()) index.dispose();
-        this.#indexes.clear();
+        this.#dropIndexes();
         for (const { open } of this.#opened.values()) await open.close();
         this.#opened.clear();
+    }
+
+    #dropIndexes(): void {
+        for (const index of this.#indexes.values()) index.dispose();
+        this.#indexes.clear();
     }
 }
 

@@ -19,11 +19,7 @@ export const recordedStates = { full: fullSizes.text.references, quick: 8_192 } 
 /** The model that everything is recorded and decoded with: a given file, or the demo's. */
 export async function benchModel(given: string | undefined, line: ProgressLine, signal: AbortSignal): Promise<string> {
     try {
-        return (
-            given ??
-            process.env["RTD_TEST_MODEL"] ??
-            (await fetchDemoModel((text) => line.note(`fetching the model, ${text}`), signal))
-        );
+        return given ?? (await fetchDemoModel((text) => line.note(`fetching the model, ${text}`), signal));
     } catch (error) {
         signal.throwIfAborted();
         throw new NoSet(`there is no model to record with: ${(error as Error).message}`);

@@ -9,7 +9,7 @@ import { describeResults } from "../../bench/tables.js";
 import { RtdError } from "../errors.js";
 import { Failed } from "./exit.js";
 import { interruptible } from "./interrupt.js";
-import { jsonOption } from "./options.js";
+import { jsonOption, wholeNumber } from "./options.js";
 import { print, printJson } from "./output.js";
 import { progressLine } from "./progress.js";
 
@@ -20,6 +20,7 @@ interface BenchFlags {
     compare?: string;
     hdf5?: string[];
     model?: string;
+    threads?: number;
     out: string;
     json?: boolean;
 }
@@ -47,6 +48,12 @@ export function benchCommand(): Command {
         .option("--compare <results.json>", "fail if a figure is slower than in an earlier run, beyond the noise of both")
         .option("--hdf5 <file...>", "sets of ann-benchmarks (train, test, neighbors)")
         .addOption(new Option("-m, --model <model>", "a GGUF file to record and decode with, instead of SmolLM2-135M-Instruct"))
+        .addOption(
+            new Option(
+                "--threads <n>",
+                "threads where they are not what varies (default: all processors, 2 for the targets)",
+            ).argParser(wholeNumber(1, 1024)),
+        )
         .addOption(new Option("--out <dir>", "where results.json and the plots go").default("rtd-bench"))
         .addOption(jsonOption())
         .addHelpText("after", examples)
@@ -63,7 +70,7 @@ function pattern(text: string): RegExp {
 
 async function run(
     store: string | undefined,
-    { quick = false, filter, hdf5 = [], model, out, ...flags }: BenchFlags,
+    { quick = false, filter, hdf5 = [], model, threads, out, ...flags }: BenchFlags,
 ): Promise<void> {
     const before = flags.compare === undefined ? undefined : await readResults(flags.compare);
     const other = before && difference(before, { machine: thisMachine(), quick });
@@ -73,7 +80,7 @@ async function run(
             `${flags.compare} cannot be compared with, it is of ${other}; make one here, the same way`,
         );
     await interruptible(async (signal) => {
-        const options = { quick, store, hdf5, model, signal };
+        const options = { quick, store, hdf5, model, threads, signal };
         const all = await plan(options);
         const cases = all.filter(({ name }) => filter?.test(name) ?? true);
         if (flags.list) return print(cases.map(({ name }) => name).join("\n"));

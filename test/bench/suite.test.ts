@@ -61,7 +61,7 @@ const searchCase = (n: number, more: Partial<SearchAsked> = {}): Case => ({
 
 function run(name: string, cases: Case[], peers: Peer[]): Promise<Results> {
     const out = path.join(folder, name);
-    const common = { quick: true, store: undefined, hdf5: [], model: undefined, filter: undefined };
+    const common = { quick: true, store: undefined, hdf5: [], model: undefined, threads: undefined, filter: undefined };
     const effort = { least: 3, most: 3, seconds: 1 };
     return runSuite(
         cases,
