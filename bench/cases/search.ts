@@ -4,9 +4,9 @@
  * Each round asks for other queries. The cascade comes last, after a scan that has swept the caches, as a model does between two tokens.
  */
 import type { BackendName, Dtype, Hits, Metric, SearchStats } from "../../lib/index.js";
-import { rounds, type Run, type Way } from "../engine.js";
+import { rounds, type Way } from "../engine.js";
 import type { Group, Setting } from "../figures.js";
-import { queriesOf, type Peer, type PeerAnswer } from "../peers/peer.js";
+import { queriesOf, type Peer } from "../peers/peer.js";
 import type { KeySet } from "../sets/key-set.js";
 import { ratioOf } from "../statistics.js";
 import type { Workbench } from "../workbench.js";
@@ -53,16 +53,11 @@ export async function searchFigures(bench: Workbench, group: Group, set: KeySet,
     const prepare = (round: number) => void (queries = queriesOf(set, firstOf(round), batch));
     const ways: Record<string, Way<Answer>> = {};
     for (const { peer, open } of peers) {
-        const run = (found: PeerAnswer): Run<Answer> => ({
-            answer: found,
-            ...(found.milliseconds !== undefined && { milliseconds: found.milliseconds }),
-        });
-        ways[peer.name] = {
-            run(round) {
-                const found = open.search(firstOf(round), batch, k, threads);
-                return found instanceof Promise ? found.then(run) : run(found);
-            },
+        const run = async (round: number) => {
+            const { ids, milliseconds } = await open.search(firstOf(round), batch, k, threads);
+            return { answer: { ids }, milliseconds };
         };
+        ways[peer.name] = { run };
     }
     for (const [name, index] of Object.entries(own))
         ways[name] = { prepare, run: () => ({ answer: { hits: index.searchSync(queries, { k, threads }) } }) };

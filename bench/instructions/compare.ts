@@ -9,8 +9,8 @@ export interface Baseline {
     instructions: Record<string, number>;
 }
 
-/** Counts repeat to the instruction from run to run; this much is left for another release of the compiler's or the library's headers. */
-const tolerance = 0.005;
+/** Counts repeat to the instruction from run to run, whatever the environment; this much is left for another release of the compiler's or the library's headers. */
+const tolerance = 0.001;
 
 const howToAccept = `If the change is meant, accept it: node dist/bench/instructions/count.js --accept, and commit bench/instructions/baseline.json.`;
 

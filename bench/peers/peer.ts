@@ -8,8 +8,8 @@ export type PeerMetric = "l2sq" | "dot";
 export interface PeerAnswer {
     /** [B, k] ids, nearest first. */
     ids: ArrayLike<number>;
-    /** The engine's own milliseconds, where another process took them; else the caller's clock counts. */
-    milliseconds?: number;
+    /** Of the engine's own call: what is done to queries and ids around it for our sake does not count. */
+    milliseconds: number;
 }
 
 export interface OpenPeer {

@@ -19,8 +19,11 @@ export async function usearch(): Promise<Peer | Missing> {
             return {
                 bytes: () => set.keys.byteLength,
                 search(first, batch, k, threads) {
-                    const found = exactSearch(set.keys, queriesOf(set, first, batch), set.d, k, kind, threads);
-                    return { ids: Uint32Array.from((found as Usearch.BatchMatches).keys, Number) };
+                    const queries = queriesOf(set, first, batch);
+                    const begin = performance.now();
+                    const found = exactSearch(set.keys, queries, set.d, k, kind, threads) as Usearch.BatchMatches;
+                    const milliseconds = performance.now() - begin;
+                    return { ids: Uint32Array.from(found.keys, Number), milliseconds };
                 },
                 close: () => undefined,
             };

@@ -47,7 +47,7 @@ describe("a baseline", () => {
     const compare = (instructions: Record<string, number>) => compareCounts(baseline, { ...baseline, instructions });
 
     it("holds where counts are as they were, but for a few", () => {
-        expect(compare({ a: 100_400, b: 5_000 })).toMatchObject({ passed: 2, failed: 0 });
+        expect(compare({ a: 100_050, b: 5_000 })).toMatchObject({ passed: 2, failed: 0 });
     });
 
     it("fails for more, for fewer, and for loops that are new or gone, and says how to accept that", () => {
@@ -56,6 +56,6 @@ describe("a baseline", () => {
         expect(lines.join("\n")).toMatch(/a +100,000 +101,000 +\+1\.00% +CHANGED/);
         expect(lines.join("\n")).toMatch(/b +5,000 +- +gone +CHANGED/);
         expect(lines.join("\n")).toMatch(/accept it: .*--accept, and commit bench\/instructions\/baseline\.json/);
-        expect(compare({ a: 99_000, b: 5_000 }).failed).toBe(1);
+        expect(compare({ a: 99_800, b: 5_000 }).failed).toBe(1);
     });
 });

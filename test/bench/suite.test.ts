@@ -46,7 +46,8 @@ function simplePeer(name: string, isExact: boolean, wrong: (ids: number[], set: 
                 const rows = Array.from({ length: batch }, (_, row) =>
                     set.queries.subarray((first + row) * d, (first + row + 1) * d),
                 );
-                return { ids: rows.flatMap(nearest) };
+                const begin = performance.now();
+                return { ids: rows.flatMap(nearest), milliseconds: performance.now() - begin };
             },
             close: () => undefined,
         }),
