@@ -29,7 +29,9 @@ describe("peers", () => {
     let missing: Missing[];
     const opened: OpenPeer[] = [];
     beforeAll(async () => ({ peers, missing } = await findPeers()));
-    afterAll(() => Promise.all(opened.map((peer) => peer.close())));
+    afterAll(async () => {
+        for (const peer of opened) await peer.close();
+    });
 
     it("are all found or named as missing, with what installs them", () => {
         const names = [...peers, ...missing].map(({ name }) => name.replace(/ ivf|-node/, ""));
