@@ -30,20 +30,23 @@ function kAdvice(figures: readonly Figure[]): string | undefined {
     const cheap = byK.filter(({ median }) => median <= (1 + 2 * worthwhile) * least.median).at(-1)!;
     const most = byK.at(-1)!;
     const costs = byK.map((figure) => `${ms(figure)} for k = ${figure.k}`).join(", ");
+    const upTo = cheap === least ? `every step up costs time` : `up to ${cheap.k} costs hardly more than ${least.k}`;
     const further =
-        cheap === most ? "" : `; k = ${most.k} takes ${(most.median / least.median).toFixed(1)} times as long as k = ${least.k}`;
-    return `k: up to ${cheap.k} costs hardly more than ${least.k}${further} (${costs}).`;
+        cheap === most ? "" : `, ${most.k} takes ${(most.median / least.median).toFixed(1)} times as long as ${least.k}`;
+    return `k: ${upTo}${further} (${costs}).`;
 }
 
+/** The first of the figures is of the back end that is taken by itself. */
 function backendAdvice(figures: readonly Figure[]): string | undefined {
-    const [best, ...others] = figures.toSorted((a, b) => a.median - b.median);
-    if (best === undefined) return undefined;
-    const rest = others.map((figure) => `${ms(figure)} on ${figure.backend}`).join(", ");
-    const [first] = figures;
-    const isDefault = best === first || first!.median <= (1 + worthwhile) * best.median;
-    return isDefault
-        ? `Back end: leave it at ${first!.backend}, which is taken by itself (${ms(first!)}${rest === "" ? "; there is no other here" : `, against ${rest}`}).`
-        : `Back end: take ${best.backend} by RTD_BACKEND=${best.backend} (${ms(best)}, against ${rest}).`;
+    const [own] = figures;
+    const [best] = figures.toSorted((a, b) => a.median - b.median);
+    if (own === undefined || best === undefined) return undefined;
+    const chosen = own.median <= (1 + worthwhile) * best.median ? own : best;
+    const others = figures.filter((figure) => figure !== chosen).map((figure) => `${ms(figure)} on ${figure.backend}`);
+    const costs = [ms(chosen), ...(others.length > 0 ? [`against ${others.join(", ")}`] : [])].join(", ");
+    return chosen === own
+        ? `Back end: leave it at ${own.backend}, which is taken by itself (${costs}).`
+        : `Back end: take ${best.backend}, by the option backend or RTD_BACKEND=${best.backend} (${costs}).`;
 }
 
 /** The fewest that are nearly as fast as the fastest: what is left of the processor is the model's. */

@@ -73,7 +73,7 @@ export function compareResults(before: Results, now: Results): Comparison {
         const isSameWork = earlier?.backend === figure.backend && earlier.d === figure.d;
         return earlier === undefined || !isSameWork ? [] : [[earlier, figure] as const];
     });
-    const isOwn = ({ version }: Figure) => version === before.versions["node-rtd"] || version === now.versions["node-rtd"];
+    const isOwn = ({ version }: Figure) => version.startsWith("node-rtd ");
     const peers = pairs.filter(([a, b]) => !isOwn(b) && a.version === b.version).map(([a, b]) => b.median / a.median);
     const machine = peers.length >= leastPeers ? median(peers) : 1;
     const changes = pairs

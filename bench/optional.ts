@@ -46,8 +46,8 @@ export function packageJson(folder: string): { version: string; devDependencies:
     return JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as ReturnType<typeof packageJson>;
 }
 
-/** The installed version of a package that {@link optional} finds. */
-export function packageVersion(name: string): string {
+/** The installed version of a package that {@link optional} finds; undefined where it is not installed. */
+export function packageVersion(name: string): string | undefined {
     for (const from of [import.meta.url, join(peersFolder, "package.json")])
         try {
             const main = createRequire(from).resolve(name);
@@ -55,5 +55,5 @@ export function packageVersion(name: string): string {
         } catch {
             continue;
         }
-    return "unknown";
+    return undefined;
 }

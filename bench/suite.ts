@@ -35,10 +35,11 @@ export async function runSuite(cases: readonly Case[], options: RunOptions, line
     line.note("how fast this machine reads memory");
     const machine = await describeMachine([...new Set([...threadCounts(), options.threads ?? 1])]);
     const { peers, missing } = options.peers === undefined ? await findPeers() : { peers: options.peers, missing: [] };
+    const llama = packageVersion("node-llama-cpp");
     const versions = {
         "node-rtd": packageJson(packageRoot).version,
         node: process.versions.node,
-        "node-llama-cpp": packageVersion("node-llama-cpp"),
+        ...(llama !== undefined && { "node-llama-cpp": llama }),
         ...Object.fromEntries(peers.map(({ name, version }) => [name, version])),
     };
     const bench = new Workbench(options.effort ?? efforts[quick ? "quick" : "full"], machine, peers, versions, signal, line);

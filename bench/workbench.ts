@@ -56,6 +56,11 @@ export class Workbench {
         readonly line: ProgressLine,
     ) {}
 
+    /** Of this package's own figures. */
+    get version(): string {
+        return `node-rtd ${this.versions["node-rtd"]}`;
+    }
+
     /** The set of that name; one is kept at a time, with what was made of it. */
     async set(name: string, make: () => KeySet | Promise<KeySet>): Promise<KeySet> {
         if (this.#set?.name !== name) {

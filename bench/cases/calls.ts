@@ -43,6 +43,6 @@ export async function callFigures(bench: Workbench, seconds: number): Promise<vo
         const times = await hot(way, call, seconds);
         if (isMissing(times)) return void bench.missing.push(times);
         const check = way === "empty call" ? "nothing to check" : "its hit";
-        bench.add({ group: "calls", way, version: bench.versions["node-rtd"]!, setting, times, check });
+        bench.add({ group: "calls", way, version: bench.version, setting, times, check });
     }
 }

@@ -63,7 +63,7 @@ export async function fuseFigures(bench: Workbench, set: KeySet, asked: SearchAs
     };
     const common = {
         group: "fuse",
-        version: bench.versions["node-rtd"]!,
+        version: bench.version,
         setting,
         survivors,
         check: "the formula in double precision",

@@ -182,7 +182,7 @@ async function addFigures(
         bench.add({
             group,
             way,
-            version: way === base ? bench.versions["node-llama-cpp"]! : bench.versions["node-rtd"]!,
+            version: way === base ? `node-llama-cpp ${bench.versions["node-llama-cpp"]}` : bench.version,
             setting,
             per: "token",
             times: times[way]!,

@@ -102,7 +102,7 @@ export async function searchFigures(bench: Workbench, group: Group, set: KeySet,
         bench.add({
             group,
             way: name,
-            version: bench.versions["node-rtd"]!,
+            version: bench.version,
             setting: { ...setting, backend: index.backend },
             times: times[name]!,
             bytes: index.backend === "cuda" ? null : bytes,

@@ -83,7 +83,7 @@ export async function storeFigures(bench: Workbench, set: KeySet, threads: numbe
             backend: null,
             threads,
         };
-        const common = { group: "store", version: bench.versions["node-rtd"]!, setting } as const;
+        const common = { group: "store", version: bench.version, setting } as const;
         for (const way of ["seal in memory", "seal in a store"])
             bench.add({
                 ...common,

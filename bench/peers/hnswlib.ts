@@ -19,7 +19,7 @@ export async function hnswlib(): Promise<Peer | Missing> {
     if (isMissing(module)) return module;
     return {
         name: "hnswlib",
-        version: packageVersion("hnswlib-node"),
+        version: packageVersion("hnswlib-node") ?? "of unknown version",
         isExact: true,
         keepsKeys: true,
         threads: 1,

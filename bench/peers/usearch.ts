@@ -10,7 +10,7 @@ export async function usearch(): Promise<Peer | Missing> {
     const { exactSearch, MetricKind } = module;
     return {
         name: "usearch",
-        version: packageVersion("usearch"),
+        version: packageVersion("usearch") ?? "of unknown version",
         isExact: true,
         keepsKeys: false,
         cancellation: 0,

@@ -99,7 +99,7 @@ async function run(
         const comparison = before && compareResults(before, results);
         if (flags.json) printJson(comparison === undefined ? results : { ...results, comparison });
         else {
-            print(`${describeResults(results)}\n\nwritten to ${out}: results.json and the plots`);
+            print(`${describeResults(results)}\n\nwritten to ${out}`);
             if (comparison !== undefined) print(`\n${describeComparison(comparison)}`);
         }
         if (comparison !== undefined && comparison.slower.length > 0) throw new Failed();

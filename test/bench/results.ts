@@ -7,7 +7,7 @@ export function figure(values: Partial<Figure>): Figure {
         case: "search/keys/l2sq/f32/k64/B1/auto/t1",
         group: "search",
         way: "rtd",
-        version: "0.1.0",
+        version: "node-rtd 0.1.0",
         set: "keys",
         n: 1000,
         d: 64,
