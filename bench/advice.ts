@@ -41,7 +41,9 @@ function backendAdvice(figures: readonly Figure[]): string | undefined {
     const [own] = figures;
     const [best] = figures.toSorted((a, b) => a.median - b.median);
     if (own === undefined || best === undefined) return undefined;
-    const chosen = own.median <= (1 + worthwhile) * best.median ? own : best;
+    // Faster by more than the spread of both.
+    const isClear = own.median > (1 + worthwhile) * best.median && own.quartiles[0] > best.quartiles[1];
+    const chosen = isClear ? best : own;
     const others = figures.filter((figure) => figure !== chosen).map((figure) => `${ms(figure)} on ${figure.backend}`);
     const costs = [ms(chosen), ...(others.length > 0 ? [`against ${others.join(", ")}`] : [])].join(", ");
     return chosen === own
