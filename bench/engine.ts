@@ -72,7 +72,7 @@ export async function hot(name: string, call: () => unknown, seconds: number): P
     const summary = await quietly(() =>
         suite(
             name,
-            configure({ cases: { minSamples: 20, maxTime: seconds } }),
+            configure({ cases: { minSamples: 20, minTime: 0.01, maxTime: seconds } }),
             add(name, call),
             complete(() => undefined),
         ),

@@ -39,6 +39,8 @@ async function withModelOf<T>({ path, threads }: ModelAsked, work: (model: Llama
     }
 }
 
+const vocabularyOf = (model: LlamaModel): number => model.fileInfo.metadata.tokenizer.ggml.tokens.length;
+
 function expectThat(holds: boolean, what: string): void {
     if (!holds) throw new WrongAnswer(what);
 }
@@ -54,7 +56,7 @@ export async function decodeFigures(bench: Workbench, asked: ModelAsked, store: 
             await sequenceOf(),
             await sequenceOf(),
         ];
-        const index = randomIndex(model.embeddingVectorSize, entries, threads);
+        const index = randomIndex(model, entries, threads);
         const opened = await Datastore.open(store, { threads, verify: false });
         const tokens = model.tokenize(prompt);
 
@@ -108,7 +110,7 @@ export async function recordFigures(bench: Workbench, asked: ModelAsked): Promis
     const { threads } = asked;
     await withModelOf(asked, async (model) => {
         const bits = randomBits(7);
-        const size = Math.min(model.fileInfo.metadata.tokenizer.ggml.tokens.length, 20_000);
+        const size = Math.min(vocabularyOf(model), 20_000);
         const tokens = Array.from({ length: promptLength }, () => (300 + (bits() % (size - 300))) as Token);
         const context = await model.createContext({ contextSize: 512, batchSize: 512, sequences: 2, threads });
         const recorder = await createRecorder(context);
@@ -193,7 +195,8 @@ async function addFigures(
 }
 
 /** Keys as far apart as real ones: their content does not matter to a scan. */
-function randomIndex(dim: number, count: number, threads: number): ReferenceIndex {
+function randomIndex(model: LlamaModel, count: number, threads: number): ReferenceIndex {
+    const [dim, vocabulary] = [model.embeddingVectorSize, vocabularyOf(model)];
     const bits = randomBits(3);
     const index = createIndex({ dim, threads, cascade: "off" });
     const block = 4096;
@@ -201,7 +204,7 @@ function randomIndex(dim: number, count: number, threads: number): ReferenceInde
         const rows = Math.min(block, count - done);
         index.add(
             Float32Array.from({ length: rows * dim }, () => (bits() / 2 ** 30 - 2) * 3),
-            Int32Array.from({ length: rows }, () => 300 + (bits() % 10_000)),
+            Int32Array.from({ length: rows }, () => bits() % vocabulary),
         );
     }
     return index;
