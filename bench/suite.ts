@@ -66,6 +66,7 @@ export async function runSuite(cases: readonly Case[], options: RunOptions, line
                 bench.case = one.name;
                 await one.run(bench);
             } catch (error) {
+                signal.throwIfAborted();
                 if (!(error instanceof NoSet)) throw error;
                 bench.leftOut.push({ name: one.name, reason: error.message });
             }

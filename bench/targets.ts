@@ -2,7 +2,7 @@
 import { table } from "../lib/cli/output.js";
 import type { Figure } from "./figures.js";
 
-/** By set, k and B: of usearch's time and of FAISS's. Where nothing is said there was no target. */
+/** By set, k and B: of usearch's time and of FAISS's, from what a prototype reached. Where nothing is said there was no target. */
 const targets: Record<string, Record<string, Record<number, { usearch?: number; faiss?: number }>>> = {
     "moby-dick": { k64: { 1: { usearch: 17 }, 16: { usearch: 17 } }, k1024: { 1: { usearch: 8 } } },
     power: { k64: { 1: { usearch: 10.5 } } },

@@ -1,7 +1,8 @@
 // npm test: every test this machine can run, each suite counted, and by name what could not run for want of a tool.
 //
-//     node dist/test/run.js [--require-all] [SUITE ...]     suites: native asan tsan aarch64 python addon addon-asan kernels
-//                                                                 instructions
+//     node dist/test/run.js [--require-all] [SUITE ...]
+//
+// Suites: native asan tsan aarch64 python addon addon-asan kernels instructions.
 //
 // --require-all (CI) makes a missing tool a failure. Output ends in a line `N passed, N failed`.
 import { spawn, spawnSync } from "node:child_process";

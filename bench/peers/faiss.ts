@@ -28,14 +28,14 @@ class Faiss {
     }
 
     static start(python: string): Faiss {
-        // Threads that spin after a search would take the processor from whatever is timed next.
+        // Threads that spin after a search would take the processor from whatever is timed next. Ctrl-C is for this process, which then closes its stdin.
         const env = { ...process.env, OMP_WAIT_POLICY: "passive" };
-        return new Faiss(spawn(python, [join(packageRoot, "bench", "peers", "faiss_process.py")], { env }));
+        return new Faiss(spawn(python, [join(packageRoot, "bench", "peers", "faiss_process.py")], { env, detached: true }));
     }
 
     async answer(): Promise<Record<string, unknown>> {
         const line = await Promise.race([this.#lines.next(), this.#failed]);
-        if (line.done) throw new Error(this.#stderr.trim().split("\n").at(-1) || "the process ended");
+        if (line.done) throw new Error(`FAISS: ${this.#stderr.trim().split("\n").at(-1) || "the process ended"}`);
         return JSON.parse(line.value) as Record<string, unknown>;
     }
 

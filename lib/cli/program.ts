@@ -26,6 +26,7 @@ Examples:
   $ rtd build animals.rtd --model model.gguf --task label --data train.jsonl
   $ rtd eval animals.rtd --model model.gguf --task label --data test.jsonl
   $ rtd generate facts.rtd --model model.gguf --prompt "Question: ..." --references
+  $ rtd bench animals.rtd
   $ rtd help build
 `;
 
