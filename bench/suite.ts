@@ -16,7 +16,7 @@ import { writePlots } from "./plots.js";
 import { NoSet } from "./sets/key-set.js";
 import { Workbench } from "./workbench.js";
 
-export const efforts: Record<"quick" | "full", Effort> = {
+const efforts: Record<"quick" | "full", Effort> = {
     quick: { least: 3, most: 7, seconds: 0.7 },
     full: { least: 7, most: 31, seconds: 10 },
 };

@@ -87,7 +87,7 @@ function time(milliseconds: number): string {
     return milliseconds < 1000 ? `${milliseconds.toPrecision(3)} ms` : `${(milliseconds / 1000).toPrecision(3)} s`;
 }
 
-export function size(bytes: number): string {
+function size(bytes: number): string {
     const [unit, factor] = bytes < 1e6 ? ["kB", 1e3] : bytes < 1e9 ? ["MB", 1e6] : ["GB", 1e9];
     return `${(bytes / Number(factor)).toPrecision(3)} ${unit}`;
 }

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 
-import { recallOfNeighbors } from "../../bench/cases/check.js";
+import { expectSameHits, recallOfNeighbors } from "../../bench/cases/check.js";
 import { searchFigures, type SearchAsked } from "../../bench/cases/search.js";
 import type { Results } from "../../bench/figures.js";
 import { readBandwidth, threadCounts } from "../../bench/machine.js";
@@ -16,6 +16,7 @@ import { NoSet, type KeySet } from "../../bench/sets/key-set.js";
 import { runSuite } from "../../bench/suite.js";
 import { describeResults } from "../../bench/tables.js";
 import type { Workbench } from "../../bench/workbench.js";
+import type { Hits } from "../../lib/index.js";
 import { progressLine } from "../../lib/cli/progress.js";
 import { expectWhole } from "./whole.js";
 
@@ -121,6 +122,26 @@ describe("a run", () => {
         ["too few", (ids: number[]) => ids.slice(0, 5), /simple found 10 of 16 hits/],
     ])("ends where an exact peer finds %s", async (name, wrong, message) => {
         await expect(run(name, [searchCase(600)], [simplePeer("simple", true, wrong)])).rejects.toThrow(message);
+    });
+
+    it.each([
+        ["another id", (hits: Hits) => ({ ...hits, ids: hits.ids.with(1, 9) }), /hit 1 of rtd is 9 at 2, the scan's 5 at 2/],
+        [
+            "another bit of a distance",
+            (hits: Hits) => ({ ...hits, distances: hits.distances.with(0, 1.0000001) }),
+            /hit 0 of rtd/,
+        ],
+    ])("ends where a search with a cascade gives %s than the scan", (_, wrong, message) => {
+        const hits: Hits = {
+            ids: Uint32Array.of(3, 5),
+            distances: Float32Array.of(1, 2),
+            tokens: Int32Array.of(0, 0),
+            counts: Uint32Array.of(2),
+            k: 2,
+            heads: 1,
+        };
+        expectSameHits("rtd", { ...hits }, hits);
+        expect(() => expectSameHits("rtd", wrong(hits), hits)).toThrow(message);
     });
 
     it("counts recall of the neighbors that a file names, and all of them for an exact search", async () => {
