@@ -1,19 +1,86 @@
 /**
- * The benchmark library behind one door: several ways to do the same work, timed in turn in each of several rounds. What counts is the ratio of their
- * best times within a round, and the median of it over the rounds, so that a machine that is busy does not favour one of them.
+ * The two ways in which anything is timed here.
+ *
+ * `rounds` takes several ways of doing the same work in turn, once a round and each round with other data, so that caches are as cold as between two tokens
+ * of a model, and a machine that is busy for a while does not favour one of them. `hot` calls one function over and over, for calls of microseconds; that is
+ * benny's, which only this file knows. Benny cannot do the first: it runs a function once untimed before it times it, on the same data.
  */
-import { add, complete, configure, suite } from "benny";
+import type * as Benny from "benny";
 
-export interface Timing {
-    /** Milliseconds of the best run of all rounds. */
-    best: number;
-    /** Time over that of the first way: median of the rounds. */
-    ratio: number;
-    /** Smallest and largest ratio of a round. */
-    spread: [number, number];
+import { optional, type Missing } from "./optional.js";
+
+/** One run: its own milliseconds where it knows them better (another process), else the engine's. */
+export interface Run<Answer> {
+    answer: Answer;
+    milliseconds?: number;
 }
 
-/** The library announces every suite on stdout, which is for results. */
+export interface Way<Answer> {
+    /** Not timed: puts back what the last run changed. */
+    prepare?(round: number): void | Promise<void>;
+    run(round: number): Run<Answer> | Promise<Run<Answer>>;
+}
+
+export interface Effort {
+    /** Rounds: at least so many, and at most; between the two, as many as begin within `seconds`. */
+    least: number;
+    most: number;
+    seconds: number;
+}
+
+/**
+ * Milliseconds of each way, a number a round. Every round's answers are checked, those of the untimed rounds at the beginning too, and what `check`
+ * throws ends it all.
+ */
+export async function rounds<Answer>(
+    ways: Readonly<Record<string, Way<Answer>>>,
+    effort: Effort,
+    check: (answers: Record<string, Answer>, round: number) => void,
+    signal?: AbortSignal,
+): Promise<Record<string, number[]>> {
+    const times: Record<string, number[]> = Object.fromEntries(Object.keys(ways).map((name) => [name, []]));
+    const play = async (round: number, timed: boolean) => {
+        const answers: Record<string, Answer> = {};
+        for (const [name, way] of Object.entries(ways)) {
+            signal?.throwIfAborted();
+            await way.prepare?.(round);
+            const begin = performance.now();
+            const result = way.run(round);
+            // A call that blocks is not to wait for the event loop.
+            const { answer, milliseconds } = result instanceof Promise ? await result : result;
+            if (timed) times[name]!.push(milliseconds ?? performance.now() - begin);
+            answers[name] = answer;
+        }
+        check(answers, round);
+    };
+    const warming = performance.now();
+    await play(0, false);
+    if (performance.now() - warming < 1000 * effort.seconds) await play(1, false);
+    const begin = performance.now();
+    for (let round = 0; round < effort.most; round++) {
+        if (round >= effort.least && performance.now() - begin > 1000 * effort.seconds) break;
+        await play(round + 2, true);
+    }
+    return times;
+}
+
+/** Milliseconds a call, a number for each of benny's samples; or what to install. */
+export async function hot(name: string, call: () => unknown, seconds: number): Promise<number[] | Missing> {
+    const benny = await optional<typeof Benny>("benny");
+    if ("install" in benny) return benny;
+    const { add, complete, configure, suite } = benny;
+    const summary = await quietly(() =>
+        suite(
+            name,
+            configure({ cases: { minSamples: 20, minTime: 0.01, maxTime: seconds } }),
+            add(name, call),
+            complete(() => undefined),
+        ),
+    );
+    return summary.results[0]!.details.sampleResults.map((time) => 1000 * time);
+}
+
+/** Benny announces every suite on stdout, which is for results. */
 async function quietly<T>(body: () => Promise<T>): Promise<T> {
     const log = console.log;
     console.log = () => undefined;
@@ -22,32 +89,4 @@ async function quietly<T>(body: () => Promise<T>): Promise<T> {
     } finally {
         console.log = log;
     }
-}
-
-export async function race(ways: Record<string, () => unknown>, rounds: number): Promise<Map<string, Timing>> {
-    const names = Object.keys(ways);
-    const times = new Map<string, number[]>(names.map((name) => [name, []]));
-    for (let round = 0; round < rounds; round++) {
-        const order = round % 2 === 0 ? names : names.toReversed();
-        const summary = await quietly(() =>
-            suite(
-                "",
-                configure({ cases: { minSamples: 3, maxTime: 0.3 } }),
-                ...order.map((name) => add(name, ways[name]!)),
-                complete(() => undefined),
-            ),
-        );
-        for (const { name, details } of summary.results) times.get(name)!.push(details.min * 1000);
-    }
-    const base = times.get(names[0]!)!;
-    return new Map(
-        names.map((name) => {
-            const own = times.get(name)!;
-            const ratios = own.map((time, round) => time / base[round]!).toSorted((a, b) => a - b);
-            return [
-                name,
-                { best: Math.min(...own), ratio: ratios[Math.floor(ratios.length / 2)]!, spread: [ratios[0]!, ratios.at(-1)!] },
-            ];
-        }),
-    );
 }

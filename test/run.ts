@@ -1,6 +1,8 @@
 // npm test: every test this machine can run, each suite counted, and by name what could not run for want of a tool.
 //
-//     node dist/test/run.js [--require-all] [SUITE ...]     suites: native asan tsan aarch64 python addon addon-asan kernels
+//     node dist/test/run.js [--require-all] [SUITE ...]
+//
+// Suites: native asan tsan aarch64 python addon addon-asan kernels instructions.
 //
 // --require-all (CI) makes a missing tool a failure. Output ends in a line `N passed, N failed`.
 import { spawn, spawnSync } from "node:child_process";
@@ -118,6 +120,20 @@ async function kernels(): Promise<Count> {
     return { ...count, passed: count.passed + 1 };
 }
 
+/** The hot loops' instructions under callgrind, against the committed ones. */
+async function instructions(): Promise<Count> {
+    for (const args of [
+        ["--preset", "native", "-DRTD_BENCHMARKS=ON"],
+        ["--build", "--preset", "native", "--parallel", String(availableParallelism()), "--target", "hot_loops"],
+    ]) {
+        const { status } = await show("cmake", args);
+        if (status !== 0) return { passed: 0, failed: 1 };
+    }
+    const { stdout } = await show(process.execPath, ["dist/bench/instructions/count.js"]);
+    const found = /^(\d+) passed, (\d+) failed$/m.exec(stdout);
+    return found ? { passed: Number(found[1]), failed: Number(found[2]) } : { passed: 0, failed: 1 };
+}
+
 const cmake = { tool: "cmake", install: "cmake 3.24 or newer" };
 const suites: Suite[] = [
     { name: "native", what: "C and C++ tests", needs: [cmake], run: () => native("native") },
@@ -140,16 +156,22 @@ const suites: Suite[] = [
     },
     {
         name: "python",
-        what: "Python's safetensors on the files of a datastore",
+        what: "Python's safetensors on the files of a datastore, and its HDF5 files for the benchmarks",
         needs: [
             cmake,
             {
                 tool: "build/python/bin/python",
-                args: ["-c", "import safetensors, numpy"],
-                install: "by python3 -m venv build/python && build/python/bin/pip install safetensors numpy",
+                args: ["-c", "import safetensors, numpy, h5py"],
+                install: "by python3 -m venv build/python && build/python/bin/pip install safetensors numpy h5py",
             },
         ],
-        run: () => native("native", ["-C", "python", "-R", "python"]),
+        run: async () => {
+            const [stores, sets] = [
+                await native("native", ["-C", "python", "-R", "python"]),
+                await vitest("python", {}, ["test/bench/hdf5"]),
+            ];
+            return { passed: stores.passed + sets.passed, failed: stores.failed + sets.failed };
+        },
     },
     { name: "addon", what: "the package in TypeScript", needs: [], run: () => vitest("addon") },
     {
@@ -166,6 +188,12 @@ const suites: Suite[] = [
             { tool: "build/cuda/bin/python", args: ["-c", "import nvidia.cu13"], install: "by npm run kernel:toolchain" },
         ],
         run: kernels,
+    },
+    {
+        name: "instructions",
+        what: "instructions of the hot loops, against the committed counts",
+        needs: [cmake, { tool: "valgrind", install: "valgrind" }],
+        run: instructions,
     },
 ];
 
@@ -186,7 +214,7 @@ for (const suite of suites) {
     const missing = suite.needs.filter(({ tool, args }) => spawnSync(tool, args ?? ["--version"]).status !== 0);
     if (missing.length > 0) {
         const names = missing.map(({ tool, install }) => `${tool} (install ${install})`).join(", ");
-        lines.push(`${suite.name.padEnd(10)} not run, missing ${names}: ${suite.what}`);
+        lines.push(`${suite.name.padEnd(12)} not run, missing ${names}: ${suite.what}`);
         if (values["require-all"]) total.failed += 1;
         continue;
     }
@@ -195,7 +223,7 @@ for (const suite of suites) {
     const seconds = ((Date.now() - started) / 1000).toFixed(0);
     total.passed += count.passed;
     total.failed += count.failed;
-    lines.push(`${suite.name.padEnd(10)} ${count.passed} passed, ${count.failed} failed in ${seconds} s: ${suite.what}`);
+    lines.push(`${suite.name.padEnd(12)} ${count.passed} passed, ${count.failed} failed in ${seconds} s: ${suite.what}`);
 }
 
 console.log(`\n${lines.join("\n")}`);

@@ -1,15 +1,3 @@
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
-static double T[9];
-static double N;
-static double nowus() { return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-struct P {
-    ~P() {
-        if (getenv("STG"))
-            for (int i = 0; i < 9; ++i) printf("stage %d: %.0f us\n", i, T[i] / N);
-    }
-} p_;
 #include "index/cascade_search.h"
 
 #include <algorithm>
@@ -82,14 +70,6 @@ class CascadeSearch {
   private:
     void searchSome(const Levels& levels, std::span<const HeadRow* const> rows, uint16_t* scores, size_t stride,
                     std::vector<const HeadRow*>& unserved) {
-        const bool on = getenv("STG") && rows.size() == (size_t)atoi(getenv("STG"));
-        double t0 = nowus();
-        auto lap = [&](int i) {
-            double t = nowus();
-            if (on) T[i] += t - t0;
-            t0 = t;
-        };
-        if (on) ++N;
         const auto states = allocate<CascadeRow>(rows.size(), "the state of rows");
         forEach(rows.size(), [&](size_t i) {
             states[i].row = rows[i];
@@ -106,14 +86,11 @@ class CascadeSearch {
             }
         }
         if (bounded.empty()) return;
-        lap(0);
         isOnDisk_ = cascade_.isMapped && !areMostlyResident(levels, *rows.front());
         const LevelFilter filter(snapshot_, cascade_, levels, codes_, isOnDisk_, call_);
         scoreBlocks(levels, bounded, stride);
-        lap(1);
         // The keys that look nearest give the first radius; then come all others that may lie within it.
         forEach(bounded.size(), [&](size_t i) { findLikeliest(filter, *bounded[i]); });
-        lap(2);
         forEachBatch(bounded, &CascadeRow::measured, [&](CascadeRow& state, std::span<const uint32_t> places) {
             std::vector<uint64_t> found;
             measure(state, places, found);
@@ -121,7 +98,6 @@ class CascadeSearch {
             state.found.insert(state.found.end(), found.begin(), found.end());
         });
         forEach(bounded.size(), [&](size_t i) { lowerRadiusToFound(*bounded[i]); });
-        lap(3);
         const auto sweepChunks = [&](const std::vector<size_t>& chunks) {
             forEach(chunks.size(), [&](size_t i) { filter.sweep(bounded, chunks[i]); });
         };
@@ -135,15 +111,8 @@ class CascadeSearch {
         if (!isForced_) giveUp(bounded, unserved);
         if (bounded.empty()) return;
         for (CascadeRow* state : bounded) state->row->pool->offer(state->found.data(), state->found.size());
-        lap(4);
         sweepChunks(others);
-        lap(5);
         forEach(bounded.size(), [&](size_t i) { finishBounds(*bounded[i]); });
-        lap(6);
-        struct L {
-            decltype(lap)& l;
-            ~L() { l(7); }
-        } last{lap};
         forEachBatch(bounded, &CascadeRow::candidates,
                      [&](CascadeRow& state, std::span<const Candidate> candidates) { measureCandidates(state, candidates); });
     }
@@ -286,7 +255,7 @@ class CascadeSearch {
         state.measured = filter.likeliest(state, k + k / 4 + kProbedMore);
         if (isOnDisk_)
             for (const uint32_t place : state.measured) askForKey(state, place);
-        std::sort(state.measured.begin(), state.measured.end());
+        std::sort(state.measured.begin(), state.measured.end());  // for isMeasured
     }
 
     static void lowerRadiusToFound(CascadeRow& state) {
@@ -296,7 +265,6 @@ class CascadeSearch {
             std::nth_element(state.found.begin(), kth, state.found.end());
             state.lowerRadius(state.query.distances().radius(valueOf(*kth)));
         }
-        std::sort(state.measured.begin(), state.measured.end());
     }
 
     void finishBounds(CascadeRow& state) const {

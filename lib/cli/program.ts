@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Command } from "commander";
 
 import { packageRoot } from "../package-root.js";
+import { benchCommand } from "./bench.js";
 import { buildCommand } from "./build.js";
 import { demoCommand } from "./demo.js";
 import { evalCommand } from "./eval.js";
@@ -25,6 +26,7 @@ Examples:
   $ rtd build animals.rtd --model model.gguf --task label --data train.jsonl
   $ rtd eval animals.rtd --model model.gguf --task label --data test.jsonl
   $ rtd generate facts.rtd --model model.gguf --prompt "Question: ..." --references
+  $ rtd bench animals.rtd
   $ rtd help build
 `;
 
@@ -34,7 +36,15 @@ export function createProgram(): Command {
         .version(version())
         .option("--debug", "print stack traces of errors")
         .addHelpText("after", afterHelp);
-    const commands = [buildCommand(), evalCommand(), generateCommand(), infoCommand(), verifyCommand(), demoCommand()];
+    const commands = [
+        buildCommand(),
+        evalCommand(),
+        generateCommand(),
+        infoCommand(),
+        verifyCommand(),
+        demoCommand(),
+        benchCommand(),
+    ];
     for (const command of [program, ...commands]) command.exitOverride().showHelpAfterError("(--help says more)");
     for (const command of commands) program.addCommand(command);
     return program;

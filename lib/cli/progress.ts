@@ -3,9 +3,12 @@ import ora from "ora";
 
 import type { Progress } from "../recipes/build.js";
 
+/** Of anything: a build's progress and others'. */
+type Counted = Omit<Progress, "unit"> & { unit: string };
+
 export interface ProgressLine {
     /** How far the work called `what` is; another name begins another work. */
-    update(progress: Progress, what?: string): void;
+    update(progress: Counted, what?: string): void;
     /** What is being done while nothing can be counted. */
     note(text: string): void;
     /** A line on stderr that stays. */
@@ -49,7 +52,7 @@ export function progressLine(name: string, { silent = false }: { silent?: boolea
 }
 
 /** `fresh` of what is done took `seconds`; the rest was there before. */
-export function progressText({ done, total, unit }: Progress, fresh: number, seconds: number): string {
+export function progressText({ done, total, unit }: Counted, fresh: number, seconds: number): string {
     const counted = `${count(done)} of ${count(total)} ${unit}`;
     if (fresh <= 0 || seconds <= 0) return counted;
     const rate = fresh / seconds;

@@ -45,7 +45,7 @@ describe("rtd", () => {
         const help = await rtd("--help");
         expect(help.code).toBe(0);
         expect(help.stdout).toContain("Exit codes:");
-        for (const command of ["build", "eval", "generate", "info", "verify", "demo"]) {
+        for (const command of ["build", "eval", "generate", "info", "verify", "demo", "bench"]) {
             expect(help.stdout).toContain(command);
             const { code, stdout } = await rtd(command, "--help");
             expect([code, stdout]).toEqual([0, expect.stringContaining("Examples:")]);

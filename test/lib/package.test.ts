@@ -1,10 +1,12 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, rm, stat, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
+
+import type { Results } from "../../bench/figures.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const platform = `${process.platform}-${process.arch}`;
@@ -45,10 +47,18 @@ test("holds what is needed to run and to build, and nothing else", () => {
             "cpp/napi/module.cpp",
             "dist/lib/index.js",
             "dist/lib/index.d.ts",
+            "dist/bench/suite.js",
+            "bench/peers/faiss_process.py",
             `prebuilds/${platform}/node_rtd.node`,
         ]),
     );
-    expect(paths.filter((path) => /^(test(?!\/data\/)|bench|build|lib|node_modules|dist\/(?!lib\/))/.test(path))).toEqual([]);
+    expect(
+        paths.filter((path) =>
+            /^(test(?!\/data\/)|bench(?!\/peers\/.*\.py)|build|lib|node_modules|dist\/(?!lib\/|bench\/(?!kernel|instructions)))/.test(
+                path,
+            ),
+        ),
+    ).toEqual([]);
     expect(packed.size).toBeLessThan(5 * 2 ** 20);
 });
 
@@ -61,6 +71,33 @@ test("installed, it can be required", async () => {
     await writeFile(join(folder, "require.cjs"), `const { createIndex } = require("node-rtd");${use}`);
     expect(await run(process.execPath, ["require.cjs"])).toBe("2\n");
 });
+
+test("installed, it measures a datastore, and says which peers and tools are missing and how to get them", async () => {
+    const make = `
+        import { Datastore } from "node-rtd";
+        const store = await Datastore.create("keys.rtd", { dim: 16 });
+        store.append(Float32Array.from({ length: 5000 * 16 }, Math.random), new Int32Array(5000));
+        await store.seal();
+        await store.close();`;
+    await writeFile(join(folder, "make.mjs"), make);
+    await run(process.execPath, ["make.mjs"]);
+    const { figures, missing, advice } = JSON.parse(
+        await run("npx", ["rtd", "bench", "keys.rtd", "--quick", "--json"]),
+    ) as Results;
+    expect(new Set(figures.map(({ way }) => way))).toEqual(new Set(["rtd scan", "rtd"]));
+    expect(advice).toHaveLength(availableParallelism() > 1 ? 4 : 3);
+    const { devDependencies } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as {
+        devDependencies: Record<string, string>;
+    };
+    for (const name of ["usearch", "benny", "vega", "vega-lite"])
+        expect(missing).toContainEqual({
+            name,
+            reason: "not installed",
+            install: `npm install ${name}@${devDependencies[name]}`,
+        });
+    expect(missing).toContainEqual({ name: "hnswlib-node", reason: "not installed", install: "npm install hnswlib-node@3.0.0" });
+    expect(JSON.parse(await readFile(join(folder, "rtd-bench", "results.json"), "utf8"))).toMatchObject({ missing });
+}, 120_000);
 
 /** Type-checks a file of the application, strictly; fails with the compiler's words. */
 async function typeCheck(file: string, settings: { module: string; lib?: string; skipLibCheck?: boolean }): Promise<void> {

@@ -1,0 +1,29 @@
+/** The table that the cascade was built for: how many times as fast as exact peers, on two threads, and what was to be reached. */
+import { table } from "../lib/cli/output.js";
+import type { Figure } from "./figures.js";
+
+/** By set, k and B: of usearch's time and of FAISS's, from what a prototype reached. Where nothing is said there was no target. */
+const targets: Record<string, Record<string, Record<number, { usearch?: number; faiss?: number }>>> = {
+    "moby-dick": { k64: { 1: { usearch: 17 }, 16: { usearch: 17 } }, k1024: { 1: { usearch: 8 } } },
+    power: { k64: { 1: { usearch: 10.5 } } },
+};
+const peers = ["usearch", "faiss"] as const;
+
+/** Undefined where no figure is of that table. */
+export function targetTable(figures: readonly Figure[], quick: boolean): string | undefined {
+    const rows = figures
+        .filter(({ group, way }) => group === "targets" && way === "rtd")
+        .map(({ set, n, k, batch, ratios, median }) => [
+            `${set}, ${n?.toLocaleString("en-US")} keys`,
+            String(k),
+            String(batch),
+            `${median.toPrecision(3)} ms`,
+            ...peers.flatMap((peer) => {
+                // Those are for the sets at full size.
+                const target = quick ? undefined : targets[set]?.[`k${k}`]?.[batch!]?.[peer];
+                return [target === undefined ? "-" : String(target), ratios[peer]?.median.toFixed(1) ?? "missing"];
+            }),
+        ]);
+    const head = ["set", "k", "B", "rtd", ...peers.flatMap((peer) => [`target, ${peer}'s time over rtd's`, "reached"])];
+    return rows.length === 0 ? undefined : table(head, rows);
+}
