@@ -75,9 +75,9 @@ function blockTable(figures: readonly Figure[]): string {
     return table(kept(head), rows.map(kept));
 }
 
-function survivorText({ scanned, level1, level2, level3, exact }: NonNullable<Figure["survivors"]>): string {
+function survivorText({ scanned, level1, level2, level2b, level3, exact }: NonNullable<Figure["survivors"]>): string {
     const whole = (value: number) => count(Math.round(value));
-    const cascade = [level1, level2, level3, exact].map(whole).join(" > ");
+    const cascade = [level1, level2, ...(level2b > 0 ? [level2b] : []), level3, exact].map(whole).join(" > ");
     return [level1 > 0 && cascade, scanned > 0 && `${whole(scanned)} scanned`].filter(Boolean).join(", ");
 }
 

@@ -122,6 +122,7 @@ function meanStats(all: readonly SearchStats[]): SearchStats {
         scanned: of("scanned"),
         level1: of("level1"),
         level2: of("level2"),
+        level2b: of("level2b"),
         level3: of("level3"),
         exact: of("exact"),
         bytes: of("bytes"),

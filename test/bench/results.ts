@@ -25,7 +25,7 @@ export function figure(values: Partial<Figure>): Figure {
         bytes: 256_000,
         bandwidth: 10,
         bandwidthShare: 0.0256,
-        survivors: { scanned: 0, level1: 1024, level2: 300, level3: 90, exact: 66 },
+        survivors: { scanned: 0, level1: 1024, level2: 300, level2b: 0, level3: 90, exact: 66 },
         check: "the scan's bits",
         recall: null,
         ratios: {},

@@ -81,7 +81,14 @@ describe("a run", () => {
         expect(results.figures.map(({ way }) => way)).toEqual([...ways, ...ways]);
         results.figures.forEach(expectWhole);
         const of = (way: string, n: number) => results.figures.find((figure) => figure.way === way && figure.n === n)!;
-        expect(of("rtd scan", 4500).survivors).toEqual({ scanned: 2 * 4500, level1: 0, level2: 0, level3: 0, exact: 0 });
+        expect(of("rtd scan", 4500).survivors).toEqual({
+            scanned: 2 * 4500,
+            level1: 0,
+            level2: 0,
+            level2b: 0,
+            level3: 0,
+            exact: 0,
+        });
         expect(of("rtd scan", 4500).bytes).toBe(4500 * d * 4);
         expect(of("rtd", 600).survivors!.scanned).toBe(2 * 600); // too few for a cascade
         expect(of("rough", 600).recall).toBeCloseTo(7 / 8); // the first of each eight is what it passes over
