@@ -18,6 +18,7 @@ namespace rtd::cascade {
 namespace {
 
 constexpr uint32_t kSmallestSample = 256, kLargestSample = 4096, kSampledShare = 20;  // one key in 20, within these
+constexpr uint32_t kRefiningKeys = 16384;                                             // that directions are refined by
 constexpr uint32_t kTileKeys = 128, kTicketKeys = 8 * kTileKeys;
 constexpr double kOutlierQuantile = 0.995;  // of the keys keep to level 1's error
 constexpr double kRoundUp = 1 + 1e-6;       // of what is kept as float32
@@ -84,7 +85,8 @@ class Builder {
 
     std::unique_ptr<Levels> build() {
         if (!measureKeys()) return nullptr;
-        const Fit fit = fitToSample(shape_, readSample(), options_.count, options_.rowBytes2b, backend_);
+        const Means means = {backend_, workers_, threads_, call_};
+        const Fit fit = fitToSample(shape_, readSample(), keysSpread(kRefiningKeys), options_.count, options_.rowBytes2b, means);
         shape_ = fit.shape;
         const double largestKey = scales_.largestKey;
         scales_ = fit.scales;
@@ -176,12 +178,21 @@ class Builder {
         }
     }
 
+    // Up to `most` keys, evenly spaced, as levels see them but for the mean.
+    Rows keysSpread(uint32_t most) const {
+        const uint32_t n = options_.count, rows = std::min(n, most);
+        return {rows, [this, n, rows](size_t begin, size_t count, float* to) {
+                    for (size_t i = 0; i < count; ++i) readCentred(static_cast<uint32_t>(uint64_t{begin + i} * n / rows), 1, to + i * shape_.length);
+                }};
+    }
+
     std::vector<float> readSample() const {
-        const uint32_t n = options_.count, rows = std::min(n, std::clamp(n / kSampledShare, kSmallestSample, kLargestSample));
+        const Rows rows = keysSpread(std::clamp(options_.count / kSampledShare, kSmallestSample, kLargestSample));
+        const size_t numbers = checkedProduct(rows.count, shape_.length, "a sample of keys");
         std::vector<float> sample;
-        reserve(sample, checkedProduct(rows, shape_.length, "a sample of keys"), "a sample of keys");
-        sample.resize(size_t{rows} * shape_.length);
-        for (uint32_t i = 0; i < rows; ++i) readCentred(static_cast<uint32_t>(uint64_t{i} * n / rows), 1, &sample[size_t{i} * shape_.length]);
+        reserve(sample, numbers, "a sample of keys");
+        sample.resize(numbers);
+        rows.read(0, rows.count, sample.data());
         return sample;
     }
 

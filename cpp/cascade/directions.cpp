@@ -1,15 +1,15 @@
 #include "cascade/directions.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <random>
 
 #include "cascade/projection.h"
+#include "core/status.h"
 
 namespace rtd::cascade {
 namespace {
-
-constexpr int kIterations = 3;
 
 class Matrix {
   public:
@@ -24,10 +24,6 @@ class Matrix {
     std::vector<float> values_;
 };
 
-void addTimes(float* to, const float* from, float factor, size_t n) {
-    for (size_t i = 0; i < n; ++i) to[i] += factor * from[i];
-}
-
 // Rows become orthonormal: Gram-Schmidt, twice. A row that depends on those before it becomes zero.
 void orthonormalise(const cpu::Backend& backend, Matrix& m) {
     const size_t n = m.columns();
@@ -37,7 +33,8 @@ void orthonormalise(const cpu::Backend& backend, Matrix& m) {
         for (int pass = 0; pass < 2; ++pass) {
             const cpu::KeyTile others = {m.row(0), n, static_cast<uint32_t>(r), static_cast<uint32_t>(n)};
             backend.dot[static_cast<size_t>(Dtype::f32)]({m.row(r), n, 1}, others, products.data(), r);
-            for (size_t s = 0; s < r; ++s) addTimes(m.row(r), m.row(s), -products[s], n);
+            for (size_t s = 0; s < r; ++s) products[s] = -products[s];
+            backend.addProducts(m.row(r), products.data(), 1, m.row(0), n, r, n);
         }
         const double length = std::sqrt(dotWide(m.row(r), m.row(r), n));
         const bool isNew = length > 1e-5 * before && length > 0;
@@ -51,20 +48,30 @@ void fillNormal(Matrix& m, size_t from, std::mt19937_64& random) {
         for (size_t i = 0; i < m.columns(); ++i) m.row(r)[i] = normal(random);
 }
 
-// w [p, length] = (A w')' A for the sample A [rows, length].
-void multiplyByCovariance(const cpu::Backend& backend, const float* sample, size_t rows, Matrix& w) {
-    constexpr size_t kTile = 64;
-    const size_t p = w.rows(), n = w.columns();
+// w [p, length] = (A w')' A for the rows A. Each thread does some of the directions, over all rows, so that sums have one order.
+void multiplyByCovariance(const Means& means, const Rows& rows, Matrix& w) {
+    constexpr size_t kTile = 64, kDirections = 32;
+    const size_t p = w.rows(), n = w.columns(), tickets = (p + kDirections - 1) / kDirections;
     Matrix next(p, n);
-    std::vector<float> sums(kTile * p);
-    for (size_t at = 0; at < rows; at += kTile) {
-        const size_t count = std::min(kTile, rows - at);
-        const cpu::QueryTile queries = {sample + at * n, n, static_cast<uint32_t>(count)};
-        const cpu::KeyTile keys = {w.row(0), n, static_cast<uint32_t>(p), static_cast<uint32_t>(n)};
-        backend.dot[static_cast<size_t>(Dtype::f32)](queries, keys, sums.data(), p);
-        for (size_t r = 0; r < p; ++r)
-            for (size_t i = 0; i < count; ++i) addTimes(next.row(r), sample + (at + i) * n, sums[i * p + r], n);
-    }
+    std::atomic<size_t> ticket = 0;
+    std::atomic<bool> halted = false;
+    const auto work = [&] {
+        std::vector<float> tile(kTile * n), sums(kTile * kDirections);
+        for (size_t t; (t = ticket.fetch_add(1, std::memory_order_relaxed)) < tickets;) {
+            const size_t first = t * kDirections, count = std::min(kDirections, p - first);
+            for (size_t at = 0; at < rows.count; at += kTile) {
+                if (means.call.stopped()) halted = true;
+                if (halted) return;
+                const size_t some = std::min(kTile, rows.count - at);
+                rows.read(at, some, tile.data());
+                const cpu::KeyTile directions = {w.row(first), n, static_cast<uint32_t>(count), static_cast<uint32_t>(n)};
+                means.backend.dot[static_cast<size_t>(Dtype::f32)]({tile.data(), n, static_cast<uint32_t>(some)}, directions, sums.data(), count);
+                for (size_t r = 0; r < count; ++r) means.backend.addProducts(next.row(first + r), sums.data() + r, count, tile.data(), n, some, n);
+            }
+        }
+    };
+    means.workers.run(static_cast<uint32_t>(std::min<size_t>(means.threads, tickets)), work);
+    if (halted) fail(RTD_CANCELLED, "cancelled by should_stop");
     float largest = 0;
     for (size_t r = 0; r < p; ++r)
         for (size_t i = 0; i < n; ++i) largest = std::max(largest, std::fabs(next.row(r)[i]));
@@ -74,17 +81,17 @@ void multiplyByCovariance(const cpu::Backend& backend, const float* sample, size
 
 }  // namespace
 
-std::vector<float> principalDirections(const cpu::Backend& backend, const float* sample, size_t rows, uint32_t length, uint32_t count,
+std::vector<float> principalDirections(const Means& means, const Rows& rows, uint32_t length, uint32_t count, int iterations,
                                        std::span<const float> known) {
     std::mt19937_64 random(1);
     Matrix w(count, length);
     std::copy(known.begin(), known.end(), w.row(0));
     fillNormal(w, known.size() / length, random);
-    for (int i = 0; i < kIterations; ++i) {
-        orthonormalise(backend, w);
-        multiplyByCovariance(backend, sample, rows, w);
+    for (int i = 0; i < iterations; ++i) {
+        orthonormalise(means.backend, w);
+        multiplyByCovariance(means, rows, w);
     }
-    orthonormalise(backend, w);
+    orthonormalise(means.backend, w);
     return {w.row(0), w.row(0) + size_t{count} * length};
 }
 
@@ -100,7 +107,7 @@ std::vector<F16> rotatedWithin(const cpu::Backend& backend, std::span<const uint
         std::vector<float> rotated(length);
         for (size_t r = 0; r < count; ++r) {
             std::fill(rotated.begin(), rotated.end(), 0.0f);
-            for (size_t s = 0; s < count; ++s) addTimes(rotated.data(), from + s * length, rotation.row(r)[s], length);
+            backend.addProducts(rotated.data(), rotation.row(r), 1, from, length, count, length);
             for (const float x : rotated) stored.push_back(toF16(x));
         }
         from += size_t{count} * length;

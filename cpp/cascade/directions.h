@@ -1,18 +1,35 @@
-// Principal directions of a sample of keys, by randomised subspace iteration (Halko, Martinsson, Tropp: arXiv 0909.4061, algorithm 4.4).
+// Principal directions of keys, by randomised subspace iteration (Halko, Martinsson, Tropp: arXiv 0909.4061, algorithm 4.4).
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
 #include "core/dtype.h"
 #include "cpu/backend.h"
+#include "index/call.h"
+#include "index/workers.h"
 
 namespace rtd::cascade {
 
-// The `count` leading directions [count, length] of a sample [rows, length], centred: orthonormal, the leading ones first. Fewer than that many
-// independent ones: zeros. known: directions to begin with, as many as an earlier call gave.
-std::vector<float> principalDirections(const cpu::Backend& backend, const float* sample, size_t rows, uint32_t length, uint32_t count,
+// What takes part in the work.
+struct Means {
+    const cpu::Backend& backend;
+    WorkerPool& workers;
+    uint32_t threads;
+    const Call& call;
+};
+
+// Keys that directions are sought for, [count, length], centred. read writes some of them to `to`, from any thread.
+struct Rows {
+    size_t count;
+    std::function<void(size_t begin, size_t count, float* to)> read;
+};
+
+// The `count` leading directions [count, length] of the rows: orthonormal, the leading ones first. Fewer than that many independent ones: zeros.
+// known: directions to begin with, as many as an earlier call gave. The same for any number of threads. RTD_CANCELLED.
+std::vector<float> principalDirections(const Means& means, const Rows& rows, uint32_t length, uint32_t count, int iterations,
                                        std::span<const float> known = {});
 
 // As they are stored: rotated at random within each group of so many, which spreads the variance evenly, so that one step size fits all.

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cascade/directions.h"
 #include "cascade/projection.h"
 
 namespace rtd::cascade {
@@ -80,60 +79,97 @@ double linesAfter2(const LevelShape& shape, double left2, double left2b, uint32_
     return directions + (shape.rowBytes2b ? left2 * lines(shape.rowBytes2b) + left2b * lines(shape.rowBytes3()) : left2 * lines(shape.rowBytes3()));
 }
 
-// The leading directions for the best shape, which becomes `shape`.
-std::vector<float> chooseDirections(LevelShape& shape, std::span<const float> sample, uint32_t count, const cpu::Backend& backend) {
-    constexpr double kWorthMore = 0.25;    // lines a key after level 2: with fewer there is nothing to gain
-    constexpr double kHopeless = 0.97;     // of all keys that level 2 leaves
-    constexpr double kNotablyLess = 0.85;  // of the cost
-    const auto rows = sample.size() / shape.length;
-    std::vector<float> directions = principalDirections(backend, sample.data(), rows, shape.length, shape.directions12());
-    std::vector<LevelShape> shapes = {shape};
-    for (const uint32_t bytes : kRowsBytes2b) {
-        if (!shape.directions2 || !shape.admits2b(bytes)) continue;
-        LevelShape longer = shape;
-        longer.rowBytes2b = bytes;
-        if (longer.directions() <= std::min<size_t>(shape.length, rows)) shapes.push_back(longer);
-    }
-    if (shapes.size() == 1) return directions;
-    const Separation separation(sample, shape.length, count, backend);
-    const uint32_t end12[] = {shape.directions12()};
-    const double left2 = separation.sharesLeft(directions, end12).front();
-    double least = linesAfter2(shape, left2, 0, count);
-    if (least < kWorthMore || left2 > kHopeless) return directions;
+constexpr int kIterations = 3;         // over the sample, which is in memory
+constexpr int kRefining = 1;           // over more keys
+constexpr double kWorthMore = 0.25;    // lines a key after level 2: with fewer there is nothing to gain
+constexpr double kHopeless = 0.97;     // of all keys that level 2 leaves
+constexpr double kNotablyLess = 0.85;  // of the cost
 
-    directions = principalDirections(backend, sample.data(), rows, shape.length, shapes.back().directions(), directions);
-    std::vector<uint32_t> ends;
-    for (const LevelShape& each : shapes) ends.push_back(each.directions());
-    const std::vector<double> left = separation.sharesLeft(directions, ends);
-    for (size_t i = 1; i < shapes.size(); ++i) {
-        const double cost = linesAfter2(shapes[i], left[0], left[i], count);
-        if (cost > kNotablyLess * least) continue;
-        least = cost;
-        shape = shapes[i];
+class Fitter {
+  public:
+    Fitter(const LevelShape& shape, std::span<const float> sample, const Rows& more, uint32_t count, const Means& means)
+        : shape_(shape), sample_(sample), more_(more), count_(count), means_(means) {}
+
+    const LevelShape& shape() const { return shape_; }
+
+    std::vector<float> directionsFor(uint32_t rowBytes2b) {
+        shape_.rowBytes2b = rowBytes2b;
+        return refined(leading(shape_.directions(), {}));
     }
-    directions.resize(size_t{shape.directions()} * shape.length);
-    return directions;
-}
+
+    // The best shape's.
+    std::vector<float> directionsForBest() {
+        std::vector<float> directions = refined(leading(shape_.directions12(), {}));
+        std::vector<LevelShape> shapes = {shape_};
+        for (const uint32_t bytes : kRowsBytes2b) {
+            if (!shape_.directions2 || !shape_.admits2b(bytes)) continue;
+            LevelShape longer = shape_;
+            longer.rowBytes2b = bytes;
+            if (longer.directions() <= std::min<size_t>(shape_.length, rows())) shapes.push_back(longer);
+        }
+        if (shapes.size() == 1) return directions;
+        const Separation separation(sample_, shape_.length, count_, means_.backend);
+        const uint32_t end12[] = {shape_.directions12()};
+        const double left2 = separation.sharesLeft(directions, end12).front();
+        double least = linesAfter2(shape_, left2, 0, count_);
+        if (least < kWorthMore || left2 > kHopeless) return directions;
+
+        directions = refined(leading(shapes.back().directions(), directions));
+        std::vector<uint32_t> ends;
+        for (const LevelShape& each : shapes) ends.push_back(each.directions());
+        const std::vector<double> left = separation.sharesLeft(directions, ends);
+        for (size_t i = 1; i < shapes.size(); ++i) {
+            const double cost = linesAfter2(shapes[i], left[0], left[i], count_);
+            if (cost > kNotablyLess * least) continue;
+            least = cost;
+            shape_ = shapes[i];
+        }
+        directions.resize(size_t{shape_.directions()} * shape_.length);
+        return directions;
+    }
+
+  private:
+    size_t rows() const { return sample_.size() / shape_.length; }
+
+    std::vector<float> leading(uint32_t count, std::span<const float> known) const {
+        const auto read = [this](size_t begin, size_t some, float* to) { std::copy_n(&sample_[begin * shape_.length], some * shape_.length, to); };
+        return principalDirections(means_, {rows(), read}, shape_.length, count, kIterations, known);
+    }
+    std::vector<float> refined(const std::vector<float>& directions) const {
+        if (more_.count <= rows()) return directions;
+        return principalDirections(means_, more_, shape_.length, static_cast<uint32_t>(directions.size() / shape_.length), kRefining, directions);
+    }
+
+    LevelShape shape_;
+    std::span<const float> sample_;
+    const Rows& more_;
+    uint32_t count_;
+    const Means& means_;
+};
 
 }  // namespace
 
-Fit fitToSample(const LevelShape& shape, std::vector<float> sample, uint32_t count, std::optional<uint32_t> rowBytes2b, const cpu::Backend& backend) {
+Fit fitToSample(const LevelShape& shape, std::vector<float> sample, const Rows& more, uint32_t count, std::optional<uint32_t> rowBytes2b,
+                const Means& means) {
+    const cpu::Backend& backend = means.backend;
     const uint32_t length = shape.length;
     const size_t rows = sample.size() / length;
     Fit fit;
-    fit.shape = shape;
     std::vector<double> sums(length);
     for (size_t i = 0; i < sample.size(); ++i) sums[i % length] += static_cast<double>(sample[i]);
     for (const double sum : sums) fit.mean.push_back(static_cast<float>(sum / static_cast<double>(rows)));
-    for (size_t i = 0; i < sample.size(); ++i) sample[i] -= fit.mean[i % length];
-
-    std::vector<float> directions;
-    if (rowBytes2b) {
-        fit.shape.rowBytes2b = *rowBytes2b;
-        directions = principalDirections(backend, sample.data(), rows, length, fit.shape.directions());
-    } else {
-        directions = chooseDirections(fit.shape, sample, count, backend);
-    }
+    const auto centre = [&](float* keys, size_t some) {
+        for (size_t i = 0; i < some; ++i)
+            for (uint32_t j = 0; j < length; ++j) keys[i * length + j] -= fit.mean[j];
+    };
+    centre(sample.data(), rows);
+    const Rows moreCentred = {more.count, [&](size_t begin, size_t some, float* to) {
+                                  more.read(begin, some, to);
+                                  centre(to, some);
+                              }};
+    Fitter fitter(shape, sample, moreCentred, count, means);
+    const std::vector<float> directions = rowBytes2b ? fitter.directionsFor(*rowBytes2b) : fitter.directionsForBest();
+    fit.shape = fitter.shape();
     const uint32_t groups[] = {shape.directions1, shape.directions2, fit.shape.directions2b()};
     fit.basis = rotatedWithin(backend, groups, directions, length);
     fit.scales.shrink = shrinkOf(fit.basis, length);

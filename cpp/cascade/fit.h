@@ -5,8 +5,8 @@
 #include <optional>
 #include <vector>
 
+#include "cascade/directions.h"
 #include "cascade/levels.h"
-#include "cpu/backend.h"
 
 namespace rtd::cascade {
 
@@ -17,9 +17,10 @@ struct Fit {
     std::vector<F16> basis;   // [directions, length]
 };
 
-// shape: without level 2b. sample: [rows, length], numbers as levels see them but for the mean, of `count` keys in all. rowBytes2b: of level 2b's
-// rows; none: what is best for the sample.
-Fit fitToSample(const LevelShape& shape, std::vector<float> sample, uint32_t count, std::optional<uint32_t> rowBytes2b, const cpu::Backend& backend);
+// shape: without level 2b. sample: [rows, length], numbers as levels see them but for the mean; more: more of the `count` keys, read alike, by which
+// directions are refined. rowBytes2b: of level 2b's rows; none: what is best for the sample. RTD_CANCELLED.
+Fit fitToSample(const LevelShape& shape, std::vector<float> sample, const Rows& more, uint32_t count, std::optional<uint32_t> rowBytes2b,
+                const Means& means);
 
 // The q-quantile of values; changes their order.
 template <typename T>

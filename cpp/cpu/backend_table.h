@@ -1,5 +1,6 @@
 // The table of a back end, from what its Isa says.
 #pragma once
+#include "cpu/add_products.h"
 #include "cpu/code_sums.h"
 #include "cpu/lse_piece.h"
 #include "cpu/tile_sums.h"
@@ -18,6 +19,7 @@ constexpr Backend backendOf(const char* name) {
             {tileSums<Isa, SquaredDifference, float>, tileSums<Isa, SquaredDifference, F16>, tileSums<Isa, SquaredDifference, Bf16>},
             {tileSums<Isa, Product, float>, tileSums<Isa, Product, F16>, tileSums<Isa, Product, Bf16>},
             lsePiece<Isa>,
+            addProducts<Isa>,
             codeSumsOf<Isa>()};
 }
 

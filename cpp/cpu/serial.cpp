@@ -101,6 +101,11 @@ uint32_t withinReach(const uint16_t* scores, const int32_t* sums, const Level2Ke
     return mask;
 }
 
+void addProducts(float* to, const float* factors, size_t factorStride, const float* rows, size_t rowStride, size_t rowCount, size_t n) {
+    for (size_t i = 0; i < rowCount; ++i)
+        for (size_t j = 0; j < n; ++j) to[j] = addRn(to[j], mulRn(factors[i * factorStride], rows[i * rowStride + j]));
+}
+
 }  // namespace
 
 const Backend serialBackend = {
@@ -108,6 +113,7 @@ const Backend serialBackend = {
     {tileSums<float, false>, tileSums<F16, false>, tileSums<Bf16, false>},
     {tileSums<float, true>, tileSums<F16, true>, tileSums<Bf16, true>},
     lsePiece,
+    addProducts,
     {blockScores, blockSums, interleaveRows, rowSums, selectScores, maskScores, withinReach},
 };
 

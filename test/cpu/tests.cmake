@@ -1,6 +1,7 @@
 # Every back end against the serial one. That of AVX-512 is there twice on x86-64: as it is, for processors that have it, and on SIMDe's
 # portable intrinsics (Debian: libsimde-dev), so that no machine leaves it out. Not under sanitizers, where SIMDe takes a compiler many minutes.
 add_executable(test_cpu
+    ${CMAKE_CURRENT_SOURCE_DIR}/cpu/add_products_test.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/cpu/backends.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/cpu/code_sums_test.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/cpu/guard_test.cpp
