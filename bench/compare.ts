@@ -1,14 +1,15 @@
 /**
  * A run against an earlier one. A figure counts as slower where its median has grown by more than the noise of the two runs: both middle halves, as shares of
- * their medians, added as independent errors are, and 5% at least, by which medians of quiet runs differ too. A machine that is slower today shows in the
- * peers' times, whose code is the same: where there are three or more of those, their median change is taken out first.
+ * their medians, added as independent errors are; 5% at least, by which medians of quiet runs differ too. Peers, whose code is the same, are the measure of
+ * the machine, where there are three or more of their figures: their median change is taken out first, and what nine of ten of them have changed by beside it
+ * is noise too.
  */
 import { readFile } from "node:fs/promises";
 
 import { RtdError } from "../lib/errors.js";
-import { table } from "../lib/cli/output.js";
+import { milliseconds, table } from "../lib/cli/output.js";
 import type { Figure, Machine, Results } from "./figures.js";
-import { median } from "./statistics.js";
+import { median, quantile } from "./statistics.js";
 
 const leastNoise = 0.05;
 const leastPeers = 3;
@@ -76,6 +77,7 @@ export function compareResults(before: Results, now: Results): Comparison {
     const isOwn = ({ version }: Figure) => version.startsWith("node-rtd ");
     const peers = pairs.filter(([a, b]) => !isOwn(b) && a.version === b.version).map(([a, b]) => b.median / a.median);
     const machine = peers.length >= leastPeers ? median(peers) : 1;
+    const drift = peers.length >= leastPeers ? quantile(peers.map((ratio) => Math.abs(ratio / machine - 1)), 0.9) : 0; // prettier-ignore
     const changes = pairs
         .filter(([, b]) => isOwn(b))
         .map(([a, b]) => ({
@@ -83,7 +85,7 @@ export function compareResults(before: Results, now: Results): Comparison {
             before: a.median,
             now: b.median,
             ratio: b.median / a.median / machine,
-            noise: Math.max(leastNoise, Math.hypot(width(a), width(b))),
+            noise: Math.max(leastNoise, drift, Math.hypot(width(a), width(b))),
         }));
     const slower = changes.filter(({ ratio, noise }) => ratio > 1 + noise).sort((a, b) => b.ratio - a.ratio);
     const faster = changes.filter(({ ratio, noise }) => 1 / ratio > 1 + noise).sort((a, b) => a.ratio - b.ratio);
@@ -107,7 +109,6 @@ const width = ({ median, quartiles: [low, high] }: Figure): number => (high - lo
 
 export function describeComparison(comparison: Comparison): string {
     const { slower, faster, same, machine, onlyBefore, onlyNow } = comparison;
-    const ms = (value: number) => `${value.toPrecision(3)} ms`;
     const list = (title: string, changes: readonly Change[]) =>
         changes.length === 0
             ? []
@@ -116,8 +117,8 @@ export function describeComparison(comparison: Comparison): string {
                       ["figure", "before", "now", "now / before", "noise"],
                       changes.map(({ name, before, now, ratio, noise }) => [
                           name,
-                          ms(before),
-                          ms(now),
+                          milliseconds(before),
+                          milliseconds(now),
                           ratio.toFixed(2),
                           noise.toFixed(2),
                       ]),

@@ -68,7 +68,7 @@ function suiteCases(base: SearchAsked, { quick, hdf5, model: given, threads, sig
         make: () => synthetic(name, n, d),
     });
     const both = (set: NamedSet, all: readonly SearchAsked[]) =>
-        all.flatMap((asked) => [searchCase("search", set, asked), fuseCase(set, asked)]);
+        all.flatMap((asked, i) => [searchCase("search", set, asked), ...(quick && i > 0 ? [] : [fuseCase(set, asked)])]);
     const targets = (set: NamedSet) => targetsOf(base, quick, threads).map((asked) => searchCase("targets", set, asked));
     return [
         ...both(real, axes(base, quick)),

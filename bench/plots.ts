@@ -68,7 +68,18 @@ const logarithmic = (field: string, title: string, format = "~g") => ({
     scale: { type: "log", nice: false, padding: 12 },
     axis: { title, format, labelOverlap: true },
 });
-const color = { field: "way", type: "nominal", title: null };
+/** The same color for a way in every plot. */
+const colors = ["rtd", "rtd scan", "usearch", "faiss", "faiss ivf", "hnswlib"];
+const colorOf = (rows: readonly Row[]) => {
+    const ways = [...new Set(rows.map(({ way }) => String(way)))];
+    const domain = [...colors, ...ways.filter((way) => !colors.includes(way))];
+    return {
+        field: "way",
+        type: "nominal",
+        scale: { domain },
+        legend: { title: null, values: domain.filter((way) => ways.includes(way)) },
+    };
+};
 
 function ratioPlot(figures: readonly Figure[]): VegaLite.TopLevelSpec | undefined {
     const rows = figures
@@ -82,6 +93,7 @@ function ratioPlot(figures: readonly Figure[]): VegaLite.TopLevelSpec | undefine
                 high: quartiles[1],
             })),
         );
+    const color = colorOf(rows);
     const y = { field: "setting", type: "nominal", sort: null, title: null };
     return spec(
         "How many times as long as rtd they take (median, middle half of the rounds)",
@@ -126,7 +138,7 @@ function againstN(
     const [first] = most;
     const setting =
         first === undefined ? "" : `${first.set}, d ${first.d}, k ${first.k}, B ${first.batch}, ${threadsOf(first.threads)}`;
-    const encoding = { x: logarithmic("n", "keys (N)", "~s"), y: logarithmic("value", title), color };
+    const encoding = { x: logarithmic("n", "keys (N)", "~s"), y: logarithmic("value", title), color: colorOf(rows) };
     return spec(`${name[0]!.toUpperCase()}${name.slice(1)} against N: ${setting}`, rows, 560, 360, {
         layer: [
             { mark: { type: "line" }, encoding },
@@ -162,7 +174,7 @@ function roofline(figures: readonly Figure[]): VegaLite.TopLevelSpec | undefined
             },
             {
                 mark: { type: "point", filled: true, size: 50, opacity: 0.8 },
-                encoding: { x, y, color, shape: { field: "threads", type: "nominal", title: "threads" } },
+                encoding: { x, y, color: colorOf(points), shape: { field: "threads", type: "nominal", title: "threads" } },
             },
         ],
     });

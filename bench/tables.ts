@@ -1,5 +1,5 @@
 /** The figures of a run for a terminal. */
-import { percent, table } from "../lib/cli/output.js";
+import { bytes as size, milliseconds as time, percent, table } from "../lib/cli/output.js";
 import { count } from "../lib/cli/progress.js";
 import type { Figure, Results } from "./figures.js";
 import { targetTable } from "./targets.js";
@@ -57,7 +57,7 @@ function blockTable(figures: readonly Figure[]): string {
         const ratio = own?.ratios[way] ?? (own === undefined ? Object.values(ratios)[0] : undefined);
         return [
             backend === null ? way : `${way}, ${backend}`,
-            `${time(median)} a ${per}`,
+            `${time(median)} ${per === "entry" ? "an" : "a"} ${per}`,
             `${quartiles.map(time).join(" to ")}, ${repeats} times`,
             ratio === undefined
                 ? ""
@@ -79,15 +79,4 @@ function survivorText({ scanned, level1, level2, level2b, level3, exact }: NonNu
     const whole = (value: number) => count(Math.round(value));
     const cascade = [level1, level2, ...(level2b > 0 ? [level2b] : []), level3, exact].map(whole).join(" > ");
     return [level1 > 0 && cascade, scanned > 0 && `${whole(scanned)} scanned`].filter(Boolean).join(", ");
-}
-
-function time(milliseconds: number): string {
-    if (milliseconds < 1e-3) return `${(1e6 * milliseconds).toPrecision(3)} ns`;
-    if (milliseconds < 1) return `${(1e3 * milliseconds).toPrecision(3)} µs`;
-    return milliseconds < 1000 ? `${milliseconds.toPrecision(3)} ms` : `${(milliseconds / 1000).toPrecision(3)} s`;
-}
-
-function size(bytes: number): string {
-    const [unit, factor] = bytes < 1e6 ? ["kB", 1e3] : bytes < 1e9 ? ["MB", 1e6] : ["GB", 1e9];
-    return `${(bytes / Number(factor)).toPrecision(3)} ${unit}`;
 }

@@ -1,5 +1,5 @@
 /** The table that the cascade was built for: how many times as fast as exact peers, on two threads, and what was to be reached. */
-import { table } from "../lib/cli/output.js";
+import { milliseconds, table } from "../lib/cli/output.js";
 import type { Figure } from "./figures.js";
 
 /** By set, k and B: of usearch's time and of FAISS's, from what a prototype reached. Where nothing is said there was no target. */
@@ -17,7 +17,7 @@ export function targetTable(figures: readonly Figure[], quick: boolean): string 
             `${set}, ${n?.toLocaleString("en-US")} keys`,
             String(k),
             String(batch),
-            `${median.toPrecision(3)} ms`,
+            milliseconds(median),
             ...peers.flatMap((peer) => {
                 // Those are for the sets at full size.
                 const target = quick ? undefined : targets[set]?.[`k${k}`]?.[batch!]?.[peer];

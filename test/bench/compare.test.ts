@@ -44,6 +44,13 @@ describe("a comparison", () => {
         expect(only!.ratio).toBeCloseTo(20 / 15);
     });
 
+    it("takes for noise what the peers have changed by, each for itself", () => {
+        const peers = (factors: number[]) => factors.map((factor, i) => peer(`p${i}`, 10 * factor));
+        const before = results([...peers([1, 1, 1, 1]), own("a", 10), own("b", 10)]);
+        const now = results([...peers([1, 1.4, 0.7, 1]), own("a", 13), own("b", 16)]);
+        expect(names(compareResults(before, now).slower)).toEqual(["b"]);
+    });
+
     it("does not compare one back end's time with another's, nor runs without a common figure", () => {
         const avx2 = { ...own("a", 20), backend: "avx2" };
         expect(compareResults(results([own("a", 10), own("b", 10)]), results([avx2, own("b", 10)])).slower).toEqual([]);

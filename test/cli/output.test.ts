@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 
 import { number, unescape, wholeNumber } from "../../lib/cli/options.js";
-import { percent, properties, table } from "../../lib/cli/output.js";
+import { bytes, milliseconds, percent, properties, table } from "../../lib/cli/output.js";
 import { duration, progressLine, progressText } from "../../lib/cli/progress.js";
 
 describe("progress", () => {
@@ -54,6 +54,11 @@ describe("output", () => {
 
     it("leaves out properties that are not known", () => {
         expect(properties({ a: 1, bcd: undefined, ef: "x" })).toBe("a    1\nef   x");
+    });
+
+    it("gives times and sizes in units that suit them", () => {
+        expect([27.94e-6, 0.5, 1.254, 999, 1174].map(milliseconds)).toEqual(["27.9 ns", "500 µs", "1.25 ms", "999 ms", "1.17 s"]);
+        expect([2304, 4.553e6, 3.7e9].map(bytes)).toEqual(["2.30 kB", "4.55 MB", "3.70 GB"]);
     });
 
     it("rounds shares to tenths of a percent", () => {
