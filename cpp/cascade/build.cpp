@@ -17,7 +17,7 @@
 namespace rtd::cascade {
 namespace {
 
-constexpr uint32_t kSmallestSample = 256, kLargestSample = 4096, kSampledShare = 20;  // one key in 20, within these
+constexpr uint32_t kSmallestSample = 256, kLargestSample = 4096, kSampledShare = 32;  // one key in 32, within these
 constexpr uint32_t kRefiningKeys = 16384;                                             // that directions are refined by
 constexpr uint32_t kTileKeys = 128, kTicketKeys = 8 * kTileKeys;
 constexpr double kOutlierQuantile = 0.995;  // of the keys keep to level 1's error

@@ -51,6 +51,10 @@ class CascadeSearch {
             const uint32_t k = row->wants->k;
             (head.levels && (isForced_ || (k < cascade_.count / 4 && usefulness.isWorthTrying(k))) ? promising : unserved).push_back(row);
         }
+        if (!isForced_ && costOfProbes(promising) > kLargestProbes * costOfScan(promising.size())) {
+            unserved.insert(unserved.end(), promising.begin(), promising.end());
+            promising.clear();
+        }
         if (promising.empty()) return;
         const size_t stride = LevelShape::blocksOf(cascade_.count) * cpu::kBlockKeys;
         const size_t atOnce = std::min({std::clamp<size_t>(kScoreWords / stride, 1, kMostRows), promising.size()});
@@ -133,7 +137,22 @@ class CascadeSearch {
     static constexpr size_t kFewRows = 4;
     static constexpr double kNear2 = 9;                        // a row of level 2 that is in the cache
     static constexpr double kInterleaved = 7, kInBlock = 1.3;  // a key of level 2 in blocks: once, and for each row
+    static constexpr double kLargestProbes = 0.25;             // of a scan's cost: with more there is too little to gain
+    static constexpr double kDoubt = 1.15;                     // a scan's cost is known better than a cascade's
     static double lines(double bytes) { return bytes / 64 + 1; }
+    double costOfKey() const { return lines(dims_ * bytesOf(config_.dtype)) * kLine + kKey; }
+
+    // Of the keys that are measured first, and of ranking those that may be among them.
+    double costOfProbes(const std::vector<const HeadRow*>& rows) const {
+        double cost = 0;
+        for (const HeadRow* row : rows)
+            cost += static_cast<double>(likeliestFor(row->wants->k)) * (costOfKey() + LevelFilter::kRankedForEach * kNear2);
+        return cost;
+    }
+    double costOfScan(size_t rows) const {
+        const double numbers = dims_;
+        return cascade_.count * std::max(numbers * bytesOf(config_.dtype) * kByte, static_cast<double>(rows) * numbers * kNumber);
+    }
 
     // How each row looks at level 2, and what it has still to pay.
     void chooseWays(const std::vector<CascadeRow*>& states, double scale) const {
@@ -148,8 +167,7 @@ class CascadeSearch {
             state->skips2 = shape.directions2 && (looked2 - looked3) * row3 < looked2 * row2 + all2b;
             const double exact = static_cast<double>(state->candidates.size()) * scale;
             const double two = state->skips2 || !shape.directions2 ? 0 : looked2 * row2;
-            state->cost =
-                two + (state->skips2 ? looked2 * row3 : all2b + looked3 * row3) + exact * (lines(dims_ * bytesOf(config_.dtype)) * kLine + kKey);
+            state->cost = two + (state->skips2 ? looked2 * row3 : all2b + looked3 * row3) + exact * costOfKey();
             if (two <= keys * kInBlock) continue;
             saved += two - keys * kInBlock;
             dense.push_back(state);
@@ -163,15 +181,14 @@ class CascadeSearch {
 
     // Leaves to a scan the rows for which that is cheaper, all in all: many rows share one reading of the keys.
     void giveUp(std::vector<CascadeRow*>& states, std::vector<const HeadRow*>& unserved) const {
-        const double keys = states.front()->levels->count, numbers = dims_, keyBytes = numbers * bytesOf(config_.dtype);
         double rest = 0;
-        for (const CascadeRow* state : states) rest += state->cost;
+        for (const CascadeRow* state : states) rest += kDoubt * state->cost;
         std::sort(states.begin(), states.end(), [](const CascadeRow* a, const CascadeRow* b) { return a->cost > b->cost; });
         size_t best = 0;
         double least = rest;
         for (size_t n = 1; n <= states.size(); ++n) {
-            rest -= states[n - 1]->cost;
-            const double scan = keys * std::max(keyBytes * kByte, static_cast<double>(n) * numbers * kNumber);
+            rest -= kDoubt * states[n - 1]->cost;
+            const double scan = costOfScan(n);
             if (scan + rest < least) {
                 least = scan + rest;
                 best = n;
@@ -245,6 +262,8 @@ class CascadeSearch {
         query.setScoreShift(static_cast<uint32_t>(std::bit_width(static_cast<uint32_t>(*middle))));
     }
 
+    static size_t likeliestFor(uint32_t k) { return size_t{k} + k / 4 + kProbedMore; }
+
     // The keys that look nearest get their distance at once: the k-th of these is a radius that is hardly larger than the last one will be. The
     // pool does not see them yet, for the row may still be left to a scan.
     void findLikeliest(const LevelFilter& filter, CascadeRow& state) const {
@@ -252,7 +271,7 @@ class CascadeSearch {
         filter.maskScores(state);
         state.row->pool->tighten();
         state.lowerRadiusToPool();
-        state.measured = filter.likeliest(state, k + k / 4 + kProbedMore);
+        state.measured = filter.likeliest(state, likeliestFor(k));
         if (isOnDisk_)
             for (const uint32_t place : state.measured) askForKey(state, place);
         std::sort(state.measured.begin(), state.measured.end());  // for isMeasured

@@ -12,7 +12,6 @@ namespace {
 
 constexpr size_t kRowsAtOnce = cpu::kBlockKeys;  // rows of level 2 that are looked at together
 constexpr size_t kSampledBlocks = 64;            // of which scores are looked at to choose a score
-constexpr size_t kRankedForEach = 8;             // keys that level 2 ranks for each that it shall find
 constexpr size_t kLongRowsAtOnce = 4;            // the same of levels 2b and 3, which are longer
 
 // The ends of up to 32 rows of level 2.

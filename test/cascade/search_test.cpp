@@ -272,6 +272,18 @@ TEST("where a cascade cannot help, a search gives up, and the next ones do not b
     CHECK_EQUAL(pair.compare(1, 2000, 1).scanned, 5000u);  // k is near the number of keys
 }
 
+TEST("where many keys are wanted of not many more, a search does not begin") {
+    Pair pair(Distribution::powerLaw, 8000, 20, 576, RTD_L2, RTD_F32, 1, nullptr, RTD_CASCADE_AUTO);
+    pair.add(0, 8000);
+    pair.seal();
+    for (const uint32_t batch : {1u, 20u}) {
+        const rtd_search_counts looked = pair.compare(batch, 1024, 1);
+        CHECK_EQUAL(looked.scanned, 8000u * batch);
+        CHECK_EQUAL(looked.level1, 0u);
+    }
+    CHECK_EQUAL(pair.compare(1, 16, 1).scanned, 0u);
+}
+
 TEST("a seal says what it has done, rising to 1") {
     struct Seen {
         double last = 0;
