@@ -5,7 +5,7 @@ import type { SearchStats } from "../lib/types.js";
 import type { Missing } from "./optional.js";
 import type { Spread } from "./statistics.js";
 
-export const groups = ["search", "targets", "fuse", "hdf5", "store", "calls", "decode", "record"] as const;
+export const groups = ["search", "targets", "fuse", "hdf5", "store", "disk", "calls", "decode", "record"] as const;
 export type Group = (typeof groups)[number];
 
 /** What was asked; null where it has no meaning for the figure. */

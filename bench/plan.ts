@@ -5,6 +5,7 @@ import { basename } from "node:path";
 
 import { backends, RtdError, type BackendName } from "../lib/index.js";
 import { callFigures } from "./cases/calls.js";
+import { diskFigures } from "./cases/disk.js";
 import { fuseFigures } from "./cases/fuse.js";
 import { decodeFigures, recordFigures, recordNoiseFigures } from "./cases/model.js";
 import { searchFigures, type SearchAsked } from "./cases/search.js";
@@ -74,6 +75,15 @@ function suiteCases(base: SearchAsked, { quick, hdf5, model: given, threads, sig
         ...both(real, axes(base, quick)),
         ...targets(real),
         { name: "store/moby-dick", run: (bench) => withSet(bench, real, (set) => storeFigures(bench, set, base.threads)) },
+        ...(quick
+            ? []
+            : [
+                  {
+                      name: "disk/moby-dick-400000",
+                      run: (bench: Workbench) =>
+                          withSet(bench, larger(400_000, "exact"), (set) => diskFigures(bench, set, base.threads)),
+                  },
+              ]),
         ...(quick ? [4_500, 20_000] : [25_000, 400_000, 1_600_000]).flatMap((n) => {
             const peers = n > 1_000_000 ? "light" : "exact"; // those that keep keys of their own would take too much memory
             return both(larger(n, peers), [{ ...base, peers }]);

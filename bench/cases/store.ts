@@ -103,7 +103,7 @@ const expectEntries = (n: number) => (answers: Record<string, number>) => {
         if (entries !== n) throw new WrongAnswer(`${way}: ${entries} of ${n} entries`);
 };
 
-async function bytesIn(folder: string): Promise<number> {
+export async function bytesIn(folder: string): Promise<number> {
     const sizes = (await readdir(folder)).map(async (name) => (await stat(join(folder, name))).size);
     return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }
