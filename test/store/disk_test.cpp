@@ -10,7 +10,9 @@
 #include <fstream>
 #include <string>
 
+#include "core/pages.h"
 #include "index/handle.h"
+#include "index/search.h"
 #include "store/fixture.h"
 
 namespace rtd::store {
@@ -99,6 +101,64 @@ TEST("disk: a store can be moved, also while it is open, and reached through a l
     CHECK_EQUAL(contentOf(disk(), directory / "b"), contentOf(*writer));
     fs::create_directory_symlink("b", directory / "link");
     CHECK_EQUAL(contentOf(disk(), directory / "link"), contentOf(*writer));
+}
+
+// The system forgets what it has read of a store's files.
+void dropPages(const std::string& path) {
+    for (const auto& entry : fs::directory_iterator(path)) {
+        const int fd = ::open(entry.path().c_str(), O_RDONLY);
+        CHECK(fd >= 0);
+        ::fdatasync(fd);
+        ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+        ::close(fd);
+    }
+}
+
+std::vector<uint64_t> keysOfHits(const Store& store, const std::vector<float>& queries, rtd_search_counts& counts) {
+    SearchRow row;
+    row.k = 20;
+    Call call;
+    call.counts = &counts;
+    const size_t rows = queries.size() / store.index()->config().dim;
+    const HitLists hits = search(*store.index(), store.index()->snapshot(), queries.data(), std::vector<SearchRow>(rows, row), call);
+    std::vector<uint64_t> keys;
+    for (size_t r = 0; r < rows; ++r) keys.insert(keys.end(), hits.row(r).begin(), hits.row(r).end());
+    return keys;
+}
+
+TEST("disk: of keys that are not in memory a cascade reads the survivors alone, and finds the same") {
+    constexpr uint32_t kDim = 256, kEntries = 8000;
+    const TemporaryDirectory directory;
+    IndexConfig config = smallConfig(kDim, Dtype::f32);
+    config.cascade = CascadeUse::always;
+    {
+        const auto store = Store::create(disk(), directory / "s", config, "{}", "{}");
+        Batch batch(1, kEntries, kDim);
+        for (size_t i = 0; i < batch.keys.size(); ++i) batch.keys[i] /= static_cast<float>(1 + i % kDim);  // near keys are told by few numbers
+        batch.appendTo(*store);
+        store->seal({});
+    }
+    const auto openAs = [&](CascadeUse cascade) {
+        return Store::open(disk(), directory / "s", {.writable = false, .skipChecksums = true, .threads = 1, .cascade = cascade});
+    };
+    dropPages(directory / "s");
+    const auto reader = openAs(CascadeUse::always);
+    const Snapshot snapshot = reader->index()->snapshot();
+    const auto residentKeys = [&] {
+        uint32_t resident = 0;
+        for (uint32_t id = 0; id < kEntries; id += 4) resident += isResident(static_cast<const float*>(snapshot.partOf(id).keys) + size_t{id} * kDim);
+        return resident;
+    };
+    const bool isDropped = residentKeys() < kEntries / 4 / 10;  // not where files live in memory
+    std::vector<float> queries(2 * kDim, 0.0f);
+    queries[0] = 0.3f;
+    queries[kDim + 1] = -0.2f;
+    rtd_search_counts counts{}, all{};
+    const std::vector<uint64_t> found = keysOfHits(*reader, queries, counts);
+    CHECK_EQUAL(counts.scanned, 0u);
+    if (isDropped) CHECK(residentKeys() < kEntries / 4 / 4);
+    CHECK(found == keysOfHits(*openAs(CascadeUse::off), queries, all));
+    CHECK_EQUAL(all.scanned, 2u * kEntries);
 }
 
 TEST("disk: a token that changes in the file of an open store does no harm") {
