@@ -19,7 +19,7 @@ using namespace rtd;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(__aarch64__)
 constexpr uint32_t kKeys = 300, kQueries = 3, kEvery = 41;
 #else
-constexpr uint32_t kKeys = 1300, kQueries = 48, kEvery = 1;
+constexpr uint32_t kKeys = 1300, kQueries = 36, kEvery = 1;
 #endif
 
 struct Setting {
