@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <limits>
 
 #include "core/canonical.h"
 #include "core/memory.h"
@@ -271,6 +272,9 @@ class CascadeSearch {
         filter.maskScores(state);
         state.row->pool->tighten();
         state.lowerRadiusToPool();
+        // A root that is no larger than the threshold was rounded, and so is the threshold's square.
+        const float most = state.row->wants->maxDistance, value = config_.metric == Metric::l2 ? most * most * 1.000001f : most;
+        if (value < std::numeric_limits<float>::infinity()) state.lowerRadius(state.query.distances().radius(value));
         state.measured = filter.likeliest(state, likeliestFor(k));
         if (isOnDisk_)
             for (const uint32_t place : state.measured) askForKey(state, place);

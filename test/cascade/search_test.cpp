@@ -198,11 +198,15 @@ TEST("entries sealed bit by bit, and not at all") {
     }
 }
 
-TEST("a distance threshold") {
-    Pair pair(Distribution::powerLaw, 3000, 20, 300, RTD_L2, RTD_F32, 1, nullptr);
-    pair.add(0, 3000);
-    pair.seal();
-    for (const float threshold : {0.001f, 10.0f, 20.0f, 30.0f, 100.0f}) pair.compare(20, 100, 2, {}, threshold);
+TEST("a distance threshold, which spares what lies beyond it") {
+    for (const rtd_metric metric : {RTD_L2, RTD_L2SQ, RTD_DOT}) {
+        Pair pair(Distribution::powerLaw, 3000, 20, 300, metric, RTD_F32, 1, nullptr);
+        pair.add(0, 3000);
+        pair.seal();
+        for (const float threshold : {0.001f, 10.0f, 20.0f, 30.0f, 100.0f, 900.0f}) pair.compare(20, 100, 2, {}, threshold);
+        if (metric == RTD_L2) CHECK(2 * pair.compare(20, 100, 2, {}, 0.001f).exact < 3 * 20 * 189);  // hardly more than are measured first
+        if (metric == RTD_L2) CHECK(pair.compare(20, 100, 2, {}, 0.001f).level3 < pair.compare(20, 100, 2).level3 / 2);
+    }
 }
 
 TEST("on keys like hidden states few are read, and hardly any in full") {
