@@ -223,7 +223,6 @@ RTD_DEVICE void scanKeys(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, 
             refreshBounds(a, s, group, head);
         }
     }
-    copyWait<0>();
 }
 
 }  // namespace rtd::cuda

@@ -11,7 +11,7 @@ import { instructionOf, scanLoop, usages, type Instruction, type Loop, type Usag
 export const root = fileURLToPath(new URL("../../..", import.meta.url));
 
 /** As cuda/instantiations.h. */
-export const families = { large: [80, 87, 90, 100, 103], medium: [86, 89, 120, 121], small: [75] } as const;
+export const families = { large: [80, 87, 90, 100, 103, 110], medium: [86, 88, 89, 120, 121], small: [75] } as const;
 export type Family = keyof typeof families;
 
 export interface Kernel extends Usage {
