@@ -10,6 +10,7 @@ struct Config {
     using Key = KeyType;
     static constexpr bool kIsDot = kDot;
     static constexpr uint32_t kQueries = kQueries_;  // of one pass over a tile
+    static constexpr uint32_t kColumns = kQueries == 1 ? 1 : kQueries < 16 ? 8 : 64;  // queries that the tensor cores take together
     static constexpr uint32_t kWarps = kWarps_, kThreads = 32 * kWarps, kStages = kStages_, kBlocksPerSm = kBlocksPerSm_;
     // A warp's register tile is queries x keys x 4 partial sums a lane.
     static constexpr uint32_t kWarpKeys = 4, kWarpQueries = kQueries < 8 ? kQueries : 8;
@@ -34,6 +35,19 @@ struct SelectScratch {
     uint32_t digit, below, inDigit, collected;
 };
 
+// Of queries while a cascade's keys are sifted.
+template <uint32_t kColumns>
+struct alignas(16) SiftScratch {
+    uint64_t codes1[2][kCodes1 / 8], codes2[2][kRowBytes2 / 8];  // of the one query that is sifted by levels 1 and 2
+    QueryScales scales[kColumns];
+    float limit[kColumns];       // of true distances: what lies beyond is no hit
+    uint32_t nearest[kColumns];  // the smallest score
+    uint32_t queued[3];
+    uint32_t isOpen;                // a column has no limit yet
+    uint32_t measured, considered;  // pairs of a key and a query
+    uint32_t isTried, hasGivenUp;   // of this block
+};
+
 constexpr uint64_t kWorst = ~uint64_t{0};   // above every order key
 constexpr uint32_t kSettled = 0xffffffffu;  // no append waits
 
@@ -48,6 +62,7 @@ struct alignas(128) Shared {
     uint32_t isMergeable;
     double lse, total;
     SelectScratch select;
+    SiftScratch<C::kColumns> sift;
 };
 
 // After Shared come hits [hitRoom], then the ring of stages, which the merge uses for other things.

@@ -36,26 +36,89 @@
 #include "merge.cuh"
 #include "scan.cuh"
 #include "seeds.cuh"
+#include "sift.cuh"
 
 namespace rtd::cuda {
 
-// The first tickets: the seeds of a row each, then kWarps pieces of a row's log-sum-exp each. Returns the first ticket beyond them, which is this
-// block's first of keys.
+// How many tickets there are of each kind, in the order in which they are given out; those of the scan come last.
+struct Tickets {
+    uint32_t seeds;     // a row each
+    uint32_t lse;       // kWarps pieces of a row's log-sum-exp each
+    uint32_t projects;  // kWarps directions each, of a head of a segment
+    uint32_t prepares;  // kWarps rows each, of a segment
+    uint32_t shares;    // keys of a segment each
+
+    template <class C>
+    static RTD_DEVICE Tickets of(const SearchFuseArgs& a) {
+        const uint32_t rows = a.batch * a.layout.heads, segments = a.cascade.segmentCount;
+        return {a.seeds ? rows : 0, a.logits ? ceilDiv(lsePieces(a), C::kWarps) * a.batch : 0,
+                segments * a.layout.heads * ceilDiv(a.cascade.layout.directions(), C::kWarps), segments * ceilDiv(rows, C::kWarps),
+                segments ? a.cascade.shares : 0};
+    }
+    RTD_DEVICE uint32_t total() const { return seeds + lse + projects + prepares + shares; }
+};
+
+// What has to be done before keys, up to this block's first ticket of keys, which is returned: its number among those of shares and the scan.
 template <class C>
-RTD_DEVICE uint32_t beginRows(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, uint32_t seedTickets, uint32_t lseTickets) {
-    const uint32_t tid = threadIndex(), pieces = a.logits ? lsePieces(a) : 0, ticketsPerRow = ceilDiv(pieces, C::kWarps);
+RTD_DEVICE uint32_t beginRows(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, const Tickets& tickets) {
+    const uint32_t tid = threadIndex(), warp = tid / 32, lane = tid & 31;
+    Control& control = *a.workspace.control;
     for (;;) {
-        if (tid == 0) s.broadcast = addRelaxed(&a.workspace.control->ticket, 1u);
         syncBlock();
-        const uint32_t ticket = s.broadcast;
+        if (tid == 0) s.broadcast = addRelaxed(&control.ticket, 1u);
         syncBlock();
-        if (ticket >= seedTickets + lseTickets) return ticket;
-        if (ticket < seedTickets) {
+        uint32_t ticket = s.broadcast;
+        if (ticket < tickets.seeds) {
             boundBySeeds(a, s, hits, ticket);
             continue;
         }
-        const uint32_t at = ticket - seedTickets, b = at / ticketsPerRow, piece = at % ticketsPerRow * C::kWarps + tid / 32;
-        if (piece < pieces && isFused(a, b)) reduceLogits(a, b, piece, tid & 31);
+        ticket -= tickets.seeds;
+        if (ticket < tickets.lse) {
+            const uint32_t pieces = lsePieces(a), ticketsPerRow = ceilDiv(pieces, C::kWarps);
+            const uint32_t b = ticket / ticketsPerRow, piece = ticket % ticketsPerRow * C::kWarps + warp;
+            if (piece < pieces && isFused(a, b)) reduceLogits(a, b, piece, lane);
+            continue;
+        }
+        ticket -= tickets.lse;
+        if (ticket < tickets.projects) {
+            const uint32_t perHead = ceilDiv(a.cascade.layout.directions(), C::kWarps), direction = ticket % perHead * C::kWarps + warp;
+            const uint32_t segment = ticket / perHead / a.layout.heads, head = ticket / perHead % a.layout.heads;
+            if (direction < a.cascade.layout.directions()) project(a, segment, head, direction, lane);
+            syncBlock();
+            if (tid == 0) addRelease(&control.projected, 1u);
+            continue;
+        }
+        ticket -= tickets.projects;
+        if (ticket < tickets.prepares) {
+            const uint32_t rows = a.batch * a.layout.heads, perSegment = ceilDiv(rows, C::kWarps), row = ticket % perSegment * C::kWarps + warp;
+            if (tid == 0) spinUntil([&] { return loadAcquire(&control.projected) == tickets.projects; });  // by blocks that run
+            syncBlock();
+            if (row < rows) prepareQuery(a, ticket / perSegment, row, lane);
+            syncBlock();
+            if (tid == 0) addRelease(&control.prepared, 1u);
+            continue;
+        }
+        return ticket - tickets.prepares;
+    }
+}
+
+// Keys, until there are none left: shares are sifted, and what that gives up is scanned at once; then the scan.
+template <class C>
+RTD_DEVICE void searchKeys(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, char* ring, const Tickets& tickets) {
+    static_assert(sizeof(Sieve<C>) <= kRingBytes<C>);
+    for (;;) {
+        const uint32_t ticket = beginRows(a, s, hits, tickets);
+        const bool isShare = ticket < tickets.shares;
+        Run left = {0, 0};
+        if (isShare) {
+            if (threadIndex() == 0) spinUntil([&] { return loadAcquire(&a.workspace.control->prepared) == tickets.prepares; });  // by blocks that run
+            syncBlock();
+            left = siftShare(a, s, hits, *reinterpret_cast<Sieve<C>*>(ring), ticket);
+            if (left.begin == left.end) continue;
+        }
+        const ScanShape shape = ScanShape::of<C>(a, isShare, left);
+        scanKeys(a, s, hits, reinterpret_cast<Stage<C>*>(ring), shape, isShare ? 0 : ticket - tickets.shares, tickets.total());
+        if (!isShare) return;
     }
 }
 
@@ -80,16 +143,14 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocksPerSm) searchFuse(const
 
     if (tid == 0) {
         addRelaxed(&control.started, 1u);
-        s.offered = 0;
+        s.offered = s.sift.isTried = s.sift.hasGivenUp = 0;
     }
     if (tid < C::kQueries) {
         s.offerCount[tid] = 0;
         s.reservation[tid] = kSettled;
     }
 
-    const uint32_t seedTickets = a.seeds ? a.batch * a.layout.heads : 0, lseTickets = a.logits ? ceilDiv(lsePieces(a), C::kWarps) * a.batch : 0;
-    const uint32_t keyTickets = seedTickets + lseTickets, ticket = beginRows(a, s, hits, seedTickets, lseTickets);
-    scanKeys(a, s, hits, reinterpret_cast<Stage<C>*>(ring), ticket - keyTickets, keyTickets);
+    searchKeys(a, s, hits, ring, Tickets::of<C>(a));
 
     if (tid == 0) s.broadcast = arrive(a, mergeTickets);  // a barrier lies behind every append
     syncBlock();
@@ -108,6 +169,8 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocksPerSm) searchFuse(const
         storeRelaxed(&control.started, 0u);
         storeRelaxed(&control.arrived, 0u);
         storeRelaxed(&control.merging, 0u);
+        storeRelaxed(&control.projected, 0u);
+        storeRelaxed(&control.prepared, 0u);
         storeRelaxed(&control.left, 0u);
     }
 }

@@ -35,7 +35,7 @@ class Launcher {
     Device& device_;
     const IndexConfig config_;
     Buffer rows_, namespaces_, seeds_, workspace_;
-    cuda::WorkspaceLayout layout_ = {0, 0, 0, 0};
+    cuda::WorkspaceLayout layout_ = {};
     bool hasSeeds_ = false;
     bool isClean_ = false;  // false after a launch that failed: what it left is not known
 };

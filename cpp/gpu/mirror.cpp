@@ -100,6 +100,8 @@ void Mirror::setEntries(const MirrorView& view, cuda::SearchFuseArgs& args) cons
     args.layout = layout_;
     args.entries = view.entries;
     args.headDim = headDim_;
+    args.runs[0] = {0, view.entries};
+    args.runCount = 1;
     args.isRoot = config_.metric == Metric::l2;
 }
 

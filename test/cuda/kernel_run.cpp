@@ -173,6 +173,8 @@ Answer runAs(const Case& c, const KernelWay& way, KernelCost& cost) {
             a.layout = layout;
             a.entries = s.entries;
             a.headDim = headDim;
+            a.runs[0] = {0, s.entries};
+            a.runCount = 1;
             a.isRoot = s.metric == RTD_L2;
             a.queries = queries.data();
             a.queryStride = queries.stride;
@@ -243,13 +245,13 @@ Answer runConfig(const Case& c, const KernelWay& way, KernelCost& cost) {
         case 2:
             return runAs<Config<Key, isDot, 16, 2, 3, 1>>(c, way, cost);
         case 3:
-            return runAs<Config<Key, isDot, 16, 4, 2, 1>>(c, way, cost);
+            return runAs<Config<Key, isDot, 8, 4, 2, 1>>(c, way, cost);
         case 4:
             return runAs<Config<Key, isDot, 4, 8, 6, 1>>(c, way, cost);
         case 5:
             return runAs<Config<Key, isDot, 1, 8, 4, 2>>(c, way, cost);
         default:
-            return runAs<Config<Key, isDot, 8, 4, 3, 1>>(c, way, cost);
+            return runAs<Config<Key, isDot, 16, 4, 3, 1>>(c, way, cost);
     }
 }
 
@@ -263,8 +265,8 @@ Answer runMetric(const Case& c, const KernelWay& way, KernelCost& cost) {
 uint32_t kernelConfigCount() { return 7; }
 std::string kernelConfigName(uint32_t config) {
     constexpr const char* kNames[] = {"1 query, 2 warps, 3 stages",    "4 queries, 4 warps, 4 stages", "16 queries, 2 warps, 3 stages",
-                                      "16 queries, 4 warps, 2 stages", "4 queries, 8 warps, 6 stages", "1 query, 8 warps, 4 stages",
-                                      "8 queries, 4 warps, 3 stages"};
+                                      "8 queries, 4 warps, 2 stages", "4 queries, 8 warps, 6 stages", "1 query, 8 warps, 4 stages",
+                                      "16 queries, 4 warps, 3 stages"};
     return kNames[config];
 }
 

@@ -342,7 +342,7 @@ TEST("one launch a call; each key is read once from device memory, with whole se
             way.isAudited = true;
             KernelCost cost;
             runKernel(makeCase(shape, 1, true), way, &cost);
-            constexpr uint64_t kQueries[] = {1, 4, 16, 16, 4, 1, 8};
+            constexpr uint64_t kQueries[] = {1, 4, 16, 8, 4, 1, 16};
             const uint64_t bytes = uint64_t{200} * 576 * (dtype == RTD_F32 ? 4 : 2), queries = kQueries[config];
             CHECK_EQUAL(cost.launches, cost.calls);
             CHECK_EQUAL(cost.firstTouches, bytes);

@@ -1,0 +1,40 @@
+// Canonical distances of entries that lie anywhere: seeds, and what a cascade has left.
+#pragma once
+#include "scan.cuh"
+
+namespace rtd::cuda {
+
+// Four elements of a key, in device memory; zeros where there is none.
+template <class C>
+RTD_DEVICE void loadElements(const SearchFuseArgs& a, float (&x)[4], uint32_t id, uint32_t head, uint32_t begin, uint32_t to) {
+    const uint32_t rest = a.layout.headBytes - begin, width = rest < kPieceBytes ? rest : kPieceBytes;
+    x[0] = x[1] = x[2] = x[3] = 0.0f;
+    if (id >= a.entries || to >= width) return;
+    const size_t slice = static_cast<size_t>(id / kLayoutKeys) * a.layout.heads + head;
+    const char* piece = static_cast<const char*>(a.keys) + kLayoutKeys * (slice * a.layout.headBytes + begin) + id % kLayoutKeys * width;
+    load4(x, reinterpret_cast<const typename C::Key*>(piece + to));
+}
+
+// By one warp, what four pairs of a query and an entry are ordered by: lane l gets that of pair l / 8. queries: the first element of each one's head.
+template <class C>
+RTD_DEVICE float valueOfFour(const SearchFuseArgs& a, const uint64_t (&queries)[4], const uint32_t (&ids)[4], uint32_t head, uint32_t lane) {
+    float sum[4][4] = {};
+#pragma unroll 2
+    for (uint32_t begin = 0; begin < a.layout.headBytes; begin += kPieceBytes)
+#pragma unroll
+        for (uint32_t part = 0; part < C::kPiece; part += kPartials) {
+            const uint32_t at = part + 4 * lane, element = begin / static_cast<uint32_t>(sizeof(typename C::Key)) + at;
+            float x[4][4];
+#pragma unroll
+            for (uint32_t r = 0; r < 4; ++r)
+                loadElements<C>(a, x[r], ids[r], head, begin, at * static_cast<uint32_t>(sizeof(typename C::Key)));
+#pragma unroll
+            for (uint32_t r = 0; r < 4; ++r)
+#pragma unroll
+                for (uint32_t c = 0; c < 4; ++c)
+                    addTerm<C::kIsDot>(sum[r][c], element + c < a.headDim ? loadQuery(a, queries[r] + element + c) : 0.0f, x[r][c]);
+        }
+    return orderedValue(treeOfFours<4>(sum, lane), C::kIsDot);
+}
+
+}  // namespace rtd::cuda

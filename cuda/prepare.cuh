@@ -1,0 +1,256 @@
+// Queries as the levels take them: projected on the directions and rounded to grids, with what turns sums of codes into lower bounds.
+//
+// cpp/cascade/levels.h proves the bounds, and what stands here is what cpp/cascade/query.cpp does, with the same grids. Whatever is not exact is
+// done in double, or counted among the errors: projections by projectionError(), what they leave over by residualOf(), grids by measuring.
+#pragma once
+#include "cascade/rounding.h"
+#include "core/bounds.h"
+#include "logits.cuh"
+
+namespace rtd::cuda {
+
+constexpr int32_t kLargestZ = 16383, kLargestCode = 127, kZeroCode = 128;
+constexpr int32_t kLargestShift = 7, kSmallestShift = -2;
+constexpr uint32_t kNormShift = 3;        // level 1 keeps the sum of squares / 8
+constexpr double kLargestBase = 0x1p29;   // level 1's sums then stay below 2^31
+constexpr double kDoubleRounding = 1e-9;  // relative, for sums of doubles
+constexpr double kFloatRounding = 1e-6;   // relative, for what is kept as float32 and must not be too small
+
+// ---- where things are ---------------------------------------------------------------------------------------------------------------------
+
+RTD_DEVICE const CascadeLevels& levelsOf(const SearchFuseArgs& a, uint32_t segment, uint32_t head) {
+    return a.cascade.levels[segment * a.layout.heads + head];
+}
+RTD_DEVICE PreparedQuery& preparedOf(const SearchFuseArgs& a, uint32_t segment, uint32_t row) {
+    return a.workspace.prepared[static_cast<size_t>(segment) * a.workspace.preparedRows + row];
+}
+// Sixty-four codes of level 3, of one half of query b.
+RTD_DEVICE uint64_t* codes3Of(const SearchFuseArgs& a, uint32_t segment, uint32_t head, uint32_t piece, uint32_t half, uint32_t b) {
+    const size_t pieces = static_cast<size_t>(segment * a.layout.heads + head) * a.cascade.layout.pieces3() + piece;
+    return a.workspace.codes3 + ((2 * pieces + half) * a.workspace.codeRows + b) * (kPieceCodes / 8);
+}
+
+// ---- projections --------------------------------------------------------------------------------------------------------------------------
+
+// Number i of a query's head, as far as it has that many, less the mean.
+RTD_DEVICE float centred(const SearchFuseArgs& a, const CascadeLevels& levels, uint64_t query, uint32_t i) {
+    return subRn(i < a.headDim ? loadQuery(a, query + i) : 0.0f, levels.mean[i]);
+}
+
+// All queries of a head on one direction, by one warp: canonical sums, four at a time.
+RTD_DEVICE void project(const SearchFuseArgs& a, uint32_t segment, uint32_t head, uint32_t direction, uint32_t lane) {
+    const CascadeLevels& levels = levelsOf(a, segment, head);
+    const uint32_t stride = a.cascade.layout.basisStride();
+    const auto* basis = reinterpret_cast<const Half*>(levels.basis) + static_cast<size_t>(direction) * stride;
+    for (uint32_t first = 0; first < a.batch; first += 4) {
+        float sum[4][4] = {};
+        for (uint32_t i = 4 * lane; i < stride; i += kPartials) {
+            float w[4];
+#pragma unroll
+            for (uint32_t c = 0; c < 4; ++c) w[c] = toFloat(basis[i + c]);
+#pragma unroll
+            for (uint32_t r = 0; r < 4; ++r) {
+                const uint64_t query = (first + r < a.batch ? first + r : 0) * a.queryStride + static_cast<uint64_t>(head) * a.headDim;
+#pragma unroll
+                for (uint32_t c = 0; c < 4; ++c) sum[r][c] = fmaRn(centred(a, levels, query, i + c), w[c], sum[r][c]);
+            }
+        }
+        const float value = treeOfFours<4>(sum, lane);
+        const uint32_t b = first + lane / 8;
+        if (lane % 8 == 0 && b < a.batch) storeGlobal(&preparedOf(a, segment, b * a.layout.heads + head).projections[direction], value);
+    }
+}
+
+// ---- grids --------------------------------------------------------------------------------------------------------------------------------
+
+RTD_DEVICE double warpAdd(double v) {
+#pragma unroll
+    for (int step = 16; step > 0; step >>= 1) v = addRn(v, shuffleXor(v, step));
+    return v;
+}
+RTD_DEVICE uint32_t warpAdd(uint32_t v) {
+#pragma unroll
+    for (int step = 16; step > 0; step >>= 1) v += shuffleXor(v, step);
+    return v;
+}
+RTD_DEVICE double warpLargest(double v) {
+#pragma unroll
+    for (int step = 16; step > 0; step >>= 1) {
+        const double other = shuffleXor(v, step);
+        v = other > v ? other : v;
+    }
+    return v;
+}
+
+RTD_DEVICE double absolute(double v) { return v < 0 ? -v : v; }
+RTD_DEVICE double powerOfTwo(int32_t e) { return doubleOf(static_cast<uint64_t>(e + 1023) << 52); }
+RTD_DEVICE double nearestInteger(double v) { return subRn(addRn(v, 0x1.8p52), 0x1.8p52); }  // |v| < 2^51
+RTD_DEVICE float roundedUp(double v) { return static_cast<float>(v * (1 + kFloatRounding)); }
+
+// The largest shift at which numbers up to `largest` fit on a grid of step / 2^shift.
+RTD_DEVICE int32_t shiftFor(double largest, double step) {
+    if (!(largest > 0)) return kLargestShift;
+    const int32_t exponent = static_cast<int32_t>(bitsOf(divRn(kLargestZ * step, largest)) >> 52) - 1023;
+    return exponent < kLargestShift ? exponent : kLargestShift;
+}
+
+// What is summed up while numbers are rounded to a grid: exact integers but for the error.
+struct Rounded {
+    double squaredError = 0, norm = 0;
+    uint32_t sum = 0;
+
+    RTD_DEVICE int32_t add(double value, double unit, int32_t limit) {
+        double z = nearestInteger(divRn(value, unit));
+        z = z > limit ? limit : z < -limit ? -limit : z;
+        const double error = value - z * unit;
+        squaredError += error * error;
+        norm += z * z;
+        sum += static_cast<uint32_t>(static_cast<int32_t>(z));
+        return static_cast<int32_t>(z);
+    }
+    RTD_DEVICE void addUp() {  // over the warp
+        squaredError = warpAdd(squaredError);
+        norm = warpAdd(norm);
+        sum = warpAdd(sum);
+    }
+    RTD_DEVICE double error() const { return sqrtRn(squaredError) * (1 + kDoubleRounding); }
+    RTD_DEVICE uint32_t offset() const { return kZeroCode * sum; }
+};
+
+RTD_DEVICE uint64_t highHalf(int32_t z) { return static_cast<uint64_t>(z >> 7 & 255); }
+RTD_DEVICE uint64_t lowHalf(int32_t z) { return static_cast<uint64_t>(z & 127); }
+
+// Lane l holds number l of 32; lanes 0 .. 3 write the halves of eight each.
+RTD_DEVICE void storeCodes(uint64_t* high, uint64_t* low, int32_t z, uint32_t lane) {
+    uint64_t words[2] = {0, 0};
+#pragma unroll
+    for (uint32_t i = 0; i < 8; ++i) {
+        const int32_t other = shuffle(z, (8 * lane + i) & 31);
+        words[0] |= highHalf(other) << 8 * i;
+        words[1] |= lowHalf(other) << 8 * i;
+    }
+    if (lane < 4) storeGlobal(&high[lane], words[0]), storeGlobal(&low[lane], words[1]);
+}
+
+// ---- a query ------------------------------------------------------------------------------------------------------------------------------
+
+// By one warp, once all projections are there: everything else that a row needs in a segment.
+RTD_DEVICE void prepareQuery(const SearchFuseArgs& a, uint32_t segment, uint32_t row, uint32_t lane) {
+    const uint32_t b = row / a.layout.heads, head = row % a.layout.heads;
+    if (a.rows[b].k == 0) return;
+    const LevelLayout& shape = a.cascade.layout;
+    const CascadeLevels& levels = levelsOf(a, segment, head);
+    PreparedQuery& to = preparedOf(a, segment, row);
+    const uint64_t query = b * a.queryStride + static_cast<uint64_t>(head) * a.headDim;
+    const uint32_t p1 = shape.directions1, p = shape.directions();
+    QueryScales scales = {};
+
+    // Lengths: less the mean, in double, exact but for 2^-53.
+    double queryNorm = 0, norm = 0, largest = 1e-30;
+    bool isBounded = true;
+    for (uint32_t i = lane; i < shape.length; i += 32) {
+        const float x = i < a.headDim ? loadQuery(a, query + i) : 0.0f;
+        const double c = static_cast<double>(x) - static_cast<double>(levels.mean[i]);
+        isBounded = isBounded && x < kBoundedMagnitude && x > -kBoundedMagnitude;
+        queryNorm += static_cast<double>(x) * static_cast<double>(x);
+        norm += c * c;
+        largest = absolute(c) > largest ? absolute(c) : largest;
+    }
+    isBounded = ballot(!isBounded) == 0;
+    queryNorm = warpAdd(queryNorm);
+    norm = warpAdd(norm);
+    largest = warpLargest(largest);
+    const double size = sqrtRn(norm);
+
+    double y[5], kept1 = 0, kept = 0;
+#pragma unroll
+    for (uint32_t c = 0; c < 5; ++c) {
+        const uint32_t j = lane + 32 * c;
+        y[c] = j < p ? levels.shrink * static_cast<double>(loadGlobal(&to.projections[j])) : 0.0;
+        kept += y[c] * y[c];
+        if (j < p1) kept1 += y[c] * y[c];
+    }
+    kept1 = warpAdd(kept1);
+    kept = warpAdd(kept);
+    const cascade::Residual residual1 = cascade::residualOf(norm, kept1, shape.length, p1),
+                            residual2 = cascade::residualOf(norm, kept, shape.length, p);
+
+    // Level 1: one number a lane. Far from all keys the grid must be coarser than the numbers alone demand, or sums would not fit.
+    const double number1 = lane < p1 ? y[0] : lane == p1 ? residual1.value - levels.residual1 : 0.0;
+    Rounded one;
+    int32_t m = isBounded ? shiftFor(warpLargest(absolute(number1)), levels.step1) : kSmallestShift - 1, z1 = 0;
+    for (; m >= kSmallestShift; --m) {
+        one = {};
+        z1 = one.add(number1, levels.step1 * powerOfTwo(-m), kLargestZ);
+        one.addUp();
+        if (one.norm * powerOfTwo(-m - 1) < kLargestBase) break;
+    }
+    isBounded = m >= kSmallestShift;  // the same in every lane
+    scales.isBounded = isBounded;
+    if (isBounded) {
+        // |z - y|^2 = unit1 (|z|^2 / 2^(m+1) + 2^(m-1) sum of codes^2 - sum of codes z). The first term is rounded down, and the codes' squares are
+        // known as 8 norm + 0..7: so what is computed is at most 1 + 2^(m+2) below the sum in brackets, and raised by that never negative.
+        storeCodes(to.codes1[0], to.codes1[1], z1, lane);
+        scales.slack1 = 1 + (1 << (m + 2));
+        scales.normShift = static_cast<uint32_t>(m + static_cast<int32_t>(kNormShift) - 1);
+        scales.start = static_cast<uint32_t>(one.norm * powerOfTwo(-m - 1)) + static_cast<uint32_t>(scales.slack1) + one.offset();
+        const double unit1 = levels.step1 * levels.step1 * powerOfTwo(1 - m);
+        scales.unit1 = static_cast<float>(unit1);
+        scales.error1 = roundedUp(levels.error1 + one.error() + cascade::projectionError(shape.length, p1) * size + residual1.error);
+        scales.lengthBits[0] = static_cast<uint32_t>(bitsOf(sqrtRn(queryNorm)));
+        scales.lengthBits[1] = static_cast<uint32_t>(bitsOf(sqrtRn(queryNorm)) >> 32);
+
+        if (shape.directions2) {
+            double number2[4], largest2 = 0;
+#pragma unroll
+            for (uint32_t c = 0; c < 4; ++c) {  // number i of level 2 is direction p1 + i, which another lane may hold
+                const uint32_t i = lane + 32 * c, from = (lane + p1) & 31;
+                const double low = shuffle(y[c], from), high = shuffle(y[c + 1], from);
+                number2[c] = i < shape.directions2 ? ((lane + p1) < 32 ? low : high) : i == shape.directions2 ? residual2.value - levels.residual2 : 0.0;
+                largest2 = absolute(number2[c]) > largest2 ? absolute(number2[c]) : largest2;
+            }
+            const double unit = levels.step2 * powerOfTwo(-shiftFor(warpLargest(largest2), levels.step2));
+            Rounded two;
+#pragma unroll
+            for (uint32_t c = 0; c < 4; ++c) storeCodes(&to.codes2[0][4 * c], &to.codes2[1][4 * c], two.add(number2[c], unit, kLargestZ), lane);
+            two.addUp();
+            const double error = sqrtRn(one.squaredError + two.squaredError) * (1 + kDoubleRounding);
+            scales.scoreSlack = static_cast<float>(unit1 * scales.slack1);
+            scales.residual = static_cast<float>(shuffle(z1, p1));
+            scales.residualUnit = static_cast<float>(powerOfTwo(m));
+            scales.restUnit = static_cast<float>(levels.step1 * levels.step1 * powerOfTwo(-2 * m));
+            scales.base = static_cast<float>(unit * unit * two.norm);
+            scales.normUnit = static_cast<float>(levels.step2 * levels.step2);
+            scales.sumUnit = static_cast<float>(-2 * unit * levels.step2);
+            scales.error2 = roundedUp(error + cascade::projectionError(shape.length, p) * size + residual2.error);
+            scales.offset2 = two.offset();
+        }
+        if (shape.hasLevel3) {  // sums of `length` products stay below 2^31
+            const int64_t fit = (int64_t{1} << 31) / (int64_t{kLargestCode} * shape.length) - 1;
+            const auto limit = static_cast<int32_t>(fit < kLargestZ ? fit : kLargestZ);
+            const double unit = divRn(largest, static_cast<double>(limit));
+            Rounded three;
+            for (uint32_t word = lane; word < shape.pieces3() * (kPieceCodes / 8); word += 32) {
+                uint64_t high = 0, low = 0;
+                for (uint32_t i = 0; i < 8; ++i) {
+                    const uint32_t j = 8 * word + i;
+                    if (j >= shape.length) break;
+                    const float x = j < a.headDim ? loadQuery(a, query + j) : 0.0f;
+                    const int32_t z = three.add(static_cast<double>(x) - static_cast<double>(levels.mean[j]), unit, limit);
+                    high |= highHalf(z) << 8 * i;
+                    low |= lowHalf(z) << 8 * i;
+                }
+                storeGlobal(codes3Of(a, segment, head, word / 8, 0, b) + word % 8, high);
+                storeGlobal(codes3Of(a, segment, head, word / 8, 1, b) + word % 8, low);
+            }
+            three.addUp();
+            scales.norm3 = static_cast<float>(unit * unit * three.norm);
+            scales.unit3 = static_cast<float>(2 * unit);
+            scales.error3 = roundedUp(three.error());
+            scales.offset3 = three.offset();
+        }
+    }
+    if (lane == 0) storeWords(&to.scales, scales);
+}
+
+}  // namespace rtd::cuda
