@@ -56,11 +56,11 @@ enum RowStatus : uint32_t { kMerged = 0, kUnchanged = 1, kUnmergeable = 2 };
 // layout is made once, for the largest batch; one launch at a time.
 
 struct Control {
-    uint32_t ticket;   // the next piece of work
-    uint32_t started;  // blocks that have begun
-    uint32_t arrived;  // blocks whose finds are all in the pools
-    uint32_t merging;  // the next row to merge
-    uint32_t left;     // blocks that are done with the workspace
+    uint32_t ticket;               // the next piece of work
+    uint32_t started;              // blocks that have begun
+    uint32_t arrived;              // blocks whose finds are all in the pools
+    uint32_t merging;              // the next row to merge
+    uint32_t left;                 // blocks that are done with the workspace
     uint32_t projected, prepared;  // tickets of queries that are done
     uint32_t unused[25];
 };
@@ -77,13 +77,13 @@ struct RowState {
 
 struct Workspace {
     Control* control;
-    RowState* rows;         // [rows]
-    uint64_t* pools;        // [rows, poolCapacity] order keys; once a row is merged, its list of votes
+    RowState* rows;           // [rows]
+    uint64_t* pools;          // [rows, poolCapacity] order keys; once a row is merged, its list of votes
     PreparedQuery* prepared;  // [segments, preparedRows]
     uint64_t* codes3;         // [segments, heads, pieces of 64, 2, codeRows, 8]
-    double* lseSums;        // [batch, pieces]
-    float* lseTops;         // [batch, pieces]
-    uint32_t poolCapacity;  // power of two, >= 8 k and >= 256
+    double* lseSums;          // [batch, pieces]
+    float* lseTops;           // [batch, pieces]
+    uint32_t poolCapacity;    // power of two, >= 8 k and >= 256
     uint32_t preparedRows, codeRows;
 };
 
@@ -92,6 +92,8 @@ constexpr uint32_t kSmallestPool = 4096;
 struct WorkspaceLayout {
     uint32_t rows = 0, batch = 0, poolCapacity = 0, lsePieces = 0;
     uint32_t segments = 0, pieces3 = 0;  // of cascades
+
+    bool operator==(const WorkspaceLayout&) const = default;
 
     // For up to `batch` queries with k up to maxHits over logits of up to `vocabulary`. smallestPool: a power of two.
     static WorkspaceLayout of(uint32_t batch, uint32_t heads, uint32_t maxHits, uint32_t vocabulary, uint32_t smallestPool = kSmallestPool) {
@@ -113,7 +115,8 @@ struct WorkspaceLayout {
         auto* codes3 = pools + size_t{rows} * poolCapacity;
         auto* prepared = reinterpret_cast<PreparedQuery*>(codes3 + size_t{rows} * segments * preparedBytes3() / sizeof(uint64_t));
         auto* sums = reinterpret_cast<double*>(prepared + size_t{rows} * segments);
-        return {control, states, pools, prepared, codes3, sums, reinterpret_cast<float*>(sums + size_t{batch} * lsePieces), poolCapacity, rows, batch};
+        return {control,      states, pools, prepared, codes3, sums, reinterpret_cast<float*>(sums + size_t{batch} * lsePieces),
+                poolCapacity, rows,   batch};
     }
 };
 

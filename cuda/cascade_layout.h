@@ -5,23 +5,25 @@
 
 namespace rtd::cuda {
 
-constexpr uint32_t kLevelKeys = 32;       // keys that lie together in levels 1 and 3
-constexpr uint32_t kCodes1 = 32;          // numbers of level 1: directions, what they leave over, zeros
-constexpr uint32_t kCodes2 = 116;         // of level 2
-constexpr uint32_t kRowBytes2 = 128;      // of a key in level 2, as stored
-constexpr uint32_t kPieceCodes = 64;      // codes of a key in level 3 that lie together
-constexpr uint32_t kUnitCodes = 16;       // codes that a lane takes at a time
+constexpr uint32_t kLevelKeys = 32;                    // keys that lie together in levels 1 and 3
+constexpr uint32_t kCodes1 = 32;                       // numbers of level 1: directions, what they leave over, zeros
+constexpr uint32_t kPieceCodes = 64;                   // codes of a key in level 3 that lie together
+constexpr uint32_t kUnitCodes = 16;                    // codes that a lane takes at a time
 constexpr uint32_t kNormBytes1 = 2, kTailBytes3 = 12;  // beside the codes of a key
-constexpr uint32_t kMaxDirections = 148;  // of levels 1 and 2
-constexpr uint16_t kOutlierNorm = 0xffff;  // in level 1, which says nothing about this key; no sum of squares is as large
+constexpr uint16_t kOutlierNorm = 0xffff;              // in level 1, which says nothing about this key; no sum of squares is as large
 
-// The shape of all levels of an index.
+constexpr uint32_t kMaxMiddles = 2;                                             // levels between 1 and 3
+constexpr uint32_t kMaxRowBytes[kMaxMiddles] = {128, 512};                      // of a key in each
+constexpr uint32_t kMaxDirections = 640;                                        // of all levels
+constexpr uint32_t kMiddleWords = 2 * (kMaxRowBytes[0] + kMaxRowBytes[1]) / 8;  // of a query's codes
+
+// The shape that all levels of an index share.
 struct LevelLayout {
-    uint32_t length;                    // numbers of a key: its head's slice; for dot one more
-    uint32_t directions1, directions2;  // directions2 0: no level 2
+    uint32_t length;       // numbers of a key: its head's slice; for dot one more
+    uint32_t directions1;  // of level 1
+    uint32_t directions;   // of levels 1 to 2b, the most that any has
     uint32_t hasLevel3;
 
-    RTD_SHARED uint32_t directions() const { return directions1 + directions2; }
     // [block of 32 keys][unit of 16 codes][key], and at the block's end the keys' norms, uint16.
     RTD_SHARED uint32_t units1() const { return (directions1 + 1 + kUnitCodes - 1) / kUnitCodes; }
     RTD_SHARED uint32_t blockBytes1() const { return kLevelKeys * (units1() * kUnitCodes + kNormBytes1); }
@@ -33,12 +35,23 @@ struct LevelLayout {
     RTD_SHARED uint32_t basisStride() const { return (length + 3) / 4 * 4; }
 };
 
+// Level 2 or 2b, a row a key, as stored: codes of projections and of what they leave over, zeros, and 16 bytes as cascade::Tail2.
+struct MiddleLevel {
+    const uint8_t* rows;
+    uint32_t rowBytes;  // a multiple of 128
+    uint32_t directions;
+    double residual;  // codes of what is left over are relative to it
+};
+
 // The levels of one head's keys in one segment; see cascade::LevelScales for the numbers.
 struct CascadeLevels {
-    const uint8_t *level1, *level2, *level3;
-    const uint16_t* basis;  // float16 [directions, basisStride]
+    const uint8_t *level1, *level3;
+    const uint16_t* basis;  // float16 [directions, basisStride], level 1's first
     const float* mean;      // [basisStride]
-    double shrink, step1, step2, residual1, residual2, error1, largestKey;
+    MiddleLevel middles[kMaxMiddles];
+    uint32_t middleCount;
+    uint32_t directions;  // of all levels
+    double shrink, step1, residual1, error1, largestKey;
 };
 
 // Entries [first, first + count), which have levels.
@@ -55,9 +68,12 @@ struct QueryScales {
     uint32_t start, normShift;
     int32_t slack1;
     float unit1, error1;
-    // level 2
-    float scoreSlack, residual, residualUnit, restUnit, base, normUnit, sumUnit, error2;
-    uint32_t offset2;
+    // levels 2 and 2b: how level 1's part of what is left over is taken off its square, then each one's own
+    float scoreSlack, residual1, residualUnit1, restUnit1;
+    struct {
+        float norm, unit, residual, error;  // |z|^2, the grid's step, the number of what is left over, e_q of all levels so far
+        uint32_t offset;
+    } middles[kMaxMiddles];
     // level 3
     float norm3, unit3, error3;
     uint32_t offset3;
@@ -68,7 +84,8 @@ struct QueryScales {
 // Workspace::codes3.
 struct PreparedQuery {
     float projections[kMaxDirections];  // of the query on the directions
-    uint64_t codes1[2][kCodes1 / 8], codes2[2][kRowBytes2 / 8];
+    uint64_t codes1[2][kCodes1 / 8];
+    uint64_t middleCodes[kMiddleWords];  // level after level: a row's worth of each half
     QueryScales scales;
 };
 
@@ -78,10 +95,9 @@ struct CascadeArgs {
     const CascadeSegment* segments;  // [segmentCount], in order of id
     const CascadeLevels* levels;     // [segmentCount, heads]
     LevelLayout layout;
-    uint32_t segmentCount;  // 0: everything is scanned
-    uint32_t shareKeys;     // of a ticket, a multiple of 32
-    uint32_t shares;        // tickets of all segments
-    uint32_t usesTensors;   // level 3 of all keys and many queries at once, in place of levels 1 and 2
+    uint32_t segmentCount;   // 0: everything is scanned
+    uint32_t shareKeys;      // of a ticket, a multiple of 32
+    uint32_t usesTensors;    // level 3 of all keys and many queries at once, in place of levels 1 and 2
     uint32_t giveUpPercent;  // a block scans once more than this share of its pairs of key and query needed their distance
 };
 

@@ -9,7 +9,7 @@ template <typename KeyType, bool kDot, int kQueries_, int kWarps_, int kStages_,
 struct Config {
     using Key = KeyType;
     static constexpr bool kIsDot = kDot;
-    static constexpr uint32_t kQueries = kQueries_;  // of one pass over a tile
+    static constexpr uint32_t kQueries = kQueries_;                                   // of one pass over a tile
     static constexpr uint32_t kColumns = kQueries == 1 ? 1 : kQueries < 16 ? 8 : 64;  // queries that the tensor cores take together
     static constexpr uint32_t kWarps = kWarps_, kThreads = 32 * kWarps, kStages = kStages_, kBlocksPerSm = kBlocksPerSm_;
     // A warp's register tile is queries x keys x 4 partial sums a lane.
@@ -38,14 +38,14 @@ struct SelectScratch {
 // Of queries while a cascade's keys are sifted.
 template <uint32_t kColumns>
 struct alignas(16) SiftScratch {
-    uint64_t codes1[2][kCodes1 / 8], codes2[2][kRowBytes2 / 8];  // of the one query that is sifted by levels 1 and 2
+    uint64_t codes1[2][kCodes1 / 8], middleCodes[kMiddleWords];  // of the one query that is sifted by these levels
     QueryScales scales[kColumns];
-    float limit[kColumns];       // of true distances: what lies beyond is no hit
-    uint32_t nearest[kColumns];  // the smallest score
-    uint32_t queued[3];
-    uint32_t isOpen;                // a column has no limit yet
-    uint32_t measured, considered;  // pairs of a key and a query
-    uint32_t isTried, hasGivenUp;   // of this block
+    float limit[kColumns];             // of true distances: what lies beyond is no hit
+    uint32_t nearest[kColumns];        // the smallest score
+    uint32_t queued[2 + kMaxMiddles];  // at first, and by each level
+    uint32_t isOpen;                   // a column has no limit yet
+    uint32_t measured, considered;     // pairs of a key and a query
+    uint32_t isTried, hasGivenUp;      // of this block
 };
 
 constexpr uint64_t kWorst = ~uint64_t{0};   // above every order key

@@ -26,8 +26,7 @@ RTD_DEVICE float valueOfFour(const SearchFuseArgs& a, const uint64_t (&queries)[
             const uint32_t at = part + 4 * lane, element = begin / static_cast<uint32_t>(sizeof(typename C::Key)) + at;
             float x[4][4];
 #pragma unroll
-            for (uint32_t r = 0; r < 4; ++r)
-                loadElements<C>(a, x[r], ids[r], head, begin, at * static_cast<uint32_t>(sizeof(typename C::Key)));
+            for (uint32_t r = 0; r < 4; ++r) loadElements<C>(a, x[r], ids[r], head, begin, at * static_cast<uint32_t>(sizeof(typename C::Key)));
 #pragma unroll
             for (uint32_t r = 0; r < 4; ++r)
 #pragma unroll

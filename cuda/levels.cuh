@@ -50,24 +50,43 @@ RTD_DEVICE float lowerBound1(const LevelLayout& shape, const uint8_t* block, con
     return lowerBound(mulRn(static_cast<float>(s - q.slack1), q.unit1), q.error1);
 }
 
-// ---- level 2 ------------------------------------------------------------------------------------------------------------------------------
+// ---- levels 2 and 2b ----------------------------------------------------------------------------------------------------------------------
 
-// By eight lanes, one key's; they all get it. lower1: what level 1 says. The row's last 12 bytes are cascade::Tail2.
-RTD_DEVICE float lowerBound2(const uint8_t* row, const uint64_t (&codes)[2][kRowBytes2 / 8], const QueryScales& q, float lower1, uint32_t lane) {
+// What is known of a key: a lower bound of its distance, and one of the square of it without what the last level's directions left over.
+struct Known {
+    float lower, withoutRest;
+};
+
+// By eight lanes, of one key, of which levels before know something; they all get it. codes: the query's for this level, in shared memory.
+RTD_DEVICE Known lowerBoundMiddle(const MiddleLevel& level, uint32_t middle, const uint8_t* row, const uint64_t* codes, const QueryScales& q,
+                                  Known before, uint32_t lane) {
     const uint32_t part = lane & 7;
-    const Quad mine = load16(row + part * kUnitCodes);
     CodeSum sum;
-    sum.add(mine, loadShared16(&codes[0][2 * part]), loadShared16(&codes[1][2 * part]));  // zeros stand against the tail
-    const uint32_t total = addOfEight(sum.total()), norm = shuffle(mine.words[1], lane | 7), error = shuffle(mine.words[2], lane | 7),
-                   last = shuffle(mine.words[3], lane | 7);
-    // Level 1's square, less the part of what its directions left over, of which level 2 knows more.
-    const float reached = mulRn(addRn(lower1, q.error1), kToSafeSide), one = lower1 > 0 ? mulRn(reached, reached) : 0.0f;
-    const float residual = static_cast<float>(static_cast<int32_t>(last & 255) - kZeroCode);
-    const float rest = subRn(q.residual, mulRn(residual, q.residualUnit)), left = subRn(one, mulRn(mulRn(rest, rest), q.restUnit));
-    const float positive = addRn(q.base, mulRn(static_cast<float>(static_cast<int32_t>(norm)), q.normUnit));
-    const float two = addRn(positive, mulRn(static_cast<float>(static_cast<int32_t>(total - q.offset2)), q.sumUnit));
-    const float rounding = mulRn(kSumRounding, addRn(positive, addRn(one, q.scoreSlack)));
-    return lowerBound(subRn(addRn(left > 0 ? left : 0.0f, two), rounding), addRn(q.error2, floatOf(error)));
+    Quad mine = {};
+    for (uint32_t unit = part; unit < level.rowBytes / kUnitCodes; unit += 8) {
+        mine = load16(row + unit * kUnitCodes);
+        sum.add(mine, loadShared16(codes + 2 * unit), loadShared16(codes + level.rowBytes / 8 + 2 * unit));  // zeros stand against the tail
+    }
+    uint32_t tail[4];
+#pragma unroll
+    for (uint32_t w = 0; w < 4; ++w) tail[w] = shuffle(mine.words[w], lane | 7);
+    const auto& scales = q.middles[middle];
+    const float step = floatOf(tail[0]), norm = floatOf(tail[1]), error = floatOf(tail[2]);
+    float known = before.withoutRest, size = known;
+    if (middle == 0) {  // level 1's square, less the part of what its directions left over
+        const float reached = mulRn(addRn(before.lower, q.error1), kToSafeSide), one = before.lower > 0 ? mulRn(reached, reached) : 0.0f;
+        const float rest = subRn(q.residual1, mulRn(static_cast<float>(static_cast<int32_t>(tail[3] & 255) - kZeroCode), q.residualUnit1));
+        known = subRn(one, mulRn(mulRn(rest, rest), q.restUnit1));
+        known = known > 0 ? known : 0.0f;
+        size = addRn(one, q.scoreSlack);
+    }
+    const float positive = addRn(scales.norm, norm);
+    const float negative =
+        mulRn(mulRn(addRn(scales.unit, scales.unit), step), static_cast<float>(static_cast<int32_t>(addOfEight(sum.total()) - scales.offset)));
+    const float squared = subRn(addRn(known, subRn(positive, negative)), mulRn(kSumRounding, addRn(positive, size)));
+    const float rest = subRn(scales.residual, mulRn(step, static_cast<float>(row[level.directions] - kZeroCode)));
+    const float withoutRest = subRn(squared, mulRn(rest, rest));
+    return {lowerBound(squared, addRn(scales.error, error)), withoutRest > 0 ? withoutRest : 0.0f};
 }
 
 // ---- level 3 ------------------------------------------------------------------------------------------------------------------------------

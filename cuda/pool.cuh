@@ -72,7 +72,8 @@ RTD_DEVICE void appendOffers(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hi
         if (s.offerCount[q]) tryAppend(a, s, rowOf<C>(a, group, q, head), q, lane);
     syncBlock();
     for (uint32_t q = 0; q < C::kQueries; ++q)
-        if (s.reservation[q] != kSettled && s.reservation[q] <= roomOf(a, rowOf<C>(a, group, q, head))) cut(a, s, hits, rowOf<C>(a, group, q, head), q);
+        if (s.reservation[q] != kSettled && s.reservation[q] <= roomOf(a, rowOf<C>(a, group, q, head)))
+            cut(a, s, hits, rowOf<C>(a, group, q, head), q);
     for (uint32_t q = 0; q < C::kQueries; ++q)
         while (s.reservation[q] != kSettled) {
             const uint32_t row = rowOf<C>(a, group, q, head), capacity = roomOf(a, row);

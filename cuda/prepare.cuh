@@ -30,6 +30,9 @@ RTD_DEVICE uint64_t* codes3Of(const SearchFuseArgs& a, uint32_t segment, uint32_
     return a.workspace.codes3 + ((2 * pieces + half) * a.workspace.codeRows + b) * (kPieceCodes / 8);
 }
 
+// Where a middle level's codes begin among those of a query; each half is a row long.
+RTD_DEVICE uint32_t middleWordsBefore(uint32_t middle) { return middle == 0 ? 0 : 2 * kMaxRowBytes[0] / 8; }
+
 // ---- projections --------------------------------------------------------------------------------------------------------------------------
 
 // Number i of a query's head, as far as it has that many, less the mean.
@@ -142,7 +145,7 @@ RTD_DEVICE void prepareQuery(const SearchFuseArgs& a, uint32_t segment, uint32_t
     const CascadeLevels& levels = levelsOf(a, segment, head);
     PreparedQuery& to = preparedOf(a, segment, row);
     const uint64_t query = b * a.queryStride + static_cast<uint64_t>(head) * a.headDim;
-    const uint32_t p1 = shape.directions1, p = shape.directions();
+    const uint32_t p1 = shape.directions1;
     QueryScales scales = {};
 
     // Lengths: less the mean, in double, exact but for 2^-53.
@@ -162,21 +165,17 @@ RTD_DEVICE void prepareQuery(const SearchFuseArgs& a, uint32_t segment, uint32_t
     largest = warpLargest(largest);
     const double size = sqrtRn(norm);
 
-    double y[5], kept1 = 0, kept = 0;
-#pragma unroll
-    for (uint32_t c = 0; c < 5; ++c) {
-        const uint32_t j = lane + 32 * c;
-        y[c] = j < p ? levels.shrink * static_cast<double>(loadGlobal(&to.projections[j])) : 0.0;
-        kept += y[c] * y[c];
-        if (j < p1) kept1 += y[c] * y[c];
-    }
-    kept1 = warpAdd(kept1);
-    kept = warpAdd(kept);
-    const cascade::Residual residual1 = cascade::residualOf(norm, kept1, shape.length, p1),
-                            residual2 = cascade::residualOf(norm, kept, shape.length, p);
+    const auto projection = [&](uint32_t j) { return levels.shrink * static_cast<double>(loadGlobal(&to.projections[j])); };
+    const auto keptOf = [&](uint32_t begin, uint32_t end) {
+        double kept = 0;
+        for (uint32_t j = begin + lane; j < end; j += 32) kept += projection(j) * projection(j);
+        return warpAdd(kept);
+    };
+    double kept = keptOf(0, p1);
+    const cascade::Residual residual1 = cascade::residualOf(norm, kept, shape.length, p1);
 
     // Level 1: one number a lane. Far from all keys the grid must be coarser than the numbers alone demand, or sums would not fit.
-    const double number1 = lane < p1 ? y[0] : lane == p1 ? residual1.value - levels.residual1 : 0.0;
+    const double number1 = lane < p1 ? projection(lane) : lane == p1 ? residual1.value - levels.residual1 : 0.0;
     Rounded one;
     int32_t m = isBounded ? shiftFor(warpLargest(absolute(number1)), levels.step1) : kSmallestShift - 1, z1 = 0;
     for (; m >= kSmallestShift; --m) {
@@ -200,30 +199,36 @@ RTD_DEVICE void prepareQuery(const SearchFuseArgs& a, uint32_t segment, uint32_t
         scales.lengthBits[0] = static_cast<uint32_t>(bitsOf(sqrtRn(queryNorm)));
         scales.lengthBits[1] = static_cast<uint32_t>(bitsOf(sqrtRn(queryNorm)) >> 32);
 
-        if (shape.directions2) {
-            double number2[4], largest2 = 0;
+        scales.scoreSlack = static_cast<float>(unit1 * scales.slack1);
+        scales.residual1 = static_cast<float>(shuffle(z1, p1));
+        scales.residualUnit1 = static_cast<float>(powerOfTwo(m));
+        scales.restUnit1 = static_cast<float>(levels.step1 * levels.step1 * powerOfTwo(-2 * m));
+
+        double squaredError = one.squaredError;
 #pragma unroll
-            for (uint32_t c = 0; c < 4; ++c) {  // number i of level 2 is direction p1 + i, which another lane may hold
-                const uint32_t i = lane + 32 * c, from = (lane + p1) & 31;
-                const double low = shuffle(y[c], from), high = shuffle(y[c + 1], from);
-                number2[c] = i < shape.directions2 ? ((lane + p1) < 32 ? low : high) : i == shape.directions2 ? residual2.value - levels.residual2 : 0.0;
-                largest2 = absolute(number2[c]) > largest2 ? absolute(number2[c]) : largest2;
+        for (uint32_t middle = 0; middle < kMaxMiddles; ++middle) {
+            if (middle >= levels.middleCount) break;
+            const MiddleLevel& level = levels.middles[middle];
+            const uint32_t begin = middle == 0 ? p1 : p1 + levels.middles[0].directions, end = begin + level.directions;
+            kept += keptOf(begin, end);
+            const cascade::Residual residual = cascade::residualOf(norm, kept, shape.length, end);
+            const double rest = residual.value - level.residual;
+            const auto number = [&](uint32_t i) { return i < level.directions ? projection(begin + i) : i == level.directions ? rest : 0.0; };
+            double most = 1e-30;
+            for (uint32_t i = lane; i <= level.directions; i += 32) most = absolute(number(i)) > most ? absolute(number(i)) : most;
+            const double unit = divRn(warpLargest(most), static_cast<double>(kLargestZ));
+            Rounded grid;
+            for (uint32_t i = 0; i < level.rowBytes; i += 32) {
+                uint64_t* codes = to.middleCodes + middleWordsBefore(middle) + i / 8;
+                storeCodes(codes, codes + level.rowBytes / 8, grid.add(number(i + lane), unit, kLargestZ), lane);
             }
-            const double unit = levels.step2 * powerOfTwo(-shiftFor(warpLargest(largest2), levels.step2));
-            Rounded two;
-#pragma unroll
-            for (uint32_t c = 0; c < 4; ++c) storeCodes(&to.codes2[0][4 * c], &to.codes2[1][4 * c], two.add(number2[c], unit, kLargestZ), lane);
-            two.addUp();
-            const double error = sqrtRn(one.squaredError + two.squaredError) * (1 + kDoubleRounding);
-            scales.scoreSlack = static_cast<float>(unit1 * scales.slack1);
-            scales.residual = static_cast<float>(shuffle(z1, p1));
-            scales.residualUnit = static_cast<float>(powerOfTwo(m));
-            scales.restUnit = static_cast<float>(levels.step1 * levels.step1 * powerOfTwo(-2 * m));
-            scales.base = static_cast<float>(unit * unit * two.norm);
-            scales.normUnit = static_cast<float>(levels.step2 * levels.step2);
-            scales.sumUnit = static_cast<float>(-2 * unit * levels.step2);
-            scales.error2 = roundedUp(error + cascade::projectionError(shape.length, p) * size + residual2.error);
-            scales.offset2 = two.offset();
+            grid.addUp();
+            squaredError += grid.squaredError;
+            const double error = sqrtRn(squaredError) * (1 + kDoubleRounding);
+            Rounded last;
+            scales.middles[middle] = {static_cast<float>(unit * unit * grid.norm), static_cast<float>(unit),
+                                      static_cast<float>(unit * last.add(rest, unit, kLargestZ)),
+                                      roundedUp(error + cascade::projectionError(shape.length, end) * size + residual.error), grid.offset()};
         }
         if (shape.hasLevel3) {  // sums of `length` products stay below 2^31
             const int64_t fit = (int64_t{1} << 31) / (int64_t{kLargestCode} * shape.length) - 1;

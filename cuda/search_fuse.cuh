@@ -51,9 +51,10 @@ struct Tickets {
     template <class C>
     static RTD_DEVICE Tickets of(const SearchFuseArgs& a) {
         const uint32_t rows = a.batch * a.layout.heads, segments = a.cascade.segmentCount;
-        return {a.seeds ? rows : 0, a.logits ? ceilDiv(lsePieces(a), C::kWarps) * a.batch : 0,
-                segments * a.layout.heads * ceilDiv(a.cascade.layout.directions(), C::kWarps), segments * ceilDiv(rows, C::kWarps),
-                segments ? a.cascade.shares : 0};
+        Tickets tickets = {a.seeds ? rows : 0, a.logits ? ceilDiv(lsePieces(a), C::kWarps) * a.batch : 0,
+                           segments * a.layout.heads * ceilDiv(a.cascade.layout.directions, C::kWarps), segments * ceilDiv(rows, C::kWarps), 0};
+        for (uint32_t i = 0; i < segments; ++i) tickets.shares += ceilDiv(a.cascade.segments[i].count, a.cascade.shareKeys);
+        return tickets;
     }
     RTD_DEVICE uint32_t total() const { return seeds + lse + projects + prepares + shares; }
 };
@@ -81,9 +82,9 @@ RTD_DEVICE uint32_t beginRows(const SearchFuseArgs& a, Shared<C>& s, uint64_t* h
         }
         ticket -= tickets.lse;
         if (ticket < tickets.projects) {
-            const uint32_t perHead = ceilDiv(a.cascade.layout.directions(), C::kWarps), direction = ticket % perHead * C::kWarps + warp;
+            const uint32_t perHead = ceilDiv(a.cascade.layout.directions, C::kWarps), direction = ticket % perHead * C::kWarps + warp;
             const uint32_t segment = ticket / perHead / a.layout.heads, head = ticket / perHead % a.layout.heads;
-            if (direction < a.cascade.layout.directions()) project(a, segment, head, direction, lane);
+            if (direction < levelsOf(a, segment, head).directions) project(a, segment, head, direction, lane);
             syncBlock();
             if (tid == 0) addRelease(&control.projected, 1u);
             continue;

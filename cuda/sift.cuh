@@ -20,16 +20,23 @@ constexpr uint32_t kRounds = 2;             // in which a row without a bound ta
 constexpr uint32_t kFirstShare = 8;         // the first range is so much shorter than others
 
 template <class C>
-constexpr uint32_t kScores = 16 * C::kWarps * (C::kColumns < 32 ? 32 : C::kColumns);
+constexpr uint32_t kScores = 16 * C::kWarps*(C::kColumns < 32 ? 32 : C::kColumns);
 template <class C>
 constexpr uint32_t kQueue = 64 * C::kWarps;
+
+// What may still be among the nearest, before a level and behind it.
+template <class C>
+struct Queues {
+    uint64_t entries[2][kQueue<C>];   // lower bound, column, key
+    float withoutRest[2][kQueue<C>];  // of Known, once level 2 has spoken
+};
 
 // In place of the ring.
 template <class C>
 struct alignas(128) Sieve {
     uint32_t scores[kScores<C>];  // [columns, keys of a range]
     union {
-        uint64_t queue[2][kQueue<C>];       // lower bound, column, key
+        Queues<C> queues;
         CodeStage<C::kColumns> stages[2];  // while there are no scores yet
     };
 };
@@ -93,15 +100,13 @@ RTD_DEVICE void scoreByLevel1(const SearchFuseArgs& a, Shared<C>& s, Sieve<C>& s
     const LevelLayout& shape = a.cascade.layout;
     const QueryScales& q = s.sift.scales[0];
     if (q.isBounded) {
-        constexpr uint32_t kWords1 = 2 * kCodes1 / 8, kWords2 = 2 * kRowBytes2 / 8;
+        constexpr uint32_t kWords1 = 2 * kCodes1 / 8;
         const PreparedQuery& from = preparedOf(a, range.segment, range.firstQuery * a.layout.heads + range.head);
-        const uint32_t words = kWords1 + (shape.directions2 ? kWords2 : 0);
-        for (uint32_t i = tid; i < words; i += C::kThreads) {
-            if (i < kWords1)
-                s.sift.codes1[0][i] = loadGlobal(&from.codes1[0][0] + i);
-            else
-                s.sift.codes2[0][i - kWords1] = loadGlobal(&from.codes2[0][0] + i - kWords1);
-        }
+        const CascadeLevels& levels = levelsOf(a, range.segment, range.head);
+        for (uint32_t i = tid; i < kWords1; i += C::kThreads) s.sift.codes1[0][i] = loadGlobal(&from.codes1[0][0] + i);
+        for (uint32_t middle = 0; middle < levels.middleCount; ++middle)
+            for (uint32_t i = tid; i < 2 * levels.middles[middle].rowBytes / 8; i += C::kThreads)
+                s.sift.middleCodes[middleWordsBefore(middle) + i] = loadGlobal(from.middleCodes + middleWordsBefore(middle) + i);
     }
     syncBlock();
     const uint8_t* blocks = levelsOf(a, range.segment, range.head).level1 + static_cast<size_t>(range.place / kLevelKeys) * shape.blockBytes1();
@@ -164,22 +169,29 @@ RTD_DEVICE void fillQueue(const SearchFuseArgs& a, Shared<C>& s, Sieve<C>& sieve
         if (isWanted(a, range.firstQuery + column, first + key)) {
             const uint32_t at = addShared(&s.sift.queued[0], 1);
             if (at >= kQueue<C>) continue;
-            sieve.queue[0][at] = queueEntry(score == kUnknown ? 0.0f : floatOf(score), column, key);
+            sieve.queues.entries[0][at] = queueEntry(score == kUnknown ? 0.0f : floatOf(score), column, key);
+            sieve.queues.withoutRest[0][at] = 0;
         }
         score = kTaken;
     }
 }
 
-// Copies what a level does not rule out to another queue, with the better of both bounds. lowerBoundOf(entry): by eight lanes.
+// Copies what a level does not rule out from one of the queues to the other, with the better of both bounds. lowerBoundOf(entry, what is known before):
+// by eight lanes.
 template <class C, typename LowerBoundOf>
-RTD_DEVICE uint32_t siftQueue(Shared<C>& s, const uint64_t* from, uint32_t count, uint64_t* to, uint32_t* counter, LowerBoundOf lowerBoundOf) {
+RTD_DEVICE uint32_t siftQueue(Shared<C>& s, Sieve<C>& sieve, uint32_t at, uint32_t count, uint32_t* counter, LowerBoundOf lowerBoundOf) {
+    const uint64_t* from = sieve.queues.entries[at];
     const uint32_t warp = threadIndex() / 32, lane = threadIndex() & 31;
     for (uint32_t first = 4 * warp; first < count; first += 4 * C::kWarps) {
         const uint32_t i = first + lane / 8;
         const uint64_t entry = from[i < count ? i : first];
-        const float before = lowerOf(entry), now = lowerBoundOf(entry), lower = now > before ? now : before;
-        if (i < count && lane % 8 == 0 && lower <= s.sift.limit[columnOf(entry)])
-            to[addShared(counter, 1)] = queueEntry(lower, columnOf(entry), keyOf(entry));
+        const Known before = {lowerOf(entry), sieve.queues.withoutRest[at][i < count ? i : first]}, now = lowerBoundOf(entry, before);
+        const float lower = now.lower > before.lower ? now.lower : before.lower;
+        if (i < count && lane % 8 == 0 && lower <= s.sift.limit[columnOf(entry)]) {
+            const uint32_t to = addShared(counter, 1);
+            sieve.queues.entries[1 - at][to] = queueEntry(lower, columnOf(entry), keyOf(entry));
+            sieve.queues.withoutRest[1 - at][to] = now.withoutRest;
+        }
     }
     syncBlock();
     return *counter;
@@ -239,7 +251,7 @@ RTD_DEVICE void siftColumns(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hit
     const uint32_t lane = threadIndex() & 31;
     refreshGroup(a, s, range, firstColumn, columns);
     for (uint32_t round = 0;;) {
-        if (threadIndex() < 3) s.sift.queued[threadIndex()] = 0;
+        if (threadIndex() < 2 + kMaxMiddles) s.sift.queued[threadIndex()] = 0;
         syncBlock();
         fillQueue(a, s, sieve, range, firstColumn, columns, round);
         syncBlock();
@@ -247,21 +259,24 @@ RTD_DEVICE void siftColumns(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hit
         uint32_t count = queued < kQueue<C> ? queued : kQueue<C>, at = 0;
         if (!a.cascade.usesTensors && s.sift.scales[0].isBounded) {
             const QueryScales& q = s.sift.scales[0];
-            if (shape.directions2 && count > 0) {
-                count = siftQueue(s, sieve.queue[0], count, sieve.queue[1], &s.sift.queued[1], [&](uint64_t entry) {
-                    return lowerBound2(levels.level2 + static_cast<size_t>(range.place + keyOf(entry)) * kRowBytes2, s.sift.codes2, q, lowerOf(entry), lane);
+            for (uint32_t middle = 0; middle < levels.middleCount && count > 0; ++middle) {
+                const MiddleLevel& level = levels.middles[middle];
+                count = siftQueue(s, sieve, at, count, &s.sift.queued[1 + middle], [&](uint64_t entry, Known before) {
+                    return lowerBoundMiddle(level, middle, level.rows + static_cast<size_t>(range.place + keyOf(entry)) * level.rowBytes,
+                                            s.sift.middleCodes + middleWordsBefore(middle), q, before, lane);
                 });
-                at = 1;
+                at = 1 - at;
             }
             if (shape.hasLevel3 && count > 0) {
-                count = siftQueue(s, sieve.queue[at], count, sieve.queue[1 - at], &s.sift.queued[2], [&](uint64_t entry) {
+                count = siftQueue(s, sieve, at, count, &s.sift.queued[1 + kMaxMiddles], [&](uint64_t entry, Known) {
                     const uint32_t place = range.place + keyOf(entry);
-                    return lowerBound3(a, tileOf3(shape, levels, place), place % kLevelKeys, q, range.segment, range.head, range.firstQuery, lane);
+                    return Known{
+                        lowerBound3(a, tileOf3(shape, levels, place), place % kLevelKeys, q, range.segment, range.head, range.firstQuery, lane), 0};
                 });
                 at = 1 - at;
             }
         }
-        measure(a, s, hits, sieve.queue[at], count, range, firstColumn, columns);
+        measure(a, s, hits, sieve.queues.entries[at], count, range, firstColumn, columns);
         syncBlock();  // before what was queued is counted anew
         if (queued <= kQueue<C> && ++round > kRounds) return;
     }
@@ -285,7 +300,8 @@ RTD_DEVICE void beginRange(const SearchFuseArgs& a, Shared<C>& s, const Sieve<C>
 
 // Of many queries together.
 template <class C, uint32_t kColumns>
-RTD_DEVICE void siftByTensors(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, Sieve<C>& sieve, uint32_t segment, uint32_t place, uint32_t count) {
+RTD_DEVICE void siftByTensors(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, Sieve<C>& sieve, uint32_t segment, uint32_t place,
+                              uint32_t count) {
     for (uint32_t head = 0; head < a.layout.heads; ++head)
         for (uint32_t first = 0; first < a.batch; first += kColumns) {
             const Range range = {segment, head, first, kColumns, place, count, kScores<C> / kColumns};
@@ -301,7 +317,8 @@ RTD_DEVICE void siftByTensors(const SearchFuseArgs& a, Shared<C>& s, uint64_t* h
 
 // Of one after another.
 template <class C>
-RTD_DEVICE void siftByLevels(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, Sieve<C>& sieve, uint32_t segment, uint32_t place, uint32_t count) {
+RTD_DEVICE void siftByLevels(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, Sieve<C>& sieve, uint32_t segment, uint32_t place,
+                             uint32_t count) {
     for (uint32_t head = 0; head < a.layout.heads; ++head)
         for (uint32_t b = 0; b < a.batch; ++b) {
             if (a.rows[b].k == 0) continue;
@@ -327,7 +344,8 @@ RTD_DEVICE Run siftShare(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, 
     const uint32_t columns = !a.cascade.usesTensors ? 1 : isWide ? C::kColumns : C::kColumns < 16 ? C::kColumns : 16, most = kScores<C> / columns;
     uint32_t place = begin;
     while (place < end && !s.sift.hasGivenUp) {
-        const uint32_t room = s.sift.isTried ? most : ceilDiv(most, kFirstShare * kLevelKeys) * kLevelKeys, count = end - place < room ? end - place : room;
+        const uint32_t room = s.sift.isTried ? most : ceilDiv(most, kFirstShare * kLevelKeys) * kLevelKeys,
+                       count = end - place < room ? end - place : room;
         syncBlock();
         if (threadIndex() == 0) s.sift.measured = s.sift.considered = 0;
         if (!a.cascade.usesTensors)

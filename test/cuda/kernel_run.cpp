@@ -264,7 +264,7 @@ Answer runMetric(const Case& c, const KernelWay& way, KernelCost& cost) {
 
 uint32_t kernelConfigCount() { return 7; }
 std::string kernelConfigName(uint32_t config) {
-    constexpr const char* kNames[] = {"1 query, 2 warps, 3 stages",    "4 queries, 4 warps, 4 stages", "16 queries, 2 warps, 3 stages",
+    constexpr const char* kNames[] = {"1 query, 2 warps, 3 stages",   "4 queries, 4 warps, 4 stages", "16 queries, 2 warps, 3 stages",
                                       "8 queries, 4 warps, 2 stages", "4 queries, 8 warps, 6 stages", "1 query, 8 warps, 4 stages",
                                       "16 queries, 4 warps, 3 stages"};
     return kNames[config];

@@ -18,7 +18,9 @@ else()
     target_link_libraries(kernel_cases PUBLIC rtd_harness rtd_emulation)
 
     add_executable(test_cuda
+        ${CMAKE_CURRENT_SOURCE_DIR}/cascade/data.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/backend_test.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/cuda/cascade_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/device_pointers_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/emulated_backend_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/emulation_test.cpp
