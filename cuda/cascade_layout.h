@@ -12,10 +12,10 @@ constexpr uint32_t kUnitCodes = 16;                    // codes that a lane take
 constexpr uint32_t kNormBytes1 = 2, kTailBytes3 = 12;  // beside the codes of a key
 constexpr uint16_t kOutlierNorm = 0xffff;              // in level 1, which says nothing about this key; no sum of squares is as large
 
-constexpr uint32_t kMaxMiddles = 2;                                             // levels between 1 and 3
-constexpr uint32_t kMaxRowBytes[kMaxMiddles] = {128, 512};                      // of a key in each
-constexpr uint32_t kMaxDirections = 640;                                        // of all levels
-constexpr uint32_t kMiddleWords = 2 * (kMaxRowBytes[0] + kMaxRowBytes[1]) / 8;  // of a query's codes
+constexpr uint32_t kMaxMiddles = 2;                                       // levels between 1 and 3
+constexpr uint32_t kRowBytes2 = 128, kMaxRowBytes2b = 512;                // of a key in each
+constexpr uint32_t kMiddleWords = 2 * (kRowBytes2 + kMaxRowBytes2b) / 8;  // of a query's codes
+constexpr uint32_t kMaxDirections = 640;                                  // of all levels
 
 // The shape that all levels of an index share.
 struct LevelLayout {
@@ -61,23 +61,29 @@ struct CascadeSegment {
 
 // ---- queries --------------------------------------------------------------------------------------------------------------------------
 
-// What bounds need beside the codes; see prepare.cuh.
+// What bounds by level 3 and limits need of a query beside its codes; see prepare.cuh.
 struct QueryScales {
-    uint32_t isBounded;  // 0: no bound holds, every key must be looked at
-    // level 1: |z - y|^2 >= unit1 (start + (norm << normShift) - sum - slack1)
+    uint32_t isBounded;          // 0: no bound holds, every key must be looked at
+    float norm3, unit3, error3;  // |z|^2, twice the grid's step, e_q
+    uint32_t offset3;            // what a sum of codes has too much
+    uint32_t lengthBits[2];      // of the double |q|
+};
+
+// The same of level 1: |z - y|^2 >= unit1 (start + (norm << normShift) - sum - slack1), and how the part of it that is left over is taken off.
+struct QueryGrid1 {
     uint32_t start, normShift;
     int32_t slack1;
     float unit1, error1;
-    // levels 2 and 2b: how level 1's part of what is left over is taken off its square, then each one's own
     float scoreSlack, residual1, residualUnit1, restUnit1;
-    struct {
-        float norm, unit, residual, error;  // |z|^2, the grid's step, the number of what is left over, e_q of all levels so far
-        uint32_t offset;
-    } middles[kMaxMiddles];
-    // level 3
-    float norm3, unit3, error3;
-    uint32_t offset3;
-    uint32_t lengthBits[2];  // of the double |q|
+};
+// Of level 2 or 2b: |z|^2, the grid's step, the number of what is left over, e_q of all levels so far, what a sum of codes has too much.
+struct MiddleGrid {
+    float norm, unit, residual, error;
+    uint32_t offset;
+};
+struct QueryGrids {
+    QueryGrid1 one;
+    MiddleGrid middles[kMaxMiddles];
 };
 
 // One query against one head of one segment. Codes are the halves of z = 128 high + low, high first, eight to a word; those of level 3 lie in
@@ -87,6 +93,7 @@ struct PreparedQuery {
     uint64_t codes1[2][kCodes1 / 8];
     uint64_t middleCodes[kMiddleWords];  // level after level: a row's worth of each half
     QueryScales scales;
+    QueryGrids grids;
 };
 
 // ---- of a launch ----------------------------------------------------------------------------------------------------------------------
@@ -97,6 +104,7 @@ struct CascadeArgs {
     LevelLayout layout;
     uint32_t segmentCount;   // 0: everything is scanned
     uint32_t shareKeys;      // of a ticket, a multiple of 32
+    uint32_t shares;         // tickets of all segments
     uint32_t usesTensors;    // level 3 of all keys and many queries at once, in place of levels 1 and 2
     uint32_t giveUpPercent;  // a block scans once more than this share of its pairs of key and query needed their distance
 };

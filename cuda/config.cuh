@@ -35,11 +35,36 @@ struct SelectScratch {
     uint32_t digit, below, inDigit, collected;
 };
 
+// How many tickets there are of each kind, in the order in which they are given out; those of the scan come last.
+struct Tickets {
+    uint32_t seeds;     // a row each
+    uint32_t lse;       // kWarps pieces of a row's log-sum-exp each
+    uint32_t projects;  // kWarps directions each, of a head of a segment
+    uint32_t prepares;  // kWarps rows each, of a segment
+    uint32_t shares;    // keys of a segment each
+    RTD_DEVICE uint32_t beforeKeys() const { return seeds + lse + projects + prepares; }
+};
+
+// Keys of a ticket that are not sifted yet.
+struct Share {
+    uint32_t segment, first;  // the segment's first entry
+    uint32_t begin, end;      // places of keys in it
+};
+
+// What is sifted at once: keys [place, place + count) of a segment for columns of one head's queries.
+struct Range {
+    uint32_t segment, head, firstQuery, columns, place, count;
+    uint32_t stride;  // of scores
+};
+
 // Of queries while a cascade's keys are sifted.
 template <uint32_t kColumns>
 struct alignas(16) SiftScratch {
     uint64_t codes1[2][kCodes1 / 8], middleCodes[kMiddleWords];  // of the one query that is sifted by these levels
+    QueryGrids grids;                                            // of the same
     QueryScales scales[kColumns];
+    Share share;
+    Range range;
     float limit[kColumns];             // of true distances: what lies beyond is no hit
     uint32_t nearest[kColumns];        // the smallest score
     uint32_t queued[2 + kMaxMiddles];  // at first, and by each level
@@ -58,6 +83,7 @@ struct alignas(128) Shared {
     uint32_t offerCount[C::kQueries], offered;
     uint32_t reservation[C::kQueries];  // where an append that did not fit would have begun
     uint32_t tickets[8];                // this block's tickets of tiles, by sequence number
+    Tickets counts;
     uint32_t broadcast;
     uint32_t isMergeable;
     double lse, total;

@@ -15,23 +15,41 @@ RTD_DEVICE void loadElements(const SearchFuseArgs& a, float (&x)[4], uint32_t id
     load4(x, reinterpret_cast<const typename C::Key*>(piece + to));
 }
 
-// By one warp, what four pairs of a query and an entry are ordered by: lane l gets that of pair l / 8. queries: the first element of each one's head.
+// Four elements of a query; zeros beyond its head's.
+RTD_DEVICE void loadQuery4(const SearchFuseArgs& a, float (&y)[4], uint64_t query, uint32_t element) {
+    if (a.queriesAreAligned && element < a.headDim) {
+        load4(y, static_cast<const float*>(a.queries) + query + element);
+        return;
+    }
+#pragma unroll
+    for (uint32_t c = 0; c < 4; ++c) y[c] = element + c < a.headDim ? loadQuery(a, query + element + c) : 0.0f;
+}
+
+// Pairs of an entry and a query, of which `queries` has the first element of the head.
+struct FourPairs {
+    uint64_t queries[4];
+    uint32_t ids[4];
+};
+
+// By one warp, what four pairs are ordered by: lane l gets that of pair l / 8.
 template <class C>
-RTD_DEVICE float valueOfFour(const SearchFuseArgs& a, const uint64_t (&queries)[4], const uint32_t (&ids)[4], uint32_t head, uint32_t lane) {
+RTD_APART float valueOfFour(const SearchFuseArgs& a, FourPairs pairs, uint32_t head, uint32_t lane) {
     float sum[4][4] = {};
-#pragma unroll 2
+#pragma unroll 1
     for (uint32_t begin = 0; begin < a.layout.headBytes; begin += kPieceBytes)
 #pragma unroll
         for (uint32_t part = 0; part < C::kPiece; part += kPartials) {
             const uint32_t at = part + 4 * lane, element = begin / static_cast<uint32_t>(sizeof(typename C::Key)) + at;
             float x[4][4];
 #pragma unroll
-            for (uint32_t r = 0; r < 4; ++r) loadElements<C>(a, x[r], ids[r], head, begin, at * static_cast<uint32_t>(sizeof(typename C::Key)));
+            for (uint32_t r = 0; r < 4; ++r) loadElements<C>(a, x[r], pairs.ids[r], head, begin, at * static_cast<uint32_t>(sizeof(typename C::Key)));
 #pragma unroll
-            for (uint32_t r = 0; r < 4; ++r)
+            for (uint32_t r = 0; r < 4; ++r) {
+                float y[4];
+                loadQuery4(a, y, pairs.queries[r], element);
 #pragma unroll
-                for (uint32_t c = 0; c < 4; ++c)
-                    addTerm<C::kIsDot>(sum[r][c], element + c < a.headDim ? loadQuery(a, queries[r] + element + c) : 0.0f, x[r][c]);
+                for (uint32_t c = 0; c < 4; ++c) addTerm<C::kIsDot>(sum[r][c], y[c], x[r][c]);
+            }
         }
     return orderedValue(treeOfFours<4>(sum, lane), C::kIsDot);
 }

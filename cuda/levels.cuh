@@ -39,7 +39,7 @@ RTD_DEVICE uint32_t addOfEight(uint32_t v) {
 // ---- level 1 ------------------------------------------------------------------------------------------------------------------------------
 
 // Of key `lane` of a block; negative for an outlier, of which nothing is known. codes: the query's, in shared memory.
-RTD_DEVICE float lowerBound1(const LevelLayout& shape, const uint8_t* block, const uint64_t (&codes)[2][kCodes1 / 8], const QueryScales& q,
+RTD_DEVICE float lowerBound1(const LevelLayout& shape, const uint8_t* block, const uint64_t (&codes)[2][kCodes1 / 8], const QueryGrid1& q,
                              uint32_t lane) {
     CodeSum sum;
     for (uint32_t unit = 0; unit < shape.units1(); ++unit)
@@ -58,7 +58,7 @@ struct Known {
 };
 
 // By eight lanes, of one key, of which levels before know something; they all get it. codes: the query's for this level, in shared memory.
-RTD_DEVICE Known lowerBoundMiddle(const MiddleLevel& level, uint32_t middle, const uint8_t* row, const uint64_t* codes, const QueryScales& q,
+RTD_DEVICE Known lowerBoundMiddle(const MiddleLevel& level, uint32_t middle, const uint8_t* row, const uint64_t* codes, const QueryGrids& q,
                                   Known before, uint32_t lane) {
     const uint32_t part = lane & 7;
     CodeSum sum;
@@ -74,11 +74,11 @@ RTD_DEVICE Known lowerBoundMiddle(const MiddleLevel& level, uint32_t middle, con
     const float step = floatOf(tail[0]), norm = floatOf(tail[1]), error = floatOf(tail[2]);
     float known = before.withoutRest, size = known;
     if (middle == 0) {  // level 1's square, less the part of what its directions left over
-        const float reached = mulRn(addRn(before.lower, q.error1), kToSafeSide), one = before.lower > 0 ? mulRn(reached, reached) : 0.0f;
-        const float rest = subRn(q.residual1, mulRn(static_cast<float>(static_cast<int32_t>(tail[3] & 255) - kZeroCode), q.residualUnit1));
-        known = subRn(one, mulRn(mulRn(rest, rest), q.restUnit1));
+        const float reached = mulRn(addRn(before.lower, q.one.error1), kToSafeSide), one = before.lower > 0 ? mulRn(reached, reached) : 0.0f;
+        const float rest = subRn(q.one.residual1, mulRn(static_cast<float>(static_cast<int32_t>(tail[3] & 255) - kZeroCode), q.one.residualUnit1));
+        known = subRn(one, mulRn(mulRn(rest, rest), q.one.restUnit1));
         known = known > 0 ? known : 0.0f;
-        size = addRn(one, q.scoreSlack);
+        size = addRn(one, q.one.scoreSlack);
     }
     const float positive = addRn(scales.norm, norm);
     const float negative =
@@ -109,7 +109,7 @@ RTD_DEVICE float lowerBound3(const SearchFuseArgs& a, const uint8_t* tile, uint3
     const LevelLayout& shape = a.cascade.layout;
     const uint32_t unit = lane & 3;
     CodeSum sum;
-#pragma unroll 2
+#pragma unroll 1
     for (uint32_t piece = lane >> 2 & 1; piece < shape.pieces3(); piece += 2)
         sum.add(load16(tile + (piece * kLevelKeys + key) * kPieceCodes + unit * kUnitCodes),
                 loadGlobal16(codes3Of(a, segment, head, piece, 0, b) + 2 * unit), loadGlobal16(codes3Of(a, segment, head, piece, 1, b) + 2 * unit));

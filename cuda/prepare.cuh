@@ -31,7 +31,7 @@ RTD_DEVICE uint64_t* codes3Of(const SearchFuseArgs& a, uint32_t segment, uint32_
 }
 
 // Where a middle level's codes begin among those of a query; each half is a row long.
-RTD_DEVICE uint32_t middleWordsBefore(uint32_t middle) { return middle == 0 ? 0 : 2 * kMaxRowBytes[0] / 8; }
+RTD_DEVICE uint32_t middleWordsBefore(uint32_t middle) { return middle == 0 ? 0 : 2 * kRowBytes2 / 8; }
 
 // ---- projections --------------------------------------------------------------------------------------------------------------------------
 
@@ -41,7 +41,7 @@ RTD_DEVICE float centred(const SearchFuseArgs& a, const CascadeLevels& levels, u
 }
 
 // All queries of a head on one direction, by one warp: canonical sums, four at a time.
-RTD_DEVICE void project(const SearchFuseArgs& a, uint32_t segment, uint32_t head, uint32_t direction, uint32_t lane) {
+RTD_APART void project(const SearchFuseArgs& a, uint32_t segment, uint32_t head, uint32_t direction, uint32_t lane) {
     const CascadeLevels& levels = levelsOf(a, segment, head);
     const uint32_t stride = a.cascade.layout.basisStride();
     const auto* basis = reinterpret_cast<const Half*>(levels.basis) + static_cast<size_t>(direction) * stride;
@@ -137,21 +137,17 @@ RTD_DEVICE void storeCodes(uint64_t* high, uint64_t* low, int32_t z, uint32_t la
 
 // ---- a query ------------------------------------------------------------------------------------------------------------------------------
 
-// By one warp, once all projections are there: everything else that a row needs in a segment.
-RTD_DEVICE void prepareQuery(const SearchFuseArgs& a, uint32_t segment, uint32_t row, uint32_t lane) {
-    const uint32_t b = row / a.layout.heads, head = row % a.layout.heads;
-    if (a.rows[b].k == 0) return;
-    const LevelLayout& shape = a.cascade.layout;
-    const CascadeLevels& levels = levelsOf(a, segment, head);
-    PreparedQuery& to = preparedOf(a, segment, row);
-    const uint64_t query = b * a.queryStride + static_cast<uint64_t>(head) * a.headDim;
-    const uint32_t p1 = shape.directions1;
-    QueryScales scales = {};
+// Of a query's head, in double and so exact but for 2^-53.
+struct Lengths {
+    double query, centred;  // |q|, and |q| less the mean
+    double largest;         // number of the latter
+    bool isBounded;
+};
 
-    // Lengths: less the mean, in double, exact but for 2^-53.
+RTD_DEVICE Lengths lengthsOf(const SearchFuseArgs& a, const CascadeLevels& levels, uint64_t query, uint32_t lane) {
     double queryNorm = 0, norm = 0, largest = 1e-30;
     bool isBounded = true;
-    for (uint32_t i = lane; i < shape.length; i += 32) {
+    for (uint32_t i = lane; i < a.cascade.layout.length; i += 32) {
         const float x = i < a.headDim ? loadQuery(a, query + i) : 0.0f;
         const double c = static_cast<double>(x) - static_cast<double>(levels.mean[i]);
         isBounded = isBounded && x < kBoundedMagnitude && x > -kBoundedMagnitude;
@@ -159,11 +155,18 @@ RTD_DEVICE void prepareQuery(const SearchFuseArgs& a, uint32_t segment, uint32_t
         norm += c * c;
         largest = absolute(c) > largest ? absolute(c) : largest;
     }
-    isBounded = ballot(!isBounded) == 0;
-    queryNorm = warpAdd(queryNorm);
-    norm = warpAdd(norm);
-    largest = warpLargest(largest);
-    const double size = sqrtRn(norm);
+    return {sqrtRn(warpAdd(queryNorm)), sqrtRn(warpAdd(norm)), warpLargest(largest), ballot(!isBounded) == 0};
+}
+
+// By one warp, once all projections are there: a row's codes and numbers for levels 1 to 2b. Returns whether bounds hold.
+RTD_APART bool prepareGrids(const SearchFuseArgs& a, uint32_t segment, uint32_t row, uint32_t lane) {
+    const uint32_t b = row / a.layout.heads, head = row % a.layout.heads;
+    const LevelLayout& shape = a.cascade.layout;
+    const CascadeLevels& levels = levelsOf(a, segment, head);
+    PreparedQuery& to = preparedOf(a, segment, row);
+    const Lengths lengths = lengthsOf(a, levels, b * a.queryStride + static_cast<uint64_t>(head) * a.headDim, lane);
+    const double size = lengths.centred, norm = size * size;
+    const uint32_t p1 = shape.directions1;
 
     const auto projection = [&](uint32_t j) { return levels.shrink * static_cast<double>(loadGlobal(&to.projections[j])); };
     const auto keptOf = [&](uint32_t begin, uint32_t end) {
@@ -177,85 +180,97 @@ RTD_DEVICE void prepareQuery(const SearchFuseArgs& a, uint32_t segment, uint32_t
     // Level 1: one number a lane. Far from all keys the grid must be coarser than the numbers alone demand, or sums would not fit.
     const double number1 = lane < p1 ? projection(lane) : lane == p1 ? residual1.value - levels.residual1 : 0.0;
     Rounded one;
-    int32_t m = isBounded ? shiftFor(warpLargest(absolute(number1)), levels.step1) : kSmallestShift - 1, z1 = 0;
+    int32_t m = lengths.isBounded ? shiftFor(warpLargest(absolute(number1)), levels.step1) : kSmallestShift - 1, z1 = 0;
     for (; m >= kSmallestShift; --m) {
         one = {};
         z1 = one.add(number1, levels.step1 * powerOfTwo(-m), kLargestZ);
         one.addUp();
         if (one.norm * powerOfTwo(-m - 1) < kLargestBase) break;
     }
-    isBounded = m >= kSmallestShift;  // the same in every lane
-    scales.isBounded = isBounded;
-    if (isBounded) {
-        // |z - y|^2 = unit1 (|z|^2 / 2^(m+1) + 2^(m-1) sum of codes^2 - sum of codes z). The first term is rounded down, and the codes' squares are
-        // known as 8 norm + 0..7: so what is computed is at most 1 + 2^(m+2) below the sum in brackets, and raised by that never negative.
-        storeCodes(to.codes1[0], to.codes1[1], z1, lane);
-        scales.slack1 = 1 + (1 << (m + 2));
-        scales.normShift = static_cast<uint32_t>(m + static_cast<int32_t>(kNormShift) - 1);
-        scales.start = static_cast<uint32_t>(one.norm * powerOfTwo(-m - 1)) + static_cast<uint32_t>(scales.slack1) + one.offset();
-        const double unit1 = levels.step1 * levels.step1 * powerOfTwo(1 - m);
-        scales.unit1 = static_cast<float>(unit1);
-        scales.error1 = roundedUp(levels.error1 + one.error() + cascade::projectionError(shape.length, p1) * size + residual1.error);
-        scales.lengthBits[0] = static_cast<uint32_t>(bitsOf(sqrtRn(queryNorm)));
-        scales.lengthBits[1] = static_cast<uint32_t>(bitsOf(sqrtRn(queryNorm)) >> 32);
+    if (m < kSmallestShift) return false;  // the same in every lane
 
-        scales.scoreSlack = static_cast<float>(unit1 * scales.slack1);
-        scales.residual1 = static_cast<float>(shuffle(z1, p1));
-        scales.residualUnit1 = static_cast<float>(powerOfTwo(m));
-        scales.restUnit1 = static_cast<float>(levels.step1 * levels.step1 * powerOfTwo(-2 * m));
+    // |z - y|^2 = unit1 (|z|^2 / 2^(m+1) + 2^(m-1) sum of codes^2 - sum of codes z). The first term is rounded down, and the codes' squares are
+    // known as 8 norm + 0..7: so what is computed is at most 1 + 2^(m+2) below the sum in brackets, and raised by that never negative.
+    QueryGrid1 numbers;
+    storeCodes(to.codes1[0], to.codes1[1], z1, lane);
+    numbers.slack1 = 1 + (1 << (m + 2));
+    numbers.normShift = static_cast<uint32_t>(m + static_cast<int32_t>(kNormShift) - 1);
+    numbers.start = static_cast<uint32_t>(one.norm * powerOfTwo(-m - 1)) + static_cast<uint32_t>(numbers.slack1) + one.offset();
+    const double unit1 = levels.step1 * levels.step1 * powerOfTwo(1 - m);
+    numbers.unit1 = static_cast<float>(unit1);
+    numbers.error1 = roundedUp(levels.error1 + one.error() + cascade::projectionError(shape.length, p1) * size + residual1.error);
+    numbers.scoreSlack = static_cast<float>(unit1 * numbers.slack1);
+    numbers.residual1 = static_cast<float>(shuffle(z1, p1));
+    numbers.residualUnit1 = static_cast<float>(powerOfTwo(m));
+    numbers.restUnit1 = static_cast<float>(levels.step1 * levels.step1 * powerOfTwo(-2 * m));
+    if (lane == 0) storeWords(&to.grids.one, numbers);
 
-        double squaredError = one.squaredError;
-#pragma unroll
-        for (uint32_t middle = 0; middle < kMaxMiddles; ++middle) {
-            if (middle >= levels.middleCount) break;
-            const MiddleLevel& level = levels.middles[middle];
-            const uint32_t begin = middle == 0 ? p1 : p1 + levels.middles[0].directions, end = begin + level.directions;
-            kept += keptOf(begin, end);
-            const cascade::Residual residual = cascade::residualOf(norm, kept, shape.length, end);
-            const double rest = residual.value - level.residual;
-            const auto number = [&](uint32_t i) { return i < level.directions ? projection(begin + i) : i == level.directions ? rest : 0.0; };
-            double most = 1e-30;
-            for (uint32_t i = lane; i <= level.directions; i += 32) most = absolute(number(i)) > most ? absolute(number(i)) : most;
-            const double unit = divRn(warpLargest(most), static_cast<double>(kLargestZ));
-            Rounded grid;
-            for (uint32_t i = 0; i < level.rowBytes; i += 32) {
-                uint64_t* codes = to.middleCodes + middleWordsBefore(middle) + i / 8;
-                storeCodes(codes, codes + level.rowBytes / 8, grid.add(number(i + lane), unit, kLargestZ), lane);
-            }
-            grid.addUp();
-            squaredError += grid.squaredError;
-            const double error = sqrtRn(squaredError) * (1 + kDoubleRounding);
-            Rounded last;
-            scales.middles[middle] = {static_cast<float>(unit * unit * grid.norm), static_cast<float>(unit),
-                                      static_cast<float>(unit * last.add(rest, unit, kLargestZ)),
-                                      roundedUp(error + cascade::projectionError(shape.length, end) * size + residual.error), grid.offset()};
+    double squaredError = one.squaredError;
+#pragma unroll 1
+    for (uint32_t middle = 0; middle < kMaxMiddles; ++middle) {
+        if (middle >= levels.middleCount) break;
+        const MiddleLevel& level = levels.middles[middle];
+        const uint32_t begin = middle == 0 ? p1 : p1 + levels.middles[0].directions, end = begin + level.directions;
+        kept += keptOf(begin, end);
+        const cascade::Residual residual = cascade::residualOf(norm, kept, shape.length, end);
+        const double rest = residual.value - level.residual;
+        const auto number = [&](uint32_t i) { return i < level.directions ? projection(begin + i) : i == level.directions ? rest : 0.0; };
+        double most = 1e-30;
+        for (uint32_t i = lane; i <= level.directions; i += 32) most = absolute(number(i)) > most ? absolute(number(i)) : most;
+        const double unit = divRn(warpLargest(most), static_cast<double>(kLargestZ));
+        Rounded grid;
+        for (uint32_t i = 0; i < level.rowBytes; i += 32) {
+            uint64_t* codes = to.middleCodes + middleWordsBefore(middle) + i / 8;
+            storeCodes(codes, codes + level.rowBytes / 8, grid.add(number(i + lane), unit, kLargestZ), lane);
         }
-        if (shape.hasLevel3) {  // sums of `length` products stay below 2^31
-            const int64_t fit = (int64_t{1} << 31) / (int64_t{kLargestCode} * shape.length) - 1;
-            const auto limit = static_cast<int32_t>(fit < kLargestZ ? fit : kLargestZ);
-            const double unit = divRn(largest, static_cast<double>(limit));
-            Rounded three;
-            for (uint32_t word = lane; word < shape.pieces3() * (kPieceCodes / 8); word += 32) {
-                uint64_t high = 0, low = 0;
-                for (uint32_t i = 0; i < 8; ++i) {
-                    const uint32_t j = 8 * word + i;
-                    if (j >= shape.length) break;
-                    const float x = j < a.headDim ? loadQuery(a, query + j) : 0.0f;
-                    const int32_t z = three.add(static_cast<double>(x) - static_cast<double>(levels.mean[j]), unit, limit);
-                    high |= highHalf(z) << 8 * i;
-                    low |= lowHalf(z) << 8 * i;
-                }
-                storeGlobal(codes3Of(a, segment, head, word / 8, 0, b) + word % 8, high);
-                storeGlobal(codes3Of(a, segment, head, word / 8, 1, b) + word % 8, low);
-            }
-            three.addUp();
-            scales.norm3 = static_cast<float>(unit * unit * three.norm);
-            scales.unit3 = static_cast<float>(2 * unit);
-            scales.error3 = roundedUp(three.error());
-            scales.offset3 = three.offset();
-        }
+        grid.addUp();
+        squaredError += grid.squaredError;
+        const double error = sqrtRn(squaredError) * (1 + kDoubleRounding);
+        Rounded last;
+        const MiddleGrid made = {static_cast<float>(unit * unit * grid.norm), static_cast<float>(unit),
+                                 static_cast<float>(unit * last.add(rest, unit, kLargestZ)),
+                                 roundedUp(error + cascade::projectionError(shape.length, end) * size + residual.error), grid.offset()};
+        if (lane == 0) storeWords(&to.grids.middles[middle], made);
     }
-    if (lane == 0) storeWords(&to.scales, scales);
+    return true;
+}
+
+// By one warp: the same for level 3 and limits.
+RTD_APART void prepareScales(const SearchFuseArgs& a, uint32_t segment, uint32_t row, bool isBounded, uint32_t lane) {
+    const uint32_t b = row / a.layout.heads, head = row % a.layout.heads;
+    const LevelLayout& shape = a.cascade.layout;
+    const CascadeLevels& levels = levelsOf(a, segment, head);
+    QueryScales scales = {};
+    if (isBounded) {
+        const uint64_t query = b * a.queryStride + static_cast<uint64_t>(head) * a.headDim;
+        const Lengths lengths = lengthsOf(a, levels, query, lane);
+        scales.isBounded = 1;
+        scales.lengthBits[0] = static_cast<uint32_t>(bitsOf(lengths.query));
+        scales.lengthBits[1] = static_cast<uint32_t>(bitsOf(lengths.query) >> 32);
+        const int64_t fit = (int64_t{1} << 31) / (int64_t{kLargestCode} * shape.length) - 1;  // sums of `length` products stay below 2^31
+        const auto limit = static_cast<int32_t>(fit < kLargestZ ? fit : kLargestZ);
+        const double unit = divRn(lengths.largest, static_cast<double>(limit));
+        Rounded grid;
+        for (uint32_t word = lane; word < shape.pieces3() * (kPieceCodes / 8); word += 32) {
+            uint64_t high = 0, low = 0;
+#pragma unroll 1
+            for (uint32_t i = 0; i < 8 && 8 * word + i < shape.length; ++i) {
+                const uint32_t j = 8 * word + i;
+                const float x = j < a.headDim ? loadQuery(a, query + j) : 0.0f;
+                const int32_t z = grid.add(static_cast<double>(x) - static_cast<double>(levels.mean[j]), unit, limit);
+                high |= highHalf(z) << 8 * i;
+                low |= lowHalf(z) << 8 * i;
+            }
+            storeGlobal(codes3Of(a, segment, head, word / 8, 0, b) + word % 8, high);
+            storeGlobal(codes3Of(a, segment, head, word / 8, 1, b) + word % 8, low);
+        }
+        grid.addUp();
+        scales.norm3 = static_cast<float>(unit * unit * grid.norm);
+        scales.unit3 = static_cast<float>(2 * unit);
+        scales.error3 = roundedUp(grid.error());
+        scales.offset3 = grid.offset();
+    }
+    if (lane == 0) storeWords(&preparedOf(a, segment, row).scales, scales);
 }
 
 }  // namespace rtd::cuda

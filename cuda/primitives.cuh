@@ -9,6 +9,7 @@
 #include <cuda_fp16.h>
 
 #define RTD_DEVICE __device__ __forceinline__
+#define RTD_APART inline __device__ __noinline__  // what would take registers from all that is around it
 
 namespace rtd::cuda {
 

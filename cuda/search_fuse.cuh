@@ -40,34 +40,35 @@
 
 namespace rtd::cuda {
 
-// How many tickets there are of each kind, in the order in which they are given out; those of the scan come last.
-struct Tickets {
-    uint32_t seeds;     // a row each
-    uint32_t lse;       // kWarps pieces of a row's log-sum-exp each
-    uint32_t projects;  // kWarps directions each, of a head of a segment
-    uint32_t prepares;  // kWarps rows each, of a segment
-    uint32_t shares;    // keys of a segment each
-
-    template <class C>
-    static RTD_DEVICE Tickets of(const SearchFuseArgs& a) {
-        const uint32_t rows = a.batch * a.layout.heads, segments = a.cascade.segmentCount;
-        Tickets tickets = {a.seeds ? rows : 0, a.logits ? ceilDiv(lsePieces(a), C::kWarps) * a.batch : 0,
-                           segments * a.layout.heads * ceilDiv(a.cascade.layout.directions, C::kWarps), segments * ceilDiv(rows, C::kWarps), 0};
-        for (uint32_t i = 0; i < segments; ++i) tickets.shares += ceilDiv(a.cascade.segments[i].count, a.cascade.shareKeys);
-        return tickets;
-    }
-    RTD_DEVICE uint32_t total() const { return seeds + lse + projects + prepares + shares; }
-};
-
-// What has to be done before keys, up to this block's first ticket of keys, which is returned: its number among those of shares and the scan.
 template <class C>
-RTD_DEVICE uint32_t beginRows(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, const Tickets& tickets) {
+RTD_DEVICE Tickets countTickets(const SearchFuseArgs& a) {
+    const uint32_t rows = a.batch * a.layout.heads, segments = a.cascade.segmentCount;
+    return {a.seeds ? rows : 0, a.logits ? ceilDiv(lsePieces(a), C::kWarps) * a.batch : 0,
+            segments * a.layout.heads * ceilDiv(a.cascade.layout.directions, C::kWarps), segments * ceilDiv(rows, C::kWarps),
+            segments ? a.cascade.shares : 0};
+}
+
+// The next ticket, which every thread finds in shared memory.
+template <class C>
+RTD_DEVICE void takeTicket(const SearchFuseArgs& a, Shared<C>& s) {
+    syncBlock();
+    if (threadIndex() == 0) s.broadcast = addRelaxed(&a.workspace.control->ticket, 1u);
+    syncBlock();
+}
+// Its number among those of shares and the scan.
+template <class C>
+RTD_DEVICE uint32_t keyTicket(const Shared<C>& s) {
+    return s.broadcast - s.counts.beforeKeys();
+}
+
+// What has to be done before keys, up to this block's first ticket of keys.
+template <class C>
+RTD_DEVICE void beginRows(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits) {
+    const Tickets& tickets = s.counts;
     const uint32_t tid = threadIndex(), warp = tid / 32, lane = tid & 31;
     Control& control = *a.workspace.control;
     for (;;) {
-        syncBlock();
-        if (tid == 0) s.broadcast = addRelaxed(&control.ticket, 1u);
-        syncBlock();
+        takeTicket(a, s);
         uint32_t ticket = s.broadcast;
         if (ticket < tickets.seeds) {
             boundBySeeds(a, s, hits, ticket);
@@ -94,32 +95,41 @@ RTD_DEVICE uint32_t beginRows(const SearchFuseArgs& a, Shared<C>& s, uint64_t* h
             const uint32_t rows = a.batch * a.layout.heads, perSegment = ceilDiv(rows, C::kWarps), row = ticket % perSegment * C::kWarps + warp;
             if (tid == 0) spinUntil([&] { return loadAcquire(&control.projected) == tickets.projects; });  // by blocks that run
             syncBlock();
-            if (row < rows) prepareQuery(a, ticket / perSegment, row, lane);
+            if (row < rows && a.rows[row / a.layout.heads].k > 0)
+                prepareScales(a, ticket / perSegment, row, prepareGrids(a, ticket / perSegment, row, lane), lane);
             syncBlock();
             if (tid == 0) addRelease(&control.prepared, 1u);
             continue;
         }
-        return ticket - tickets.prepares;
+        return;
     }
 }
 
-// Keys, until there are none left: shares are sifted, and what that gives up is scanned at once; then the scan.
+// Keys, until there are none left: shares are sifted until they are all taken or this block gives up, then shares and all the rest are scanned.
 template <class C>
-RTD_DEVICE void searchKeys(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, char* ring, const Tickets& tickets) {
+RTD_DEVICE void searchKeys(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, char* ring) {
     static_assert(sizeof(Sieve<C>) <= kRingBytes<C>);
+    const Tickets& tickets = s.counts;
+    beginRows(a, s, hits);
+    if (keyTicket(s) < tickets.shares) {
+        if (threadIndex() == 0) spinUntil([&] { return loadAcquire(&a.workspace.control->prepared) == tickets.prepares; });  // by blocks that run
+        syncBlock();
+    }
+    while (keyTicket(s) < tickets.shares) {
+        siftShare(a, s, hits, *reinterpret_cast<Sieve<C>*>(ring), keyTicket(s));
+        if (s.sift.hasGivenUp) break;
+        takeTicket(a, s);
+    }
     for (;;) {
-        const uint32_t ticket = beginRows(a, s, hits, tickets);
+        const uint32_t ticket = keyTicket(s);
         const bool isShare = ticket < tickets.shares;
-        Run left = {0, 0};
-        if (isShare) {
-            if (threadIndex() == 0) spinUntil([&] { return loadAcquire(&a.workspace.control->prepared) == tickets.prepares; });  // by blocks that run
-            syncBlock();
-            left = siftShare(a, s, hits, *reinterpret_cast<Sieve<C>*>(ring), ticket);
-            if (left.begin == left.end) continue;
-        }
-        const ScanShape shape = ScanShape::of<C>(a, isShare, left);
-        scanKeys(a, s, hits, reinterpret_cast<Stage<C>*>(ring), shape, isShare ? 0 : ticket - tickets.shares, tickets.total());
+        const Run left = {s.sift.share.first + s.sift.share.begin, s.sift.share.first + s.sift.share.end};
+        if (!isShare || left.begin < left.end)
+            scanKeys(a, s, hits, reinterpret_cast<Stage<C>*>(ring), ScanShape::of<C>(a, isShare, left), isShare ? 0 : ticket - tickets.shares,
+                     tickets.beforeKeys() + tickets.shares);
         if (!isShare) return;
+        takeTicket(a, s);
+        if (keyTicket(s) < tickets.shares) beginShare(a, s, keyTicket(s));
     }
 }
 
@@ -145,13 +155,15 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocksPerSm) searchFuse(const
     if (tid == 0) {
         addRelaxed(&control.started, 1u);
         s.offered = s.sift.isTried = s.sift.hasGivenUp = 0;
+        s.counts = countTickets<C>(a);
+        s.sift.share = {0, 0, 0, 0};
     }
     if (tid < C::kQueries) {
         s.offerCount[tid] = 0;
         s.reservation[tid] = kSettled;
     }
 
-    searchKeys(a, s, hits, ring, Tickets::of<C>(a));
+    searchKeys(a, s, hits, ring);
 
     if (tid == 0) s.broadcast = arrive(a, mergeTickets);  // a barrier lies behind every append
     syncBlock();

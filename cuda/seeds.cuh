@@ -17,15 +17,15 @@ RTD_DEVICE void boundBySeeds(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hi
     if (tid == 0) s.select.collected = 0;
     syncBlock();
     for (uint32_t first = kKeys * warp; first < n; first += kKeys * C::kWarps) {
-        uint64_t queries[kKeys];
-        uint32_t ids[kKeys];
+        FourPairs pairs;
+        uint32_t id = a.entries;
 #pragma unroll
         for (uint32_t r = 0; r < kKeys; ++r) {
-            queries[r] = query;
-            ids[r] = first + r < n ? a.seeds[b * static_cast<size_t>(a.seedStride) + first + r] : a.entries;
+            pairs.queries[r] = query;
+            pairs.ids[r] = first + r < n ? a.seeds[b * static_cast<size_t>(a.seedStride) + first + r] : a.entries;
+            if (lane / (32 / kKeys) == r) id = pairs.ids[r];
         }
-        const float value = valueOfFour<C>(a, queries, ids, head, lane);
-        const uint32_t r = lane / (32 / kKeys), id = r == 0 ? ids[0] : r == 1 ? ids[1] : r == 2 ? ids[2] : ids[3];
+        const float value = valueOfFour<C>(a, pairs, head, lane);
         const uint64_t entry = orderKey(value, id);
         if (lane % (32 / kKeys) == 0 && id < a.entries && accepts(a, b, entry)) hits[addShared(&s.select.collected, 1)] = entry;
     }

@@ -41,17 +41,11 @@ struct alignas(128) Sieve {
     };
 };
 
-// What is sifted at once: keys [place, place + count) of a segment for columns of one head's queries.
-struct Range {
-    uint32_t segment, head, firstQuery, columns, place, count;
-    uint32_t stride;  // of scores
-};
-
 // ---- limits -------------------------------------------------------------------------------------------------------------------------------
 
 // A key of the segment at a true distance beyond it is no hit of query b, whose bound is given; negative: the query wants nothing.
 template <class C>
-RTD_DEVICE float limitOf(const SearchFuseArgs& a, const Range& range, const QueryScales& q, uint32_t b, uint64_t bound) {
+RTD_APART float limitOf(const SearchFuseArgs& a, const Range& range, const QueryScales& q, uint32_t b, uint64_t bound) {
     if (bound == 0) return -1.0f;
     if (!q.isBounded) return positiveInfinity();
     const float most = a.rows[b].maxDistance, gate = a.isRoot && most > 0 ? most * most * 1.000001f : most;
@@ -81,15 +75,23 @@ RTD_DEVICE void refreshGroup(const SearchFuseArgs& a, Shared<C>& s, const Range&
 
 // ---- scores -------------------------------------------------------------------------------------------------------------------------------
 
-// Scales of the columns' queries to shared memory.
+// An object of 4-byte words from the workspace to shared memory, by as many threads.
+template <typename T>
+RTD_DEVICE void loadWords(T& to, const T& from, uint32_t word) {
+    reinterpret_cast<uint32_t*>(&to)[word] = loadGlobal(reinterpret_cast<const uint32_t*>(&from) + word);
+}
+template <typename T>
+constexpr uint32_t kWords = sizeof(T) / sizeof(uint32_t);
+
+// Scales of the columns' queries.
 template <class C>
 RTD_DEVICE void loadScales(const SearchFuseArgs& a, Shared<C>& s, const Range& range) {
-    constexpr uint32_t kWords = sizeof(QueryScales) / sizeof(uint32_t);
-    for (uint32_t i = threadIndex(); i < range.columns * kWords; i += C::kThreads) {
-        const uint32_t b = range.firstQuery + i / kWords;
-        const bool isWanted = b < a.batch && a.rows[b].k > 0;
-        const auto* from = reinterpret_cast<const uint32_t*>(&preparedOf(a, range.segment, (isWanted ? b : 0) * a.layout.heads + range.head).scales);
-        reinterpret_cast<uint32_t*>(s.sift.scales)[i] = isWanted ? loadGlobal(from + i % kWords) : 0;
+    for (uint32_t i = threadIndex(); i < range.columns * kWords<QueryScales>; i += C::kThreads) {
+        const uint32_t column = i / kWords<QueryScales>, b = range.firstQuery + column;
+        if (b < a.batch && a.rows[b].k > 0)
+            loadWords(s.sift.scales[column], preparedOf(a, range.segment, b * a.layout.heads + range.head).scales, i % kWords<QueryScales>);
+        else if (i % kWords<QueryScales> == 0)
+            s.sift.scales[column].isBounded = 0;
     }
 }
 
@@ -98,11 +100,12 @@ template <class C>
 RTD_DEVICE void scoreByLevel1(const SearchFuseArgs& a, Shared<C>& s, Sieve<C>& sieve, const Range& range) {
     const uint32_t tid = threadIndex(), lane = tid & 31;
     const LevelLayout& shape = a.cascade.layout;
-    const QueryScales& q = s.sift.scales[0];
-    if (q.isBounded) {
+    const bool isBounded = s.sift.scales[0].isBounded;
+    if (isBounded) {
         constexpr uint32_t kWords1 = 2 * kCodes1 / 8;
         const PreparedQuery& from = preparedOf(a, range.segment, range.firstQuery * a.layout.heads + range.head);
         const CascadeLevels& levels = levelsOf(a, range.segment, range.head);
+        if (tid < kWords<QueryGrid1> + levels.middleCount * kWords<MiddleGrid>) loadWords(s.sift.grids, from.grids, tid);
         for (uint32_t i = tid; i < kWords1; i += C::kThreads) s.sift.codes1[0][i] = loadGlobal(&from.codes1[0][0] + i);
         for (uint32_t middle = 0; middle < levels.middleCount; ++middle)
             for (uint32_t i = tid; i < 2 * levels.middles[middle].rowBytes / 8; i += C::kThreads)
@@ -111,8 +114,9 @@ RTD_DEVICE void scoreByLevel1(const SearchFuseArgs& a, Shared<C>& s, Sieve<C>& s
     syncBlock();
     const uint8_t* blocks = levelsOf(a, range.segment, range.head).level1 + static_cast<size_t>(range.place / kLevelKeys) * shape.blockBytes1();
     for (uint32_t first = tid - lane; first < range.count; first += C::kThreads) {
-        const float lower =
-            q.isBounded ? lowerBound1(shape, blocks + static_cast<size_t>(first / kLevelKeys) * shape.blockBytes1(), s.sift.codes1, q, lane) : 0.0f;
+        const float lower = isBounded ? lowerBound1(shape, blocks + static_cast<size_t>(first / kLevelKeys) * shape.blockBytes1(), s.sift.codes1,
+                                                    s.sift.grids.one, lane)
+                                      : 0.0f;
         sieve.scores[first + lane] = first + lane >= range.count ? kTaken : lower < 0 ? kUnknown : bitsOf(lower);
     }
 }
@@ -123,6 +127,7 @@ RTD_DEVICE void findNearest(Shared<C>& s, const Sieve<C>& sieve, const Range& ra
     const uint32_t warp = threadIndex() / 32, lane = threadIndex() & 31, chunks = ceilDiv(range.count, 32);
     for (uint32_t i = threadIndex(); i < range.columns; i += C::kThreads) s.sift.nearest[i] = kTaken;
     syncBlock();
+#pragma unroll 1
     for (uint32_t i = warp; i < range.columns * chunks; i += C::kWarps) {
         const uint32_t column = i / chunks, key = i % chunks * 32 + lane;
         uint32_t score = key < range.count ? sieve.scores[column * range.stride + key] : kTaken;
@@ -162,6 +167,7 @@ template <class C>
 RTD_DEVICE void fillQueue(const SearchFuseArgs& a, Shared<C>& s, Sieve<C>& sieve, const Range& range, uint32_t firstColumn, uint32_t columns,
                           uint32_t round) {
     const uint32_t first = a.cascade.segments[range.segment].first + range.place;
+#pragma unroll 1
     for (uint32_t i = threadIndex(); i < columns * range.count; i += C::kThreads) {
         const uint32_t column = firstColumn + i / range.count, key = i % range.count;
         uint32_t& score = sieve.scores[column * range.stride + key];
@@ -182,6 +188,7 @@ template <class C, typename LowerBoundOf>
 RTD_DEVICE uint32_t siftQueue(Shared<C>& s, Sieve<C>& sieve, uint32_t at, uint32_t count, uint32_t* counter, LowerBoundOf lowerBoundOf) {
     const uint64_t* from = sieve.queues.entries[at];
     const uint32_t warp = threadIndex() / 32, lane = threadIndex() & 31;
+#pragma unroll 1
     for (uint32_t first = 4 * warp; first < count; first += 4 * C::kWarps) {
         const uint32_t i = first + lane / 8;
         const uint64_t entry = from[i < count ? i : first];
@@ -210,29 +217,28 @@ RTD_DEVICE void measure(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, u
         syncBlock();
         sortAscending<C::kThreads>(size, [&](uint32_t i) -> uint64_t& { return queue[i]; });
     }
+#pragma unroll 1
     for (uint32_t first = 0; first < count; first += C::kTileKeys) {
         if (warp < C::kKeyWarps) {
-            uint64_t queries[4];
-            uint32_t ids[4], mine = a.entries, b = 0, valid = 0;
+            const uint32_t at = first + 4 * warp + lane / 8;  // this lane's pair
+            const uint64_t entry = at < count ? queue[at] : kWorst;
+            const bool isValid = at < count && lowerOf(entry) <= s.sift.limit[columnOf(entry)];
+            const uint32_t valid = ballot(isValid);
+            if (valid != 0) {
+                const uint32_t b = isValid ? range.firstQuery + columnOf(entry) : 0, id = isValid ? firstId + keyOf(entry) : a.entries;
+                FourPairs pairs;
 #pragma unroll
-            for (uint32_t r = 0; r < 4; ++r) {
-                const uint32_t at = first + 4 * warp + r;
-                const uint64_t entry = at < count ? queue[at] : kWorst;
-                const bool isValid = at < count && lowerOf(entry) <= s.sift.limit[columnOf(entry)];
-                const uint32_t query = isValid ? range.firstQuery + columnOf(entry) : 0;
-                queries[r] = query * a.queryStride + static_cast<uint64_t>(range.head) * a.headDim;
-                ids[r] = isValid ? firstId + keyOf(entry) : a.entries;
-                valid += isValid;
-                if (lane / 8 == r) mine = ids[r], b = query;
-            }
-            if (valid > 0) {
-                const uint64_t entry = orderKey(valueOfFour<C>(a, queries, ids, range.head, lane), mine);
+                for (uint32_t r = 0; r < 4; ++r) {
+                    pairs.queries[r] = shuffle(b, 8 * r) * a.queryStride + static_cast<uint64_t>(range.head) * a.headDim;
+                    pairs.ids[r] = shuffle(id, 8 * r);
+                }
+                const uint64_t found = orderKey(valueOfFour<C>(a, pairs, range.head, lane), id);
                 const uint32_t q = b % C::kQueries;
-                if (lane % 8 == 0 && mine < a.entries && entry < s.bound[q] && accepts(a, b, entry)) {
-                    s.offers[q][addShared(&s.offerCount[q], 1)] = entry;
+                if (lane % 8 == 0 && isValid && found < s.bound[q] && accepts(a, b, found)) {
+                    s.offers[q][addShared(&s.offerCount[q], 1)] = found;
                     addShared(&s.offered, 1);
                 }
-                if (lane == 0) addShared(&s.sift.measured, valid);
+                if (lane % 8 == 0 && isValid) addShared(&s.sift.measured, 1);
             }
         }
         syncBlock();
@@ -263,7 +269,7 @@ RTD_DEVICE void siftColumns(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hit
                 const MiddleLevel& level = levels.middles[middle];
                 count = siftQueue(s, sieve, at, count, &s.sift.queued[1 + middle], [&](uint64_t entry, Known before) {
                     return lowerBoundMiddle(level, middle, level.rows + static_cast<size_t>(range.place + keyOf(entry)) * level.rowBytes,
-                                            s.sift.middleCodes + middleWordsBefore(middle), q, before, lane);
+                                            s.sift.middleCodes + middleWordsBefore(middle), s.sift.grids, before, lane);
                 });
                 at = 1 - at;
             }
@@ -284,9 +290,17 @@ RTD_DEVICE void siftColumns(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hit
 
 // ---- ranges -------------------------------------------------------------------------------------------------------------------------------
 
+// In shared memory, where it takes no registers. The range before is done with.
+template <class C>
+RTD_DEVICE const Range& beginRange(Shared<C>& s, const Range& range) {
+    if (threadIndex() == 0) s.sift.range = range;
+    syncBlock();
+    return s.sift.range;
+}
+
 // Limits of all columns, and, where a row has none yet, the columns' smallest scores. Scores are there.
 template <class C>
-RTD_DEVICE void beginRange(const SearchFuseArgs& a, Shared<C>& s, const Sieve<C>& sieve, const Range& range) {
+RTD_DEVICE void beginColumns(const SearchFuseArgs& a, Shared<C>& s, const Sieve<C>& sieve, const Range& range) {
     if (threadIndex() == 0) s.sift.isOpen = 0;
     syncBlock();
     for (uint32_t column = threadIndex(); column < range.columns; column += C::kThreads) {
@@ -304,12 +318,12 @@ RTD_DEVICE void siftByTensors(const SearchFuseArgs& a, Shared<C>& s, uint64_t* h
                               uint32_t count) {
     for (uint32_t head = 0; head < a.layout.heads; ++head)
         for (uint32_t first = 0; first < a.batch; first += kColumns) {
-            const Range range = {segment, head, first, kColumns, place, count, kScores<C> / kColumns};
+            const Range& range = beginRange(s, {segment, head, first, kColumns, place, count, kScores<C> / kColumns});
             loadScales(a, s, range);
             scoreByTensors<C, kColumns>(a, reinterpret_cast<CodeStage<kColumns>*>(sieve.stages), s.sift.scales, sieve.scores, range.stride, segment,
                                         head, first, place, count);
             syncBlock();
-            beginRange(a, s, sieve, range);
+            beginColumns(a, s, sieve, range);
             for (uint32_t column = 0; column < kColumns && first + column < a.batch; column += C::kQueries)
                 siftColumns(a, s, hits, sieve, range, column, C::kQueries < kColumns ? C::kQueries : kColumns);
         }
@@ -320,53 +334,63 @@ template <class C>
 RTD_DEVICE void siftByLevels(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, Sieve<C>& sieve, uint32_t segment, uint32_t place,
                              uint32_t count) {
     for (uint32_t head = 0; head < a.layout.heads; ++head)
+#pragma unroll 1
         for (uint32_t b = 0; b < a.batch; ++b) {
             if (a.rows[b].k == 0) continue;
-            const Range range = {segment, head, b, 1, place, count, kScores<C>};
+            const Range& range = beginRange(s, {segment, head, b, 1, place, count, kScores<C>});
             loadScales(a, s, range);
             syncBlock();
             scoreByLevel1(a, s, sieve, range);
             syncBlock();
-            beginRange(a, s, sieve, range);
+            beginColumns(a, s, sieve, range);
             siftColumns(a, s, hits, sieve, range, 0, 1);
         }
 }
 
-// One ticket. Returns the entries of it that are left to a scan.
+// Says in shared memory which keys a ticket is for.
 template <class C>
-RTD_DEVICE Run siftShare(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, Sieve<C>& sieve, uint32_t share) {
-    uint32_t segment = 0;
-    for (; share >= ceilDiv(a.cascade.segments[segment].count, a.cascade.shareKeys); ++segment)
-        share -= ceilDiv(a.cascade.segments[segment].count, a.cascade.shareKeys);
-    const CascadeSegment keys = a.cascade.segments[segment];
-    const uint32_t begin = share * a.cascade.shareKeys, end = keys.count - begin < a.cascade.shareKeys ? keys.count : begin + a.cascade.shareKeys;
+RTD_DEVICE void beginShare(const SearchFuseArgs& a, Shared<C>& s, uint32_t ticket) {
+    if (threadIndex() == 0) {
+        uint32_t segment = 0;
+        for (; ticket >= ceilDiv(a.cascade.segments[segment].count, a.cascade.shareKeys); ++segment)
+            ticket -= ceilDiv(a.cascade.segments[segment].count, a.cascade.shareKeys);
+        const CascadeSegment keys = a.cascade.segments[segment];
+        const uint32_t begin = ticket * a.cascade.shareKeys, rest = keys.count - begin;
+        s.sift.share = {segment, keys.first, begin, begin + (rest < a.cascade.shareKeys ? rest : a.cascade.shareKeys)};
+    }
+    syncBlock();
+}
+
+// One ticket. What it leaves to a scan, because this block gives up, s.sift.share says.
+template <class C>
+RTD_DEVICE void siftShare(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, Sieve<C>& sieve, uint32_t ticket) {
+    const Share& share = s.sift.share;
+    beginShare(a, s, ticket);
     const bool isWide = a.cascade.usesTensors && C::kColumns > 16 && a.batch > 16;
     const uint32_t columns = !a.cascade.usesTensors ? 1 : isWide ? C::kColumns : C::kColumns < 16 ? C::kColumns : 16, most = kScores<C> / columns;
-    uint32_t place = begin;
-    while (place < end && !s.sift.hasGivenUp) {
+    while (share.begin < share.end && !s.sift.hasGivenUp) {
         const uint32_t room = s.sift.isTried ? most : ceilDiv(most, kFirstShare * kLevelKeys) * kLevelKeys,
-                       count = end - place < room ? end - place : room;
+                       count = share.end - share.begin < room ? share.end - share.begin : room;
         syncBlock();
         if (threadIndex() == 0) s.sift.measured = s.sift.considered = 0;
         if (!a.cascade.usesTensors)
-            siftByLevels(a, s, hits, sieve, segment, place, count);
+            siftByLevels(a, s, hits, sieve, share.segment, share.begin, count);
         else if constexpr (C::kColumns > 16) {
             if (isWide)
-                siftByTensors<C, C::kColumns>(a, s, hits, sieve, segment, place, count);
+                siftByTensors<C, C::kColumns>(a, s, hits, sieve, share.segment, share.begin, count);
             else
-                siftByTensors<C, 16>(a, s, hits, sieve, segment, place, count);
+                siftByTensors<C, 16>(a, s, hits, sieve, share.segment, share.begin, count);
         } else if constexpr (C::kColumns > 1) {
-            siftByTensors<C, C::kColumns>(a, s, hits, sieve, segment, place, count);
+            siftByTensors<C, C::kColumns>(a, s, hits, sieve, share.segment, share.begin, count);
         }
         syncBlock();
         if (threadIndex() == 0) {
             s.sift.hasGivenUp = static_cast<uint64_t>(s.sift.measured) * 100 > static_cast<uint64_t>(s.sift.considered) * a.cascade.giveUpPercent;
             s.sift.isTried = 1;
+            s.sift.share.begin += count;
         }
         syncBlock();
-        place += count;
     }
-    return {keys.first + place, keys.first + end};
 }
 
 }  // namespace rtd::cuda

@@ -14,7 +14,7 @@ using cuda::kLevelKeys;
 constexpr size_t kStagingBytes = size_t{8} << 20;
 constexpr auto kZero = static_cast<std::byte>(cascade::kZeroCode);
 
-static_assert(cuda::kMaxRowBytes[0] == cascade::kRowBytes2 && sizeof(cascade::Tail2) == cuda::kUnitCodes && kLevelKeys == cpu::kBlockKeys);
+static_assert(cuda::kRowBytes2 == cascade::kRowBytes2 && sizeof(cascade::Tail2) == cuda::kUnitCodes && kLevelKeys == cpu::kBlockKeys);
 static_assert(offsetof(cascade::Tail2, step) == 0 && offsetof(cascade::Tail2, norm) == 4 && offsetof(cascade::Tail2, error) == 8 &&
               offsetof(cascade::Tail2, residual1) == 12);
 static_assert(sizeof(cascade::Tail3) == cuda::kTailBytes3);

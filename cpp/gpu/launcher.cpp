@@ -36,6 +36,7 @@ Launcher::Launcher(Device& device, const IndexConfig& config)
       workspace_(device, "the workspace on the device") {}
 
 void Launcher::makeRoom(uint32_t batch, uint32_t entries, const CascadeView& cascades, uint32_t maxHits, uint32_t vocabulary) {
+    segments_ = cascades.segments;
     rows_.need(kMaxBatch * sizeof(cuda::RowOptions));
     namespaces_.need(kMaxBatch * kMaxNamespaces * sizeof(uint32_t));
     seeds_.need(kMaxBatch * size_t{cuda::kMaxHits} * sizeof(uint32_t));
@@ -98,7 +99,7 @@ void Launcher::setRows(std::span<const RowOptions> rows, uint32_t entries, uint3
 }
 
 bool Launcher::isWorthSifting(const cuda::SearchFuseArgs& args) const {
-    if (args.cascade.segmentCount == 0 || args.cascade.segmentCount > layout_.segments) return false;
+    if (args.cascade.segmentCount == 0) return false;
     return config_.cascade == CascadeUse::always || mostHits_ < args.entries / kLeastKeysAHit;
 }
 
@@ -114,6 +115,8 @@ void Launcher::chooseCascade(cuda::SearchFuseArgs& args, const cuda::KernelEntry
     for (uint32_t r = 0; r < args.runCount; ++r) covered -= args.runs[r].end - args.runs[r].begin;
     const uint32_t share = covered / (kSharesABlock * resident) / cuda::kLevelKeys * cuda::kLevelKeys;
     args.cascade.shareKeys = std::clamp(share, cuda::kLevelKeys, kLargestShare);
+    args.cascade.shares = 0;
+    for (const cuda::CascadeSegment& segment : segments_) args.cascade.shares += ceilDiv(segment.count, args.cascade.shareKeys);
     args.cascade.usesTensors = args.batch >= kTensorQueries && args.cascade.layout.hasLevel3 && kernel.hasTensors;
     args.cascade.giveUpPercent = config_.cascade == CascadeUse::always ? kNeverGiveUp : kGiveUpPercent;
 }

@@ -41,6 +41,7 @@ class Launcher {
     cuda::WorkspaceLayout layout_ = {};
     bool hasSeeds_ = false;
     uint32_t mostHits_ = 0;  // that a row wants
+    std::vector<cuda::CascadeSegment> segments_;
     bool isClean_ = false;   // false after a launch that failed: what it left is not known
 };
 

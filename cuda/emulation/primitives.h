@@ -9,6 +9,7 @@
 #define __launch_bounds__(...)
 #define __grid_constant__
 #define RTD_DEVICE inline
+#define RTD_APART inline
 
 namespace rtd::cuda {
 
