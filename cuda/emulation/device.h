@@ -117,7 +117,10 @@ class Device {
     void checkShared(const void* at, size_t bytes, bool isWrite);
     void spin();
     void endSpin() { idle_ = 0; }
-    void auditLoad(const void* address) {
+    void auditLoad(const void* address, size_t bytes) {
+        if (launch_.watched &&
+            static_cast<size_t>(static_cast<const char*>(address) - static_cast<const char*>(launch_.watched)) < launch_.watchedBytes)
+            count.gathered += bytes;
         if (launch_.isAudited) current_->loads.push_back(reinterpret_cast<uintptr_t>(address));
     }
 

@@ -138,7 +138,7 @@ inline void multiplyCodes(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_
 
 template <typename T>
 void load4(float (&to)[4], const T* p) {
-    device.auditLoad(p);
+    device.auditLoad(p, 4 * sizeof(T));
     for (int c = 0; c < 4; ++c) to[c] = toFloat(p[c]);
 }
 
