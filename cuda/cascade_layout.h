@@ -21,7 +21,7 @@ constexpr uint32_t kMaxDirections = 640;                                  // of 
 struct LevelLayout {
     uint32_t length;       // numbers of a key: its head's slice; for dot one more
     uint32_t directions1;  // of level 1
-    uint32_t directions;   // of levels 1 to 2b, the most that any has
+    uint32_t directions;   // of levels 1 to 2b together, the most that any has
     uint32_t hasLevel3;
 
     // [block of 32 keys][unit of 16 codes][key], and at the block's end the keys' norms, uint16.

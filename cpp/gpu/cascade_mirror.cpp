@@ -17,6 +17,9 @@ constexpr auto kZero = static_cast<std::byte>(cascade::kZeroCode);
 static_assert(cuda::kRowBytes2 == cascade::kRowBytes2 && sizeof(cascade::Tail2) == cuda::kUnitCodes && kLevelKeys == cpu::kBlockKeys);
 static_assert(offsetof(cascade::Tail2, step) == 0 && offsetof(cascade::Tail2, norm) == 4 && offsetof(cascade::Tail2, error) == 8 &&
               offsetof(cascade::Tail2, residual1) == 12);
+static_assert(sizeof(cascade::Tail2b) == cuda::kUnitCodes && offsetof(cascade::Tail2b, step) == 0 && offsetof(cascade::Tail2b, norm) == 4 &&
+              offsetof(cascade::Tail2b, error) == 8);
+static_assert(std::ranges::max(cascade::kRowsBytes2b) == cuda::kMaxRowBytes2b);
 static_assert(sizeof(cascade::Tail3) == cuda::kTailBytes3);
 
 size_t roundUp(size_t n) { return (n + 255) / 256 * 256; }
@@ -32,11 +35,12 @@ struct Places {
         const size_t blocks = cascade::LevelShape::blocksOf(levels.count);
         level1 = place(blocks * layout.blockBytes1());
         level2 = place(levels.shape.directions2 ? size_t{levels.count} * cascade::kRowBytes2 : 0);
+        level2b = place(size_t{levels.count} * levels.shape.rowBytes2b);
         level3 = place(layout.hasLevel3 ? blocks * layout.tileBytes3() : 0);
         basis = place(size_t{levels.shape.directions()} * layout.basisStride() * sizeof(F16));
         mean = place(layout.basisStride() * sizeof(float));
     }
-    size_t level1, level2, level3, basis, mean, total = 0;
+    size_t level1, level2, level2b, level3, basis, mean, total = 0;
 };
 
 // One block of level 1: codes by four become codes by sixteen; outliers are marked.
@@ -76,7 +80,7 @@ void interleave3(const cuda::LevelLayout& layout, const Levels& levels, size_t t
 
 cuda::LevelLayout layoutFor(const IndexConfig& config) {
     const auto shape = cascade::LevelShape::of(config.dim / config.heads, config.metric);
-    return {shape.length, shape.directions1, shape.directions(), shape.hasLevel3};
+    return {shape.length, shape.directions1, 0, shape.hasLevel3};
 }
 
 }  // namespace
@@ -113,10 +117,13 @@ void CascadeMirror::upload(const Levels& levels, std::byte* to, cuda::CascadeLev
     made.level3 = at(places.level3);
     made.basis = reinterpret_cast<const uint16_t*>(to + places.basis);
     made.mean = reinterpret_cast<const float*>(to + places.mean);
-    if (shape.directions2) {
-        device_.upload(to + places.level2, levels.level2, size_t{levels.count} * cascade::kRowBytes2);
-        made.middles[made.middleCount++] = {at(places.level2), cascade::kRowBytes2, shape.directions2, levels.scales.residual2};
-    }
+    const auto addMiddle = [&](const uint8_t* rows, uint32_t rowBytes, uint32_t directions, double residual, size_t place) {
+        if (directions == 0) return;
+        device_.upload(to + place, rows, size_t{levels.count} * rowBytes);
+        made.middles[made.middleCount++] = {at(place), rowBytes, directions, residual};
+    };
+    addMiddle(levels.level2, cascade::kRowBytes2, shape.directions2, levels.scales.residual2, places.level2);
+    addMiddle(levels.level2b, shape.rowBytes2b, shape.directions2b(), levels.scales.residual2b, places.level2b);
     made.directions = shape.directions();
     made.shrink = levels.scales.shrink;
     made.step1 = levels.scales.step1;
@@ -171,6 +178,7 @@ CascadeView CascadeMirror::show(const Snapshot& snapshot) {
         view.levels.push_back(mirrored.buffer);
         listed.push_back(mirrored.buffer.get());
         levels.insert(levels.end(), mirrored.heads.begin(), mirrored.heads.end());
+        for (const cuda::CascadeLevels& head : mirrored.heads) view.layout.directions = std::max(view.layout.directions, head.directions);
     }
     if (covered < snapshot.entries) view.runs.push_back({covered, snapshot.entries});
     if (listed != listed_) {

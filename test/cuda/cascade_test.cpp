@@ -15,6 +15,9 @@ rtd_index_options optionsOf(uint32_t dim, rtd_metric metric, rtd_dtype dtype, ui
     return options;
 }
 
+// A tenth of the speed, or less, under sanitizers and emulators.
+bool isSlow() { return std::getenv("RTD_KERNEL_CASES") != nullptr; }
+
 Shape smaller(Shape s) {
     if (s.entries > 5000) s.entries = 1500;
     return s;
@@ -22,7 +25,7 @@ Shape smaller(Shape s) {
 
 TEST("cascades: random cases through the C interface") {
     const char* wanted = std::getenv("RTD_KERNEL_CASES");
-    const uint64_t cases = wanted ? static_cast<uint64_t>(std::atoi(wanted)) / 10 : 150;
+    const uint64_t cases = wanted ? static_cast<uint64_t>(std::atoi(wanted)) / 20 : 60;
     std::mt19937_64 random(15);
     for (uint64_t i = 0; i < cases; ++i) {
         Shape shape = smaller(randomShape(random));
@@ -112,12 +115,14 @@ TEST("cascades: every distribution, metric and dtype, one row and many") {
         for (const rtd_metric metric : {RTD_L2, RTD_DOT})
             for (const rtd_dtype dtype : {RTD_F32, RTD_F16, RTD_BF16}) {
                 if (dtype == RTD_F16 && distribution == Distribution::huge) continue;
-                const uint32_t dim = std::vector<uint32_t>{64, 300, 576, 33}[++n % 4];
+                const uint32_t dim = std::vector<uint32_t>{64, 300, 33}[++n % 3];
+                if (isSlow() && n % 9 != 0) continue;
                 Pair pair(distribution, 601, 20, dim, metric, dtype);
                 pair.add(0, 601);
                 pair.seal();
                 try {
-                    for (const uint32_t batch : kBatches) pair.compare(batch, std::vector<uint32_t>{1, 16, 200}[(n + batch) % 3]);
+                    for (const uint32_t batch : {kBatches[n % 2], kBatches[2 + n / 2 % 2]})
+                        pair.compare(batch, std::vector<uint32_t>{1, 16, 200}[(n + batch) % 3]);
                 } catch (const std::exception& error) {
                     throw test::Failure(std::string(nameOf(distribution)) + ", metric " + std::to_string(metric) + ", dtype " +
                                         std::to_string(dtype) + ", dim " + std::to_string(dim) + ": " + error.what());
@@ -126,7 +131,7 @@ TEST("cascades: every distribution, metric and dtype, one row and many") {
 }
 
 TEST("cascades: heads, of slices short and long") {
-    for (const uint32_t heads : {2u, 4u, 32u}) {
+    for (const uint32_t heads : {4u, 32u}) {
         Pair pair(Distribution::powerLaw, 400, 10, 576, RTD_L2, RTD_F32, heads);
         pair.add(0, 400);
         pair.seal();
@@ -136,6 +141,7 @@ TEST("cascades: heads, of slices short and long") {
 
 TEST("cascades: removed entries and namespaces do not count, before and after a seal") {
     for (const Distribution distribution : {Distribution::powerLaw, Distribution::duplicates}) {
+        if (isSlow() && distribution == Distribution::duplicates) continue;
         Pair pair(distribution, 800, 20, 300, RTD_L2, RTD_F32);
         pair.add(0, 600);
         std::vector<uint32_t> some;
@@ -180,7 +186,8 @@ TEST("cascades: a distance threshold, and queries far from all keys") {
 }
 
 TEST("cascades: where they cannot help a block gives up and scans") {
-    for (const Distribution distribution : {Distribution::equal, Distribution::gauss, Distribution::oneBit}) {
+    for (const Distribution distribution : {Distribution::equal, Distribution::gauss}) {
+        if (isSlow() && distribution == Distribution::gauss) continue;
         Pair pair(distribution, 5000, 20, 64, RTD_L2, RTD_F32, 1, RTD_CASCADE_AUTO);
         pair.add(0, 5000);
         pair.seal();

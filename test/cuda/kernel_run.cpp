@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <random>
 #include <set>
 
@@ -180,6 +181,8 @@ struct CaseCascades {
         made->count = count;
         const uint32_t dims = config.dim / config.heads;
         made->shape = rtd::cascade::LevelShape::of(dims, config.metric);
+        constexpr uint32_t kRowBytes2b = 256;  // where there may be a level 2b
+        const std::optional<uint32_t> rowBytes2b = made->shape.admits2b(kRowBytes2b) ? kRowBytes2b : 0;
         rtd::WorkerPool workers;
         for (uint32_t head = 0; head < config.heads; ++head) {
             const auto read = [&](uint32_t begin, uint32_t n, float* to, size_t stride) {
@@ -187,7 +190,7 @@ struct CaseCascades {
                     std::copy_n(&c.data.keys[size_t{first + begin + i} * config.dim + head * dims], dims, to + i * stride);
             };
             made->heads.emplace_back().levels =
-                rtd::cascade::buildLevels({config.metric, dims, count}, read, rtd::cpu::chooseInstructionSet(), workers, 1, {});
+                rtd::cascade::buildLevels({config.metric, dims, count, rowBytes2b}, read, rtd::cpu::chooseInstructionSet(), workers, 1, {});
         }
         return made;
     }
