@@ -55,7 +55,7 @@ constexpr Fault kFaults[] = {
     {"a cut loses what did not fit before it", "pool.cuh", "i = room + tid; i < n", "i < n", "i + 1 < n"},
     {"a cut says that it kept too little", "pool.cuh", "storeRelaxed(&state.committed", "k + n - room", "k"},
     {"offers are not emptied", "pool.cuh", "s.offerCount[tid] = 0;  //", "s.offerCount[tid] = 0", ""},
-    {"the block that must cut waits for another", "pool.cuh", "s.reservation[q] != kSettled && s.res", "s.reservation[q] != kSettled", "q < 0"},
+    {"the block that must cut waits for another", "pool.cuh", "s.reservation[q] != kSettled && s.res", "s.reservation[q] != kSettled", "q == kSettled"},
 
     // ---- cascades ----
     {"queries are prepared before their projections are there", "search_fuse.cuh",
