@@ -1,27 +1,34 @@
 // search_fuse: the exact k nearest keys of every query, their vote, and its merge with the model's logits, in ONE launch.
 //
-// Data flow. Work is handed out in tickets by one global counter: first the rows' seeds, where there are any, then the logits' log-sum-exp in
-// pieces, then the keys in tiles.
+// Data flow. Work is handed out in tickets by one global counter: the rows' seeds, where there are any; the logits' log-sum-exp in pieces; queries as
+// cascades take them, where there are cascades; shares of the keys that have one; and tiles of those that have none.
 //
-//   logits --(a warp for 1024)--> (max, sum) pieces ---------------------------------------------------------.
+//   logits --(a warp for 1024)--> (max, sum) pieces ----------------------------------------------------------.
 //   keys ----ring of async copies--> shared --4 partial sums a lane--> tree of shuffles --< bound?--> offers   |
-//   queries -'                                                                  ^                      |      |
-//                                          bound[row] <--radix select-- pool[row] <------- append -----'      v
-//                                                                          '------------------> merge, vote, rewrite
+//   queries -+                                                          ^              ^                |      |
+//            '-> projections, grids --.                                 |              '--- bound[row]  |      |
+//   codes of keys --------------------'--> lower bounds --> queue, nearest first             ^          |      |
+//                                                            radix select <-- pool[row] <--- append ----'      v
+//                                                                                '------------------> merge, vote, rewrite
 //
-//   0 seeds.cuh   Entries expected among the nearest give their row a bound before it is scanned for.
-//   1 scan.cuh    A block streams a tile of keys for kQueries queries at a time, 512 bytes of each key a stage. Lane l of a warp owns the partial
-//                 sums 4l .. 4l + 3 of the canonical distance: its 16 (or 8) bytes of every 128 elements.
-//   2 pool.cuh    A key nearer than the row's bound goes to the row's pool. Who fills the pool cuts it to the k smallest, which tightens the bound.
-//                 Bounds only ever tighten, so an old one is merely slower, never wrong.
-//   3 merge.cuh   The last blocks to finish share the rows: select, sort, vote, rewrite, and leave the workspace all zero for the next launch.
-//                 Of few rows with many finds each (a small datastore has no bound before it ends) several blocks first cut parts of the pool.
+//   0 seeds.cuh     Entries expected among the nearest give their row a bound before it is scanned for.
+//   1 prepare.cuh   Queries are projected on a cascade's directions and rounded to its grids, in tickets before those of the keys that wait for them.
+//   2 sift.cuh      A block takes a share of keys and lower bounds of all their distances: of level 1 by sums of four products a lane (dp4a), or of
+//                   level 3 for 16 or 64 queries at once on the tensor cores (tensor.cuh). What may be nearer than the bound waits in a queue, is asked
+//                   about by levels 2 and 3 (levels.cuh), sorted, and measured (gather.cuh). Where that rules too little out, a block scans.
+//   3 scan.cuh      A block streams a tile of keys for kQueries queries at a time, 512 bytes of each key a stage. Lane l of a warp owns the partial
+//                   sums 4l .. 4l + 3 of the canonical distance: its 16 (or 8) bytes of every 128 elements.
+//   4 pool.cuh      A key nearer than the row's bound goes to the row's pool. Who fills the pool cuts it to the k smallest, which tightens the bound.
+//                   Bounds only ever tighten, so an old one is merely slower, never wrong.
+//   5 merge.cuh     The last blocks to finish share the rows: select, sort, vote, rewrite, and leave the workspace all zero for the next launch.
+//                   Of few rows with many finds each (a small datastore has no bound before it ends) several blocks first cut parts of the pool.
 //   select.cuh, sums.cuh, logits.cuh    what these are made of; canonical.h has the arithmetic, which C++ and CUDA share bit for bit.
 //
-// Waiting. There is no grid barrier and no memset. A block waits only for blocks that are running: for a cut in progress, or at the end, once all
-// blocks of the grid have started, for the last to arrive. Any number of resident blocks is enough, and any grid gives the same bits.
+// Waiting. There is no grid barrier and no memset. A block waits only for blocks that are running: for tickets before its own, which have been taken,
+// for a cut in progress, or at the end, once all blocks of the grid have started, for the last to arrive. Any number of resident blocks is enough,
+// and any grid gives the same bits.
 //
-// Cost. Device memory: N rows of keys (padded to 16 bytes a head) and B V logits, each once. L2: the queries again for every tile (kQueries /
+// Cost of a scan. Device memory: N rows of keys (padded to 16 bytes a head) and B V logits, each once. L2: the queries again for every tile (kQueries /
 // kTileKeys of the key bytes), and the keys again for every further group of kQueries queries; where the tiles under way (blocks x kTileKeys keys)
 // do not fit in L2, as from d = 8192 in float32 on an H100, these come from device memory again. Arithmetic: 2 instructions an element and query
 // (dot: 1), and a tree of 6 shuffles a sum. With s bytes an element, R bytes/s and F fp32 instructions/s the scan takes
@@ -30,8 +37,13 @@
 //
 // At 16 queries 256 of the scan loop's 420 instructions are (sm_90, f32, l2), so u is at least 0.6; what begins a phase or takes a ticket is in the
 // loop but seldom runs. There come the launch and one merge (10 to 20 us). Cuts: about log_{P/k}(N/P) a row when keys come in no special order,
-// N / (P - k) at worst. All of this is a model: no GPU has run this kernel yet.
-// Where B makes it compute-bound an int8 pass that rules keys out belongs before `accumulate`, and its levels beside the keys in the layout.
+// N / (P - k) at worst.
+//
+// Cost of a cascade. 34 bytes a key, 128 of those that level 1 leaves, d + 12 of those that level 2 leaves, and the rows of a few k; or, from 8
+// queries on, d + 12 bytes a key for up to 64 queries together and 4 d N B operations of 8-bit integers. Where it is useless the loss is the lower bounds
+// of a block's first range, an eighth of what it takes at a time later, and those of its keys that were measured one by one.
+//
+// All of this is a model: no GPU has run this kernel yet.
 #pragma once
 #include "merge.cuh"
 #include "scan.cuh"
