@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cascade_layout.h"
+
 namespace rtd::cuda {
 
 constexpr uint32_t kMaxBatch = 64;       // queries of one launch
@@ -50,16 +52,17 @@ enum RowStatus : uint32_t { kMerged = 0, kUnchanged = 1, kUnmergeable = 2 };
 
 // ---- workspace --------------------------------------------------------------------------------------------------------------------------
 //
-// Control, RowStates, pools, pieces of log-sum-exps. The first two are all zero between launches: each launch leaves them as it found them. The
+// Control, RowStates, pools, queries as levels take them, pieces of log-sum-exps. The first two are all zero between launches: each launch leaves them as it found them. The
 // layout is made once, for the largest batch; one launch at a time.
 
 struct Control {
-    uint32_t ticket;   // the next piece of work
-    uint32_t started;  // blocks that have begun
-    uint32_t arrived;  // blocks whose finds are all in the pools
-    uint32_t merging;  // the next row to merge
-    uint32_t left;     // blocks that are done with the workspace
-    uint32_t unused[27];
+    uint32_t ticket;               // the next piece of work
+    uint32_t started;              // blocks that have begun
+    uint32_t arrived;              // blocks whose finds are all in the pools
+    uint32_t merging;              // the next row to merge
+    uint32_t left;                 // blocks that are done with the workspace
+    uint32_t projected, prepared;  // tickets of queries that are done
+    uint32_t unused[25];
 };
 
 struct RowState {
@@ -74,17 +77,23 @@ struct RowState {
 
 struct Workspace {
     Control* control;
-    RowState* rows;         // [rows]
-    uint64_t* pools;        // [rows, poolCapacity] order keys; once a row is merged, its list of votes
-    double* lseSums;        // [batch, pieces]
-    float* lseTops;         // [batch, pieces]
-    uint32_t poolCapacity;  // power of two, >= 8 k and >= 256
+    RowState* rows;           // [rows]
+    uint64_t* pools;          // [rows, poolCapacity] order keys; once a row is merged, its list of votes
+    PreparedQuery* prepared;  // [segments, preparedRows]
+    uint64_t* codes3;         // [segments, heads, pieces of 64, 2, codeRows, 8]
+    double* lseSums;          // [batch, pieces]
+    float* lseTops;           // [batch, pieces]
+    uint32_t poolCapacity;    // power of two, >= 8 k and >= 256
+    uint32_t preparedRows, codeRows;
 };
 
 constexpr uint32_t kSmallestPool = 4096;
 
 struct WorkspaceLayout {
-    uint32_t rows, batch, poolCapacity, lsePieces;
+    uint32_t rows = 0, batch = 0, poolCapacity = 0, lsePieces = 0;
+    uint32_t segments = 0, pieces3 = 0;  // of cascades
+
+    bool operator==(const WorkspaceLayout&) const = default;
 
     // For up to `batch` queries with k up to maxHits over logits of up to `vocabulary`. smallestPool: a power of two.
     static WorkspaceLayout of(uint32_t batch, uint32_t heads, uint32_t maxHits, uint32_t vocabulary, uint32_t smallestPool = kSmallestPool) {
@@ -94,19 +103,30 @@ struct WorkspaceLayout {
     }
     size_t stateBytes() const { return sizeof(Control) + size_t{rows} * sizeof(RowState); }  // what must be zero
     size_t bytes() const {
-        return stateBytes() + size_t{rows} * poolCapacity * sizeof(uint64_t) + size_t{batch} * lsePieces * (sizeof(double) + sizeof(float));
+        return stateBytes() + size_t{rows} * (poolCapacity * sizeof(uint64_t) + segments * (sizeof(PreparedQuery) + preparedBytes3())) +
+               size_t{batch} * lsePieces * (sizeof(double) + sizeof(float));
     }
+    size_t preparedBytes3() const { return size_t{pieces3} * 2 * kPieceCodes; }  // of a row in codes3
     // In memory that is aligned to 128 bytes.
     Workspace at(void* memory) const {
         auto* control = static_cast<Control*>(memory);
         auto* states = reinterpret_cast<RowState*>(control + 1);
         auto* pools = reinterpret_cast<uint64_t*>(states + rows);
-        auto* sums = reinterpret_cast<double*>(pools + size_t{rows} * poolCapacity);
-        return {control, states, pools, sums, reinterpret_cast<float*>(sums + size_t{batch} * lsePieces), poolCapacity};
+        auto* codes3 = pools + size_t{rows} * poolCapacity;
+        auto* prepared = reinterpret_cast<PreparedQuery*>(codes3 + size_t{rows} * segments * preparedBytes3() / sizeof(uint64_t));
+        auto* sums = reinterpret_cast<double*>(prepared + size_t{rows} * segments);
+        return {control,      states, pools, prepared, codes3, sums, reinterpret_cast<float*>(sums + size_t{batch} * lsePieces),
+                poolCapacity, rows,   batch};
     }
 };
 
 // ---- the call ---------------------------------------------------------------------------------------------------------------------------
+
+// Entries [begin, end).
+struct Run {
+    uint32_t begin, end;
+};
+constexpr uint32_t kMaxRuns = 8;
 
 struct SearchFuseArgs {
     // The datastore.
@@ -117,6 +137,9 @@ struct SearchFuseArgs {
     KeyLayout layout;
     uint32_t entries, headDim;
     uint32_t isRoot;  // l2: distances are roots of what is ordered
+    CascadeArgs cascade;
+    Run runs[kMaxRuns];  // what no cascade covers and is scanned, in order of id
+    uint32_t runCount;
 
     // The queries, [batch, heads * headDim].
     const void* queries;

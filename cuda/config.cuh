@@ -9,7 +9,8 @@ template <typename KeyType, bool kDot, int kQueries_, int kWarps_, int kStages_,
 struct Config {
     using Key = KeyType;
     static constexpr bool kIsDot = kDot;
-    static constexpr uint32_t kQueries = kQueries_;  // of one pass over a tile
+    static constexpr uint32_t kQueries = kQueries_;                                   // of one pass over a tile
+    static constexpr uint32_t kColumns = kQueries == 1 ? 1 : kQueries < 16 ? 8 : 64;  // queries that the tensor cores take together
     static constexpr uint32_t kWarps = kWarps_, kThreads = 32 * kWarps, kStages = kStages_, kBlocksPerSm = kBlocksPerSm_;
     // A warp's register tile is queries x keys x 4 partial sums a lane.
     static constexpr uint32_t kWarpKeys = 4, kWarpQueries = kQueries < 8 ? kQueries : 8;
@@ -34,6 +35,44 @@ struct SelectScratch {
     uint32_t digit, below, inDigit, collected;
 };
 
+// How many tickets there are of each kind, in the order in which they are given out; those of the scan come last.
+struct Tickets {
+    uint32_t seeds;     // a row each
+    uint32_t lse;       // kWarps pieces of a row's log-sum-exp each
+    uint32_t projects;  // kWarps directions each, of a head of a segment
+    uint32_t prepares;  // kWarps rows each, of a segment
+    uint32_t shares;    // keys of a segment each
+    RTD_DEVICE uint32_t beforeKeys() const { return seeds + lse + projects + prepares; }
+};
+
+// Keys of a ticket that are not sifted yet.
+struct Share {
+    uint32_t segment, first;  // the segment's first entry
+    uint32_t begin, end;      // places of keys in it
+};
+
+// What is sifted at once: keys [place, place + count) of a segment for columns of one head's queries.
+struct Range {
+    uint32_t segment, head, firstQuery, columns, place, count;
+    uint32_t stride;  // of scores
+};
+
+// Of queries while a cascade's keys are sifted.
+template <uint32_t kColumns>
+struct alignas(16) SiftScratch {
+    uint64_t codes1[2][kCodes1 / 8], middleCodes[kMiddleWords];  // of the one query that is sifted by these levels
+    QueryGrids grids;                                            // of the same
+    QueryScales scales[kColumns];
+    Share share;
+    Range range;
+    float limit[kColumns];             // of true distances: what lies beyond is no hit
+    uint32_t nearest[kColumns];        // the smallest score
+    uint32_t queued[2 + kMaxMiddles];  // at first, and by each level
+    uint32_t isOpen;                   // a column has no limit yet
+    uint32_t measured, considered;     // pairs of a key and a query
+    uint32_t isTried, hasGivenUp;      // of this block
+};
+
 constexpr uint64_t kWorst = ~uint64_t{0};   // above every order key
 constexpr uint32_t kSettled = 0xffffffffu;  // no append waits
 
@@ -44,10 +83,12 @@ struct alignas(128) Shared {
     uint32_t offerCount[C::kQueries], offered;
     uint32_t reservation[C::kQueries];  // where an append that did not fit would have begun
     uint32_t tickets[8];                // this block's tickets of tiles, by sequence number
+    Tickets counts;
     uint32_t broadcast;
     uint32_t isMergeable;
     double lse, total;
     SelectScratch select;
+    SiftScratch<C::kColumns> sift;
 };
 
 // After Shared come hits [hitRoom], then the ring of stages, which the merge uses for other things.

@@ -3,9 +3,9 @@
 // Families differ in the shared memory that an architecture gives a block; kernels of one family are compiled for its architectures only. Stages:
 // enough that (stages - 1) x stage bytes x blocks an SM covers latency x bandwidth (design of the copies), and k = 2048 still fits.
 //
-//   large   sm_80, sm_87, sm_90, sm_100, sm_103   163 KB and more
-//   medium  sm_86, sm_89, sm_120, sm_121          99 KB
-//   small   sm_75                                 64 KB; copies go through registers, and more than 4 queries a pass do not fit
+//   large   sm_80, sm_87, sm_90, sm_100, sm_103, sm_110   163 KB and more
+//   medium  sm_86, sm_88, sm_89, sm_120, sm_121           99 KB
+//   small   sm_75                                         64 KB; copies go through registers, and more than 4 queries a pass do not fit
 #pragma once
 
 #define RTD_FOR_KEYS(X, isDot, queries, stages32, stages16) \

@@ -21,8 +21,8 @@ using Launched = Config<Key, kDot, kQueries, 8, kStages, kQueries == 1 ? 2 : 1>;
 template <class C, size_t kFamilyBytes>
 KernelEntry entryOf() {
     static_assert(sharedBytes<C>(kMaxHits) <= kFamilyBytes, "too many stages for this family's shared memory");
-    return {kKeyType<typename C::Key>, C::kIsDot,    C::kQueries, C::kTileKeys, C::kThreads, reinterpret_cast<const void*>(&searchFuse<C>),
-            sizeof(Shared<C>),         kRingBytes<C>};
+    return {kKeyType<typename C::Key>, C::kIsDot,     C::kQueries,    C::kTileKeys, C::kThreads, reinterpret_cast<const void*>(&searchFuse<C>),
+            sizeof(Shared<C>),         kRingBytes<C>, C::kColumns > 1};
 }
 
 }  // namespace rtd::cuda

@@ -16,6 +16,7 @@ struct KernelEntry {
     uint32_t tileKeys, threads;
     const void* function;
     size_t fixedBytes, ringBytes;  // of shared memory
+    bool hasTensors;               // it can take level 3 of a cascade on the tensor cores
 
     // Dynamic shared memory of a launch with room for so many hits.
     size_t sharedBytes(uint32_t hitRoom) const {

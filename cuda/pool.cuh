@@ -14,6 +14,12 @@ RTD_DEVICE uint32_t rowOf(const SearchFuseArgs& a, uint32_t group, uint32_t q, u
 
 RTD_DEVICE uint64_t* poolOf(const SearchFuseArgs& a, uint32_t row) { return a.workspace.pools + static_cast<size_t>(row) * a.workspace.poolCapacity; }
 
+// How many entries fit before a cut. Where a cascade needs a bound early, few.
+RTD_DEVICE uint32_t roomOf(const SearchFuseArgs& a, uint32_t row) {
+    const uint32_t early = 2 * a.rows[row / a.layout.heads].k + 64;  // more than k and the offers of a phase
+    return a.cascade.segmentCount > 0 && early < a.workspace.poolCapacity ? early : a.workspace.poolCapacity;
+}
+
 // One warp appends its query's offers. If they do not fit, their place is kept for settling.
 template <class C>
 RTD_DEVICE void tryAppend(const SearchFuseArgs& a, Shared<C>& s, uint32_t row, uint32_t q, uint32_t lane) {
@@ -23,7 +29,7 @@ RTD_DEVICE void tryAppend(const SearchFuseArgs& a, Shared<C>& s, uint32_t row, u
     if (lane == 0) at = addAcquire(&state.reserved, n);  // what the last cut read here, it has read
     at = shuffle(at, 0);
     syncWarp();  // ... also for the other lanes
-    if (at + n <= a.workspace.poolCapacity) {
+    if (at + n <= roomOf(a, row)) {
         uint64_t* pool = poolOf(a, row);
         for (uint32_t i = lane; i < n; i += 32) storeGlobal(&pool[at + i], s.offers[q][i]);
         syncWarp();
@@ -36,7 +42,7 @@ RTD_DEVICE void tryAppend(const SearchFuseArgs& a, Shared<C>& s, uint32_t row, u
 // Called by the block whose reservation [at, at + n) crosses the end of the pool: nobody else writes to it before `reserved` is set back.
 template <class C>
 RTD_DEVICE void cut(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, uint32_t row, uint32_t q) {
-    const uint32_t tid = threadIndex(), at = s.reservation[q], n = s.offerCount[q], capacity = a.workspace.poolCapacity, room = capacity - at;
+    const uint32_t tid = threadIndex(), at = s.reservation[q], n = s.offerCount[q], capacity = roomOf(a, row), room = capacity - at;
     RowState& state = a.workspace.rows[row];
     uint64_t* pool = poolOf(a, row);
     for (uint32_t i = tid; i < room; i += C::kThreads) storeGlobal(&pool[at + i], s.offers[q][i]);
@@ -61,15 +67,16 @@ RTD_DEVICE void cut(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, uint3
 // each other.
 template <class C>
 RTD_DEVICE void appendOffers(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, uint32_t group, uint32_t head) {
-    const uint32_t tid = threadIndex(), warp = tid / 32, lane = tid & 31, capacity = a.workspace.poolCapacity;
+    const uint32_t tid = threadIndex(), warp = tid / 32, lane = tid & 31;
     for (uint32_t q = warp; q < C::kQueries; q += C::kWarps)
         if (s.offerCount[q]) tryAppend(a, s, rowOf<C>(a, group, q, head), q, lane);
     syncBlock();
     for (uint32_t q = 0; q < C::kQueries; ++q)
-        if (s.reservation[q] <= capacity) cut(a, s, hits, rowOf<C>(a, group, q, head), q);
+        if (s.reservation[q] != kSettled && s.reservation[q] <= roomOf(a, rowOf<C>(a, group, q, head)))
+            cut(a, s, hits, rowOf<C>(a, group, q, head), q);
     for (uint32_t q = 0; q < C::kQueries; ++q)
         while (s.reservation[q] != kSettled) {
-            const uint32_t row = rowOf<C>(a, group, q, head);
+            const uint32_t row = rowOf<C>(a, group, q, head), capacity = roomOf(a, row);
             syncBlock();
             if (tid < 32) {
                 if (lane == 0) {

@@ -9,6 +9,7 @@
 #include <cuda_fp16.h>
 
 #define RTD_DEVICE __device__ __forceinline__
+#define RTD_APART inline __device__ __noinline__  // what would take registers from all that is around it
 
 namespace rtd::cuda {
 
@@ -43,6 +44,7 @@ RTD_DEVICE T shuffle(T v, uint32_t lane) {
 RTD_DEVICE uint32_t ballot(bool v) { return __ballot_sync(kAllLanes, v); }
 RTD_DEVICE uint32_t leadingZeros(uint64_t v) { return static_cast<uint32_t>(__clzll(static_cast<long long>(v))); }
 RTD_DEVICE uint32_t addShared(uint32_t* p, uint32_t v) { return atomicAdd(p, v); }
+RTD_DEVICE void minShared(uint32_t* p, uint32_t v) { atomicMin(p, v); }
 RTD_DEVICE void minShared(uint64_t* p, uint64_t v) { atomicMin(reinterpret_cast<unsigned long long*>(p), static_cast<unsigned long long>(v)); }
 RTD_DEVICE void maxShared(uint64_t* p, uint64_t v) { atomicMax(reinterpret_cast<unsigned long long*>(p), static_cast<unsigned long long>(v)); }
 
@@ -84,12 +86,25 @@ RTD_DEVICE void storeRelaxed(uint32_t* p, uint32_t v) { asm volatile("st.relaxed
 RTD_DEVICE void storeRelaxed(uint64_t* p, uint64_t v) { asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(p), "l"(v) : "memory"); }
 RTD_DEVICE void storeRelease(uint32_t* p, uint32_t v) { asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(p), "r"(v) : "memory"); }
 
+RTD_DEVICE uint32_t loadGlobal(const uint32_t* p) { return __ldcg(p); }
 RTD_DEVICE uint64_t loadGlobal(const uint64_t* p) { return __ldcg(reinterpret_cast<const unsigned long long*>(p)); }
 RTD_DEVICE float loadGlobal(const float* p) { return __ldcg(p); }
 RTD_DEVICE double loadGlobal(const double* p) { return __ldcg(p); }
+RTD_DEVICE void storeGlobal(uint32_t* p, uint32_t v) { __stcg(p, v); }
 RTD_DEVICE void storeGlobal(uint64_t* p, uint64_t v) { __stcg(reinterpret_cast<unsigned long long*>(p), static_cast<unsigned long long>(v)); }
 RTD_DEVICE void storeGlobal(float* p, float v) { __stcg(p, v); }
 RTD_DEVICE void storeGlobal(double* p, double v) { __stcg(p, v); }
+
+// An object of 4-byte words.
+template <typename T>
+RTD_DEVICE void storeWords(T* to, const T& from) {
+#pragma unroll
+    for (uint32_t i = 0; i < sizeof(T) / 4; ++i) {
+        uint32_t word;
+        memcpy(&word, reinterpret_cast<const char*>(&from) + 4 * i, 4);
+        storeGlobal(reinterpret_cast<uint32_t*>(to) + i, word);
+    }
+}
 
 template <typename Condition>
 RTD_DEVICE void spinUntil(Condition condition) {
@@ -117,6 +132,49 @@ template <uint32_t kLeave>
 RTD_DEVICE void copyWait() {
 #if __CUDA_ARCH__ >= 800
     asm volatile("cp.async.wait_group %0;" ::"n"(kLeave) : "memory");
+#endif
+}
+
+// ---- codes ------------------------------------------------------------------------------------------------------------------------------
+
+struct alignas(16) Quad {  // 16 bytes of codes
+    uint32_t words[4];
+};
+RTD_DEVICE Quad load16(const void* p) {  // of memory that no launch writes
+    const uint4 v = __ldg(static_cast<const uint4*>(p));
+    return {{v.x, v.y, v.z, v.w}};
+}
+RTD_DEVICE Quad loadGlobal16(const uint64_t* p) {  // of memory that this launch wrote
+    const ulonglong2 v = __ldcg(reinterpret_cast<const ulonglong2*>(p));
+    return {{static_cast<uint32_t>(v.x), static_cast<uint32_t>(v.x >> 32), static_cast<uint32_t>(v.y), static_cast<uint32_t>(v.y >> 32)}};
+}
+RTD_DEVICE Quad loadShared16(const void* p) {
+    const uint4 v = *static_cast<const uint4*>(p);
+    return {{v.x, v.y, v.z, v.w}};
+}
+
+// sum + the products of four unsigned bytes with four signed ones.
+RTD_DEVICE int32_t dp4a(uint32_t codes, uint32_t z, int32_t sum) {
+    asm("dp4a.u32.s32 %0, %1, %2, %0;" : "+r"(sum) : "r"(codes), "r"(z));
+    return sum;
+}
+
+// d += A B by a warp, A 16 x 32 unsigned bytes, B 32 x 8 signed ones. With g = lane / 4 and t = lane % 4 a lane holds of A rows g, g + 8, g, g + 8 in
+// columns 4t .. 4t + 3, the same, and twice those + 16; of B rows 4t .. 4t + 3 and those + 16 in column g; of d rows g, g, g + 8, g + 8 in columns
+// 2t, 2t + 1, 2t, 2t + 1. (PTX ISA, "Matrix Fragments for mma.m16n8k32" and, for sm_75, m8n8k16.)
+RTD_DEVICE void multiplyCodes(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+#if __CUDA_ARCH__ >= 800
+    asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+#pragma unroll
+    for (int half = 0; half < 2; ++half)
+#pragma unroll
+        for (int k = 0; k < 2; ++k)
+            asm("mma.sync.aligned.m8n8k16.row.col.s32.u8.s8.s32 {%0, %1}, {%2}, {%3}, {%0, %1};"
+                : "+r"(d[2 * half]), "+r"(d[2 * half + 1])
+                : "r"(a[2 * k + half]), "r"(b[k]));
 #endif
 }
 

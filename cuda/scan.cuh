@@ -10,15 +10,40 @@ namespace rtd::cuda {
 
 RTD_DEVICE uint32_t ceilDiv(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
+// The tiles of a ticket, and which entries in them are meant.
+struct Tiles {
+    uint32_t begin, end;
+    Run entries;
+};
+
+// What is scanned: all runs of a launch, ticket by ticket, or one stretch of entries as the only ticket of one block.
 struct ScanShape {
-    uint32_t tiles, tickets, groups, pieces;
+    uint32_t tickets, groups, pieces;
+    bool isOwn;
+    Run own;
+
     template <class C>
-    static RTD_DEVICE ScanShape of(const SearchFuseArgs& a) {
-        const uint32_t tiles = ceilDiv(a.entries, C::kTileKeys);
-        return {tiles, ceilDiv(tiles, a.tilesPerTicket), ceilDiv(a.batch, C::kQueries), ceilDiv(a.layout.headBytes, kPieceBytes)};
+    static RTD_DEVICE ScanShape of(const SearchFuseArgs& a, bool isOwn, Run own) {
+        ScanShape shape = {isOwn ? 1u : 0u, ceilDiv(a.batch, C::kQueries), ceilDiv(a.layout.headBytes, kPieceBytes), isOwn, own};
+        for (uint32_t r = 0; !isOwn && r < a.runCount; ++r) shape.tickets += ticketsOf<C>(a, a.runs[r]);
+        return shape;
     }
-    RTD_DEVICE uint32_t endOf(const SearchFuseArgs& a, uint32_t ticket) const {
-        return (ticket + 1) * a.tilesPerTicket < tiles ? (ticket + 1) * a.tilesPerTicket : tiles;
+    template <class C>
+    static RTD_DEVICE uint32_t tilesOf(Run run) {
+        return ceilDiv(run.end, C::kTileKeys) - run.begin / C::kTileKeys;
+    }
+    template <class C>
+    static RTD_DEVICE uint32_t ticketsOf(const SearchFuseArgs& a, Run run) {
+        return ceilDiv(tilesOf<C>(run), a.tilesPerTicket);
+    }
+    template <class C>
+    RTD_DEVICE Tiles tilesAt(const SearchFuseArgs& a, uint32_t ticket) const {
+        uint32_t r = 0;
+        for (; !isOwn && ticket >= ticketsOf<C>(a, a.runs[r]); ++r) ticket -= ticketsOf<C>(a, a.runs[r]);
+        const Run run = isOwn ? own : a.runs[r];
+        const uint32_t first = run.begin / C::kTileKeys, tiles = tilesOf<C>(run), step = isOwn ? tiles : a.tilesPerTicket;
+        const uint32_t begin = ticket * step, end = begin + step < tiles ? begin + step : tiles;
+        return {first + begin, first + end, run};
     }
 };
 
@@ -48,9 +73,10 @@ RTD_DEVICE bool advance(const SearchFuseArgs& a, Shared<C>& s, const ScanShape& 
                 at.ticket = s.tickets[++at.sequence & 7];
                 if (at.ticket >= shape.tickets) return false;
                 if (threadIndex() == 0)  // the next ticket is taken one ticket ahead, so that a barrier lies before its use
-                    s.tickets[(at.sequence + 1) & 7] = addRelaxed(&a.workspace.control->ticket, 1u) - ticketOffset;
-                at.tile = at.ticket * a.tilesPerTicket;
-                at.endTile = shape.endOf(a, at.ticket);
+                    s.tickets[(at.sequence + 1) & 7] = shape.isOwn ? 1u : addRelaxed(&a.workspace.control->ticket, 1u) - ticketOffset;
+                const Tiles tiles = shape.tilesAt<C>(a, at.ticket);
+                at.tile = tiles.begin;
+                at.endTile = tiles.end;
             }
         }
     }
@@ -139,17 +165,20 @@ RTD_DEVICE void accumulate(const Stage<C>& stage, uint32_t warpQuery, uint32_t w
     }
 }
 
-// May this entry be a hit of query b? Asked only of keys below the bound.
-RTD_DEVICE bool accepts(const SearchFuseArgs& a, uint32_t b, uint64_t entry) {
-    const uint32_t id = idOf(entry);
+// May this entry be a hit of query b, whatever its distance?
+RTD_DEVICE bool isWanted(const SearchFuseArgs& a, uint32_t b, uint32_t id) {
     const RowOptions& row = a.rows[b];
     if (a.removed && a.removed[id / 32] >> id % 32 & 1) return false;
-    if (!(distanceOf(entry, a.isRoot) <= row.maxDistance)) return false;
     if (row.namespaces == kAnyNamespace) return true;
     const uint32_t* accepted = a.rowNamespaces + b * kMaxNamespaces;
     const uint32_t space = a.namespaces ? a.namespaces[id] : 0;
     const uint32_t at = leading(row.namespaces, [&](uint32_t i) { return accepted[i] < space; });
     return at < row.namespaces && accepted[at] == space;
+}
+
+// May it with this distance? Asked only of keys below the bound.
+RTD_DEVICE bool accepts(const SearchFuseArgs& a, uint32_t b, uint64_t entry) {
+    return distanceOf(entry, a.isRoot) <= a.rows[b].maxDistance && isWanted(a, b, idOf(entry));
 }
 
 template <class C>
@@ -173,12 +202,13 @@ RTD_DEVICE void accumulatePhase(const SearchFuseArgs& a, Shared<C>& s, Stage<C>*
     }
 }
 
+// ticketOffset: of the launch's tickets, those that come before the scan's.
 template <class C>
-RTD_DEVICE void scanKeys(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, Stage<C>* ring, uint32_t firstTicket, uint32_t ticketOffset) {
+RTD_DEVICE void scanKeys(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, Stage<C>* ring, const ScanShape& shape, uint32_t firstTicket,
+                         uint32_t ticketOffset) {
     constexpr uint32_t kSums = C::kWarpQueries * C::kWarpKeys, kLanesEach = 32 / kSums;
     const uint32_t tid = threadIndex(), warp = tid / 32, lane = tid & 31;
     const uint32_t warpQuery = warp / C::kKeyWarps * C::kWarpQueries, warpKey = warp % C::kKeyWarps * C::kWarpKeys;
-    const ScanShape shape = ScanShape::of<C>(a);
 
     Ahead ahead;
     ahead.head = a.layout.heads - 1;
@@ -198,9 +228,9 @@ RTD_DEVICE void scanKeys(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, 
     for (uint32_t sequence = 0;; ++sequence) {
         const uint32_t ticket = s.tickets[sequence & 7];
         if (ticket >= shape.tickets) break;
-        const uint32_t end = shape.endOf(a, ticket);
+        const Tiles tiles = shape.tilesAt<C>(a, ticket);
         uint32_t head = 0, group = 0;
-        for (uint32_t tile = ticket * a.tilesPerTicket; tile < end;) {
+        for (uint32_t tile = tiles.begin; tile < tiles.end;) {
             float sum[kSums][4] = {};
             if (a.queriesAreAligned)
                 accumulatePhase<C, true>(a, s, ring, shape, ahead, ticketOffset, warpQuery, warpKey, sum);
@@ -210,7 +240,8 @@ RTD_DEVICE void scanKeys(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, 
             const uint32_t pair = lane / kLanesEach, q = warpQuery + pair / C::kWarpKeys;
             const uint32_t id = tile * C::kTileKeys + warpKey + pair % C::kWarpKeys;
             const uint64_t entry = orderKey(value, id);
-            if (lane % kLanesEach == 0 && id < a.entries && entry < s.bound[q] && accepts(a, group * C::kQueries + q, entry)) {
+            const bool isMeant = id - tiles.entries.begin < tiles.entries.end - tiles.entries.begin;
+            if (lane % kLanesEach == 0 && isMeant && entry < s.bound[q] && accepts(a, group * C::kQueries + q, entry)) {
                 s.offers[q][addShared(&s.offerCount[q], 1)] = entry;
                 addShared(&s.offered, 1);
             }
@@ -223,7 +254,6 @@ RTD_DEVICE void scanKeys(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, 
             refreshBounds(a, s, group, head);
         }
     }
-    copyWait<0>();
 }
 
 }  // namespace rtd::cuda

@@ -2,20 +2,9 @@
 // scan's, and where enough of them are accepted the row has a bound near its last one from the first tile on. Only a hint: the scan offers these
 // entries like all others, so results never depend on it.
 #pragma once
-#include "scan.cuh"
+#include "gather.cuh"
 
 namespace rtd::cuda {
-
-// Four elements of a key, in device memory; zeros where there is none.
-template <class C>
-RTD_DEVICE void loadElements(const SearchFuseArgs& a, float (&x)[4], uint32_t id, uint32_t head, uint32_t begin, uint32_t to) {
-    const uint32_t rest = a.layout.headBytes - begin, width = rest < kPieceBytes ? rest : kPieceBytes;
-    x[0] = x[1] = x[2] = x[3] = 0.0f;
-    if (id >= a.entries || to >= width) return;
-    const size_t slice = static_cast<size_t>(id / kLayoutKeys) * a.layout.heads + head;
-    const char* piece = static_cast<const char*>(a.keys) + kLayoutKeys * (slice * a.layout.headBytes + begin) + id % kLayoutKeys * width;
-    load4(x, reinterpret_cast<const typename C::Key*>(piece + to));
-}
 
 // One row's seeds, by one block; the canonical distance as the scan computes it, four keys a warp at a time.
 template <class C>
@@ -28,27 +17,15 @@ RTD_DEVICE void boundBySeeds(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hi
     if (tid == 0) s.select.collected = 0;
     syncBlock();
     for (uint32_t first = kKeys * warp; first < n; first += kKeys * C::kWarps) {
-        uint32_t ids[kKeys];
-        float sum[kKeys][4] = {};
+        FourPairs pairs;
+        uint32_t id = a.entries;
 #pragma unroll
-        for (uint32_t r = 0; r < kKeys; ++r) ids[r] = first + r < n ? a.seeds[b * static_cast<size_t>(a.seedStride) + first + r] : a.entries;
-        for (uint32_t begin = 0; begin < a.layout.headBytes; begin += kPieceBytes)
-#pragma unroll
-            for (uint32_t part = 0; part < C::kPiece; part += kPartials) {
-                const uint32_t at = part + 4 * lane, element = begin / static_cast<uint32_t>(sizeof(typename C::Key)) + at;
-                float y[4];
-#pragma unroll
-                for (uint32_t c = 0; c < 4; ++c) y[c] = element + c < a.headDim ? loadQuery(a, query + element + c) : 0.0f;
-#pragma unroll
-                for (uint32_t r = 0; r < kKeys; ++r) {
-                    float x[4];
-                    loadElements<C>(a, x, ids[r], head, begin, at * static_cast<uint32_t>(sizeof(typename C::Key)));
-#pragma unroll
-                    for (uint32_t c = 0; c < 4; ++c) addTerm<C::kIsDot>(sum[r][c], y[c], x[c]);
-                }
-            }
-        const float value = orderedValue(treeOfFours<static_cast<int>(kKeys)>(sum, lane), C::kIsDot);
-        const uint32_t r = lane / (32 / kKeys), id = r == 0 ? ids[0] : r == 1 ? ids[1] : r == 2 ? ids[2] : ids[3];
+        for (uint32_t r = 0; r < kKeys; ++r) {
+            pairs.queries[r] = query;
+            pairs.ids[r] = first + r < n ? a.seeds[b * static_cast<size_t>(a.seedStride) + first + r] : a.entries;
+            if (lane / (32 / kKeys) == r) id = pairs.ids[r];
+        }
+        const float value = valueOfFour<C>(a, pairs, head, lane);
         const uint64_t entry = orderKey(value, id);
         if (lane % (32 / kKeys) == 0 && id < a.entries && accepts(a, b, entry)) hits[addShared(&s.select.collected, 1)] = entry;
     }

@@ -18,6 +18,8 @@ interface Figures {
     copies: number;
     lds128: number;
     lds64: number;
+    dp4a: number; // of the whole kernel
+    imma: number;
     blocks64: number;
     blocks2048: number;
 }
@@ -26,7 +28,7 @@ const isUpper = (figure: keyof Figures): boolean => ["registers", "sharedBytes",
 type Budget = Record<string, Record<string, Figures>>;
 const path = join(root, "cuda/budget.json");
 
-export function figuresOf({ registers, staticSharedBytes, loop, occupancy }: Measured): Figures {
+export function figuresOf({ registers, staticSharedBytes, loop, codes, occupancy }: Measured): Figures {
     return {
         registers,
         sharedBytes: staticSharedBytes + occupancy.sharedBytes2048,
@@ -35,6 +37,8 @@ export function figuresOf({ registers, staticSharedBytes, loop, occupancy }: Mea
         copies: loop.copies,
         lds128: loop.lds128,
         lds64: loop.lds64,
+        dp4a: codes.dp4a,
+        imma: codes.imma,
         blocks64: occupancy.blocks64,
         blocks2048: occupancy.blocks2048,
     };
@@ -59,13 +63,15 @@ export function writeBudget(kernels: Measured[], old: Budget): void {
 }
 
 export function* faultsOf(kernel: Measured, budget: Budget): Generator<string> {
-    const { loop, spilledBytes, key, sm } = kernel;
+    const { loop, codes, spilledBytes, key, sm, queries } = kernel;
     if (loop.instructions === 0) yield "no scan loop found";
     if (spilledBytes > 0) yield `${String(spilledBytes)} bytes spilled`;
     if (loop.fences > 0) yield "a fence in the scan loop";
     if (loop.barriers !== 1) yield `${String(loop.barriers)} barriers in the scan loop`;
     if (loop.copies === 0) yield "no 128-bit copies in the scan loop";
     if (loop.lds128 === 0 || (key !== "f32" && loop.lds64 === 0)) yield "narrow loads from shared memory in the scan loop";
+    if (codes.dp4a === 0) yield "no IDP.4A.U8.S8: the cascade's sums of codes are not there";
+    if (queries > 1 && codes.imma === 0) yield "no IMMA.U8.S8: level 3 does not use the tensor cores";
     const limits = budget[`sm_${String(sm)}`]?.[nameOf(kernel)];
     if (!limits) {
         yield "no budget";
@@ -77,7 +83,7 @@ export function* faultsOf(kernel: Measured, budget: Budget): Generator<string> {
 }
 
 export function textOf(kernel: Measured): string {
-    const { registers, spilledBytes, staticSharedBytes, loop, occupancy: o } = kernel;
+    const { registers, spilledBytes, staticSharedBytes, loop, codes, occupancy: o } = kernel;
     const shared = `shared ${String(staticSharedBytes)} + ${String(o.sharedBytes64)} (k=64), ${String(o.sharedBytes2048)} (k=2048)`;
     const blocks = `blocks an SM ${String(o.blocks64)}, ${String(o.blocks2048)}`;
     const share = `${((100 * loop.arithmetic) / loop.instructions).toFixed(0)}%`;
@@ -85,6 +91,6 @@ export function textOf(kernel: Measured): string {
     const counts = `${String(loop.arithmetic)} FADD/FFMA (${share}), ${String(loop.copies)} ${copy}, ${String(loop.lds128)} LDS.128, ${String(loop.lds64)} LDS.64`;
     return (
         `sm_${String(kernel.sm)} ${nameOf(kernel)}: ${String(registers)} registers, ${String(spilledBytes)} bytes spilled, ${shared}, ${blocks}; ` +
-        `loop ${String(loop.instructions)}: ${counts}`
+        `loop ${String(loop.instructions)}: ${counts}; ${String(codes.dp4a)} IDP.4A, ${String(codes.imma)} IMMA`
     );
 }

@@ -6,12 +6,12 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-import { instructionOf, scanLoop, usages, type Instruction, type Loop, type Usage } from "./sass.js";
+import { codesOf, instructionOf, scanLoop, usages, type Codes, type Instruction, type Loop, type Usage } from "./sass.js";
 
 export const root = fileURLToPath(new URL("../../..", import.meta.url));
 
 /** As cuda/instantiations.h. */
-export const families = { large: [80, 87, 90, 100, 103], medium: [86, 89, 120, 121], small: [75] } as const;
+export const families = { large: [80, 87, 90, 100, 103, 110], medium: [86, 88, 89, 120, 121], small: [75] } as const;
 export type Family = keyof typeof families;
 
 export interface Kernel extends Usage {
@@ -22,6 +22,7 @@ export interface Kernel extends Usage {
     /** Of one pass over the keys. */
     queries: number;
     loop: Loop;
+    codes: Codes;
 }
 
 export const nameOf = (kernel: Pick<Kernel, "key" | "metric" | "queries">): string =>
@@ -49,7 +50,8 @@ const options = ["-std=c++20", "-O3", "-Werror=all-warnings", "-Xptxas=-v", "-cu
 function contentHash(family: Family, toolkit: string): string {
     const hash = createHash("sha256").update(options.join(" "));
     const headers = readdirSync(join(root, "cuda")).filter((file) => /\.(cuh|h)$/.test(file));
-    for (const file of [...headers.sort(), `search_fuse_${family}.cu`, "../cpp/core/canonical.h"])
+    const shared = ["canonical.h", "bounds.h", "dtype.h"].map((file) => `../cpp/core/${file}`);
+    for (const file of [...headers.sort(), `search_fuse_${family}.cu`, ...shared, "../cpp/cascade/rounding.h"])
         hash.update(readFileSync(join(root, "cuda", file)));
     const version = spawnSync(join(toolkit, "bin/nvcc"), ["--version"]).stdout;
     return hash.update(version).digest("hex").slice(0, 16);
@@ -67,12 +69,12 @@ async function runProgram(program: string, args: string[], onLine: (line: string
 }
 
 /** Of each kernel, by its mangled name. */
-async function loopsOf(toolkit: string, cubin: string): Promise<Map<string, Loop>> {
-    const loops = new Map<string, Loop>();
+async function loopsOf(toolkit: string, cubin: string): Promise<Map<string, Pick<Kernel, "loop" | "codes">>> {
+    const loops = new Map<string, Pick<Kernel, "loop" | "codes">>();
     let kernel = "";
     let instructions: Instruction[] = [];
     const close = (): void => {
-        if (kernel) loops.set(kernel, scanLoop(instructions));
+        if (kernel) loops.set(kernel, { loop: scanLoop(instructions), codes: codesOf(instructions) });
         instructions = [];
     };
     await runProgram(join(toolkit, "bin/cuobjdump"), ["-sass", cubin], (line) => {
@@ -114,7 +116,7 @@ export async function compiledKernels(toolkit: string, wanted: number[], jobs: n
                 sm,
                 ...identityOf(name),
                 ...usage,
-                loop: loops.get(name)!,
+                ...loops.get(name)!,
             }));
         }
     };

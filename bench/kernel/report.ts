@@ -15,6 +15,7 @@ import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 
 import { faultsOf as budgetFaults, readBudget, textOf as kernelText, writeBudget } from "./budget.js";
+import { predictCascade, textOf as cascadeText } from "./cascade-model.js";
 import { compiledKernels, families, findToolkit, nameOf } from "./compiled.js";
 import { emulatedCounts, faultsOf as countFaults, textOf as countsText } from "./emulated.js";
 import { calls, gpus, predict, textOf as modelText } from "./model.js";
@@ -69,8 +70,10 @@ const countResults = emulatedCounts(Number(values.jobs)).map((counts) => ({
     faults: check(countsText(counts), [...countFaults(counts)]),
 }));
 const predictions = calls.flatMap((call) => gpus.flatMap((gpu) => predict(kernels, gpu, call) ?? []));
+const cascades = calls.flatMap((call) => gpus.flatMap((gpu) => predictCascade(kernels, gpu, call) ?? []));
 for (const prediction of predictions) print(modelText(prediction));
+for (const prediction of cascades) print(cascadeText(prediction));
 if (values.json)
-    console.log(JSON.stringify({ kernels: kernelResults, emulated: countResults, model: predictions, passed, failed }));
+    console.log(JSON.stringify({ kernels: kernelResults, emulated: countResults, model: predictions, cascades, passed, failed }));
 else console.log(`${String(passed)} passed, ${String(failed)} failed`);
 process.exitCode = failed > 0 ? 1 : 0;

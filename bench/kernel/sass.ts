@@ -14,6 +14,12 @@ export interface Loop {
     fences: number;
 }
 
+/** Of a whole kernel: sums of codes, by four and by the tensor cores. */
+export interface Codes {
+    dp4a: number;
+    imma: number;
+}
+
 export interface Usage {
     registers: number;
     spilledBytes: number;
@@ -36,6 +42,8 @@ export function usages(log: string): Map<string, Usage> {
         const used = /Used (\d+) registers/.exec(line);
         if (entry) kernel = entry[1]!;
         if (spill) spilledBytes = Number(spill[1]) + Number(spill[2]);
+        const apart = spill && found.get(kernel); // of a function that the kernel calls, which comes after it
+        if (apart) apart.spilledBytes += spilledBytes;
         if (used) {
             const shared = /(\d+) bytes smem/.exec(line);
             found.set(kernel, { registers: Number(used[1]), spilledBytes, staticSharedBytes: Number(shared?.[1] ?? 0) });
@@ -53,14 +61,21 @@ export function instructionOf(line: string): Instruction | undefined {
 const isCopy = (text: string): boolean => /LDGSTS.*\.128|LDG\.E\.128/.test(text);
 const isArithmetic = (text: string): boolean => /FADD|FFMA/.test(text);
 
-/** The shortest way back that holds copies, a barrier and arithmetic; the loop for queries that are not aligned is longer. */
+export function codesOf(kernel: Instruction[]): Codes {
+    const count = (name: RegExp): number => kernel.filter((i) => name.test(i.text)).length;
+    return { dp4a: count(/\bIDP\.4A\.U8\.S8\b/), imma: count(/\bIMMA\.(16832|8816)\.U8\.S8\b/) };
+}
+
+/** The shortest way back that holds at least four copies, a barrier and arithmetic; the loop for queries that are not aligned is longer. */
 export function scanLoop(kernel: Instruction[]): Loop {
     let best: Instruction[] = [];
     for (const { address, text } of kernel) {
         const target = parseInt(/BRA(?:\.\w+)*\s.*?0x([0-9a-f]+)/.exec(text)?.[1] ?? "", 16);
         if (!(target < address)) continue;
         const body = kernel.filter((i) => i.address >= target && i.address <= address);
-        const isScan = [isCopy, isArithmetic, (t: string) => t.includes("BAR.SYNC")].every((is) => body.some((i) => is(i.text)));
+        const copies = body.filter((i) => isCopy(i.text)).length;
+        const isScan =
+            copies >= 4 && [isArithmetic, (t: string) => t.includes("BAR.SYNC")].every((is) => body.some((i) => is(i.text)));
         if (isScan && (best.length === 0 || body.length < best.length)) best = body;
     }
     const count = (is: (text: string) => boolean): number => best.filter((i) => is(i.text)).length;

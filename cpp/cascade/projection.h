@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cascade/levels.h"
+#include "cascade/rounding.h"
 
 namespace rtd::cascade {
 
@@ -17,25 +18,6 @@ inline double dotWide(const float* a, const float* b, size_t n) {
         for (size_t j = 0; j < 4; ++j) s[j] += static_cast<double>(a[i + j]) * static_cast<double>(b[i + j]);
     for (; i < n; ++i) s[0] += static_cast<double>(a[i]) * static_cast<double>(b[i]);
     return s[0] + s[1] + s[2] + s[3];
-}
-
-// The error of a projection in float32, as a share of |x|: x less mean is rounded once, each product passes ceil(d / 128) + 8 roundings, a
-// direction is at most 1.001 long (its numbers are rounded to float16). For p directions together.
-inline double projectionError(uint32_t length, uint32_t directions) {
-    return std::sqrt(static_cast<double>(directions)) * (static_cast<double>((length + 127) / 128) + 10) * 0x1p-24 * 1.01;
-}
-
-struct Residual {
-    double value;  // |Sx| ...
-    double error;  // ... and how far that may be from the truth
-};
-
-// What W' x, for p directions in float32, leaves over of |x|^2. |W'x|^2 is off by at most 2 e |x|^2 + e^2 |x|^2, e the projection's error, and |x|^2
-// by 2.1 u |x|^2; a root is off by its square's error over the root, or by the root of that.
-inline Residual residualOf(double squaredNorm, double squaredProjection, uint32_t length, uint32_t directions) {
-    const double value = std::sqrt(std::max(0.0, squaredNorm - squaredProjection));
-    const double off = (2.01 * projectionError(length, directions) + 2.1 * 0x1p-24) * squaredNorm;
-    return {value, value * value > off ? off / value : std::sqrt(off)};
 }
 
 // The coordinates of F(x), level by level: projections, then the residual's length, relative to the levels' middle.

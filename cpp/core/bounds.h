@@ -15,6 +15,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "core/canonical.h"
 #include "core/dtype.h"
 
 namespace rtd {
@@ -25,17 +26,17 @@ constexpr float kBoundedMagnitude = 1e15f;
 class DistanceBounds {
   public:
     // Of a query to keys of `length` numbers whose lengths are at most `largestKey` (looked at for dot alone).
-    DistanceBounds(Metric metric, uint32_t length, double queryNorm, double largestKey)
+    RTD_SHARED DistanceBounds(Metric metric, uint32_t length, double queryNorm, double largestKey)
         : isDot_(metric == Metric::dot),
           g_((static_cast<double>((length + 127) / 128) + 10) * 0x1p-24 * 1.01),
           norms_(queryNorm * queryNorm + largestKey * largestKey),
           slack_(2 * g_ * queryNorm * largestKey + 3 * 0x1p-24 * 1.01 * largestKey * largestKey + kDouble * norms_) {}
 
     // A key at a true distance (for dot: of q' and x') beyond it has a value above `value`.
-    double radius(float value) const {
+    RTD_SHARED double radius(float value) const {
         const double v = static_cast<double>(value);
         const double squared = isDot_ ? norms_ + 2 * (v + kUnderflow) + slack_ : (v + kUnderflow) / (1 - g_);
-        return squared > 0 ? std::sqrt(squared) * (1 + kDouble) : 0;
+        return squared > 0 ? sqrtRn(squared) * (1 + kDouble) : 0;
     }
 
     // A key within a true distance has at most this value.

@@ -44,6 +44,7 @@ RTD_SHARED double subRn(double a, double b) { return __dsub_rn(a, b); }
 RTD_SHARED double mulRn(double a, double b) { return __dmul_rn(a, b); }
 RTD_SHARED double divRn(double a, double b) { return __ddiv_rn(a, b); }
 RTD_SHARED double fmaRn(double a, double b, double c) { return __fma_rn(a, b, c); }
+RTD_SHARED double sqrtRn(double a) { return __dsqrt_rn(a); }
 RTD_SHARED uint32_t bitsOf(float a) { return __float_as_uint(a); }
 RTD_SHARED float floatOf(uint32_t b) { return __uint_as_float(b); }
 RTD_SHARED uint64_t bitsOf(double a) { return static_cast<uint64_t>(__double_as_longlong(a)); }
@@ -59,6 +60,7 @@ RTD_SHARED double subRn(double a, double b) { return a - b; }
 RTD_SHARED double mulRn(double a, double b) { return a * b; }
 RTD_SHARED double divRn(double a, double b) { return a / b; }
 RTD_SHARED double fmaRn(double a, double b, double c) { return std::fma(a, b, c); }
+RTD_SHARED double sqrtRn(double a) { return std::sqrt(a); }
 RTD_SHARED uint32_t bitsOf(float a) { return std::bit_cast<uint32_t>(a); }
 RTD_SHARED float floatOf(uint32_t b) { return std::bit_cast<float>(b); }
 RTD_SHARED uint64_t bitsOf(double a) { return std::bit_cast<uint64_t>(a); }

@@ -53,8 +53,8 @@ endif()
 
 # ---- the kernels, a file for each family (cuda/instantiations.h) -------------------------------------------------------------------------
 
-set(large_architectures 80 87 90 100 103)
-set(medium_architectures 86 89 120 121)
+set(large_architectures 80 87 90 100 103 110)
+set(medium_architectures 86 88 89 120 121)
 set(small_architectures 75)
 execute_process(COMMAND ${nvcc} --list-gpu-code OUTPUT_VARIABLE known COMMAND_ERROR_IS_FATAL ANY)
 string(REGEX MATCHALL "[0-9]+" known "${known}")

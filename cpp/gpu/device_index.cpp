@@ -56,7 +56,7 @@ void DeviceIndex::runChunk(const OffloadedCall& call, uint32_t begin, uint32_t b
     cuda::SearchFuseArgs args{};
     const MirrorView view = mirror_.show(call.snapshot);
     mirror_.setEntries(view, args);
-    launcher_.makeRoom(batch, call.snapshot.entries, maxHits, call.logits ? static_cast<uint32_t>(call.logits->columns()) : 0);
+    launcher_.makeRoom(batch, call.snapshot.entries, view.cascades, maxHits, call.logits ? static_cast<uint32_t>(call.logits->columns()) : 0);
     launcher_.setRows(rows, call.snapshot.entries, maxHits, call.logits != nullptr);
     if (call.finiteQueries) {
         uploadInputs(call, begin, batch, args);

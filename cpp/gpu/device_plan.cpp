@@ -7,8 +7,6 @@ namespace rtd::gpu {
 DevicePlan::DevicePlan(DeviceIndex& index, std::unique_ptr<Device> device, const IndexConfig& indexConfig, const PlanConfig& config,
                        const Snapshot& snapshot)
     : index_(index), indexConfig_(indexConfig), config_(config), device_(std::move(device)), launcher_(*device_, indexConfig) {
-    launcher_.makeRoom(config.maxRows, snapshot.entries, config.maxHits, config.vocabulary);
-    launcher_.prepare(config.maxHits);
     refresh(snapshot);
 }
 
@@ -25,6 +23,8 @@ void DevicePlan::refresh(const Snapshot& snapshot) {
     if (config_.vocabulary > 0) needTokensBelow(snapshot, config_.vocabulary);
     const Defaults defaults = {snapshot.temperature, snapshot.live > 0};
     MirrorView view = index_.show(snapshot);
+    launcher_.makeRoom(config_.maxRows, snapshot.entries, view.cascades, config_.maxHits, config_.vocabulary);
+    launcher_.prepare(config_.maxHits);
     uploadRows(rows_, defaults, view.entries);
     if (!(view == view_)) device_->synchronize();  // launches still use the memory that the view before may be the last to hold
     view_ = std::move(view);

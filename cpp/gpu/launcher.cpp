@@ -14,6 +14,11 @@ constexpr uint32_t kUncutEntries = 16384, kUncutRows = 64;
 // Few rows: this many blocks share the merge of those whose pools hold much.
 constexpr uint32_t kMergingBlocks = 16, kSplitAbove = 1024;
 
+// Of a cascade: from so many queries on, tensor cores; a share for every quarter of a block, within these; and where a block stops sifting.
+constexpr uint32_t kTensorQueries = 8, kLargestShare = 4096, kSharesABlock = 4, kGiveUpPercent = 50, kNeverGiveUp = 1000;
+// A row that wants more than this share of the keys is better scanned for.
+constexpr uint32_t kLeastKeysAHit = 4;
+
 constexpr size_t kTicketBytes = size_t{256} << 10;  // of keys: some 0.1 us of a device's memory rate for each of its blocks
 
 uint32_t ceilDiv(size_t a, size_t b) { return static_cast<uint32_t>((a + b - 1) / b); }
@@ -30,24 +35,27 @@ Launcher::Launcher(Device& device, const IndexConfig& config)
       seeds_(device, "seeds on the device"),
       workspace_(device, "the workspace on the device") {}
 
-void Launcher::makeRoom(uint32_t batch, uint32_t entries, uint32_t maxHits, uint32_t vocabulary) {
+void Launcher::makeRoom(uint32_t batch, uint32_t entries, const CascadeView& cascades, uint32_t maxHits, uint32_t vocabulary) {
+    segments_ = cascades.segments;
     rows_.need(kMaxBatch * sizeof(cuda::RowOptions));
     namespaces_.need(kMaxBatch * kMaxNamespaces * sizeof(uint32_t));
     seeds_.need(kMaxBatch * size_t{cuda::kMaxHits} * sizeof(uint32_t));
     const bool isUncut = entries <= kUncutEntries && batch * config_.heads <= kUncutRows;
     const uint32_t pool = isUncut ? std::max(cuda::kSmallestPool, std::bit_ceil(entries)) : cuda::kSmallestPool;
-    const cuda::WorkspaceLayout wanted = cuda::WorkspaceLayout::of(batch, config_.heads, maxHits, vocabulary, pool);
-    if (wanted.batch <= layout_.batch && wanted.poolCapacity <= layout_.poolCapacity && wanted.lsePieces <= layout_.lsePieces) return;
-    cuda::WorkspaceLayout next = {0, std::max(wanted.batch, layout_.batch), std::max(wanted.poolCapacity, layout_.poolCapacity),
-                                  std::max(wanted.lsePieces, layout_.lsePieces)};
-    next.rows = next.batch * config_.heads;
+    cuda::WorkspaceLayout next = cuda::WorkspaceLayout::of(batch, config_.heads, maxHits, vocabulary, pool);
+    next.segments = static_cast<uint32_t>(cascades.segments.size());
+    next.pieces3 = next.segments ? cascades.layout.pieces3() : 0;
+    for (const auto part : {&cuda::WorkspaceLayout::batch, &cuda::WorkspaceLayout::rows, &cuda::WorkspaceLayout::poolCapacity,
+                            &cuda::WorkspaceLayout::lsePieces, &cuda::WorkspaceLayout::segments, &cuda::WorkspaceLayout::pieces3})
+        next.*part = std::max(next.*part, layout_.*part);
+    if (next == layout_) return;
     workspace_.need(next.bytes());
     layout_ = next;
     isClean_ = false;
 }
 
 void Launcher::prepare(uint32_t maxHits) {
-    clean();
+    if (!isClean_) clean();
     for (uint32_t batch = 1; batch <= kMaxBatch; batch *= 2) {
         const cuda::KernelEntry& kernel = kernelFor(batch);
         device_.blocks(kernel, kernel.sharedBytes(hitRoomFor(maxHits)));
@@ -83,9 +91,34 @@ void Launcher::setRows(std::span<const RowOptions> rows, uint32_t entries, uint3
         const auto first = namespaces.begin() + static_cast<ptrdiff_t>(b * kMaxNamespaces);
         std::sort(first, std::copy(search.namespaces.begin(), search.namespaces.end(), first));
     }
+    mostHits_ = 0;
+    for (const cuda::RowOptions& row : given) mostHits_ = std::max(mostHits_, row.k);
     hasSeeds_ = std::any_of(given.begin(), given.end(), [](const cuda::RowOptions& row) { return row.seeds > 0; });
     device_.upload(rows_.data(), given.data(), given.size() * sizeof given[0]);
     device_.upload(namespaces_.data(), namespaces.data(), namespaces.size() * sizeof namespaces[0]);
+}
+
+bool Launcher::isWorthSifting(const cuda::SearchFuseArgs& args) const {
+    if (args.cascade.segmentCount == 0) return false;
+    return config_.cascade == CascadeUse::always || mostHits_ < args.entries / kLeastKeysAHit;
+}
+
+// What of an index's cascades a launch uses, and in which way.
+void Launcher::chooseCascade(cuda::SearchFuseArgs& args, const cuda::KernelEntry& kernel, unsigned resident) const {
+    if (!isWorthSifting(args)) {
+        args.cascade.segmentCount = 0;
+        args.runs[0] = {0, args.entries};
+        args.runCount = 1;
+        return;
+    }
+    uint32_t covered = args.entries;
+    for (uint32_t r = 0; r < args.runCount; ++r) covered -= args.runs[r].end - args.runs[r].begin;
+    const uint32_t share = covered / (kSharesABlock * resident) / cuda::kLevelKeys * cuda::kLevelKeys;
+    args.cascade.shareKeys = std::clamp(share, cuda::kLevelKeys, kLargestShare);
+    args.cascade.shares = 0;
+    for (const cuda::CascadeSegment& segment : segments_) args.cascade.shares += ceilDiv(segment.count, args.cascade.shareKeys);
+    args.cascade.usesTensors = args.batch >= kTensorQueries && args.cascade.layout.hasLevel3 && kernel.hasTensors;
+    args.cascade.giveUpPercent = config_.cascade == CascadeUse::always ? kNeverGiveUp : kGiveUpPercent;
 }
 
 void Launcher::launch(cuda::SearchFuseArgs& args, uint32_t maxHits) {
@@ -103,14 +136,17 @@ void Launcher::launch(cuda::SearchFuseArgs& args, uint32_t maxHits) {
     const cuda::KernelEntry& kernel = kernelFor(args.batch);
     const size_t sharedBytes = kernel.sharedBytes(args.hitRoom);
     const unsigned resident = device_.blocks(kernel, sharedBytes);
-    const uint32_t tiles = ceilDiv(args.entries, kernel.tileKeys),
-                   lseTickets = args.logits ? ceilDiv(ceilDiv(args.vocabulary, 1024), kernel.threads / 32) * args.batch : 0;
+    chooseCascade(args, kernel, resident);
+    uint32_t tiles = 0;
+    for (uint32_t r = 0; r < args.runCount; ++r) tiles += ceilDiv(args.runs[r].end - args.runs[r].begin, kernel.tileKeys) + 1;
+    const uint32_t lseTickets = args.logits ? ceilDiv(ceilDiv(args.vocabulary, 1024), kernel.threads / 32) * args.batch : 0;
     const size_t tileBytes = args.layout.tileBytes() * kernel.tileKeys / cuda::kLayoutKeys;
     args.tilesPerTicket =
         static_cast<uint32_t>(std::clamp<size_t>(kTicketBytes / tileBytes, 1, std::max(1u, tiles / (4 * resident))));  // and some for all
+    const uint32_t keyTickets = ceilDiv(tiles, args.tilesPerTicket) + (args.cascade.segmentCount ? resident : 0);
     if (!isClean_) clean();
     isClean_ = false;
-    device_.launch(kernel, std::clamp((args.seeds ? rows : 0) + lseTickets + ceilDiv(tiles, args.tilesPerTicket), 1u, resident), sharedBytes, args);
+    device_.launch(kernel, std::clamp((args.seeds ? rows : 0) + lseTickets + keyTickets, 1u, resident), sharedBytes, args);
 }
 
 void setQueries(cuda::SearchFuseArgs& args, const MatrixView& queries, uint32_t begin, uint32_t batch) {

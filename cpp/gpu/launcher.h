@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/arguments.h"
+#include "gpu/cascade_mirror.h"
 #include "gpu/device.h"
 #include "index/index.h"
 #include "index/row_options.h"
@@ -14,10 +15,10 @@ class Launcher {
   public:
     Launcher(Device& device, const IndexConfig& config);
 
-    // Room for launches of up to `batch` queries with k up to maxHits over logits of up to `vocabulary`, over about so many entries (more or fewer is
-    // a matter of speed); it only ever grows.
-    void makeRoom(uint32_t batch, uint32_t entries, uint32_t maxHits, uint32_t vocabulary);
-    // Has the workspace zeroed, and every kernel that batches may need loaded and allowed its shared memory: later launches are nothing but that.
+    // Room for launches of up to `batch` queries with k up to maxHits over logits of up to `vocabulary`, over these cascades and about so many entries
+    // (more or fewer is a matter of speed); it only ever grows.
+    void makeRoom(uint32_t batch, uint32_t entries, const CascadeView& cascades, uint32_t maxHits, uint32_t vocabulary);
+    // Has the workspace zeroed unless it is, and every kernel that batches may need loaded and allowed its shared memory: later launches are nothing but that.
     void prepare(uint32_t maxHits);
 
     // The options of the next launches' rows over so many entries, with k up to maxHits; fuses: their weights count.
@@ -30,14 +31,18 @@ class Launcher {
 
   private:
     void clean();
+    bool isWorthSifting(const cuda::SearchFuseArgs& args) const;
+    void chooseCascade(cuda::SearchFuseArgs& args, const cuda::KernelEntry& kernel, unsigned resident) const;
     const cuda::KernelEntry& kernelFor(uint32_t batch) const;
 
     Device& device_;
     const IndexConfig config_;
     Buffer rows_, namespaces_, seeds_, workspace_;
-    cuda::WorkspaceLayout layout_ = {0, 0, 0, 0};
+    cuda::WorkspaceLayout layout_ = {};
     bool hasSeeds_ = false;
-    bool isClean_ = false;  // false after a launch that failed: what it left is not known
+    uint32_t mostHits_ = 0;  // that a row wants
+    std::vector<cuda::CascadeSegment> segments_;
+    bool isClean_ = false;   // false after a launch that failed: what it left is not known
 };
 
 // Rows [begin, begin + batch) of matrices on the device, as queries and logits of a launch.

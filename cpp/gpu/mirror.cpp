@@ -18,7 +18,8 @@ Mirror::Mirror(Device& device, const IndexConfig& config)
     : device_(device),
       config_(config),
       layout_(cuda::KeyLayout::of(config.heads, config.dim / config.heads, bytesOf(config.dtype))),
-      headDim_(config.dim / config.heads) {}
+      headDim_(config.dim / config.heads),
+      cascades_(device, config) {}
 
 // Makes room for `bytes`, and some more the next time, by a larger buffer that begins with the first `keep` bytes of the one before.
 void Mirror::grow(std::shared_ptr<Buffer>& buffer, const char* what, size_t bytes, size_t keep) {
@@ -87,7 +88,7 @@ void Mirror::mark(const Snapshot& snapshot) {
 MirrorView Mirror::show(const Snapshot& snapshot) {
     append(snapshot);
     mark(snapshot);
-    return {keys_, tokens_, namespaces_, snapshot.removed ? removed_ : nullptr, snapshot.entries};
+    return {keys_, tokens_, namespaces_, snapshot.removed ? removed_ : nullptr, cascades_.show(snapshot), snapshot.entries};
 }
 
 void Mirror::setEntries(const MirrorView& view, cuda::SearchFuseArgs& args) const {
@@ -100,6 +101,9 @@ void Mirror::setEntries(const MirrorView& view, cuda::SearchFuseArgs& args) cons
     args.layout = layout_;
     args.entries = view.entries;
     args.headDim = headDim_;
+    args.runs[0] = {0, view.entries};
+    args.runCount = 1;
+    CascadeMirror::setCascades(view.cascades, args);
     args.isRoot = config_.metric == Metric::l2;
 }
 

@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "gpu/cascade_mirror.h"
 #include "gpu/device.h"
 #include "index/index.h"
 
@@ -12,6 +13,7 @@ namespace rtd::gpu {
 struct MirrorView {
     std::shared_ptr<const Buffer> keys, tokens, namespaces;
     std::shared_ptr<const Buffer> removed;  // null: none
+    CascadeView cascades;
     uint32_t entries = 0;
 
     bool operator==(const MirrorView&) const = default;
@@ -38,6 +40,7 @@ class Mirror {
     const IndexConfig config_;
     const cuda::KeyLayout layout_;
     const uint32_t headDim_;
+    CascadeMirror cascades_;
     std::shared_ptr<Buffer> keys_, tokens_, namespaces_, removed_;
     uint32_t entries_ = 0;                      // on the device
     std::shared_ptr<const Tombstones> marked_;  // whose bits are on the device; null: none

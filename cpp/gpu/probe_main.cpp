@@ -54,6 +54,8 @@ void search(gpu::Device& device) {
     args.layout = layout;
     args.entries = kEntries;
     args.headDim = kDim;
+    args.runs[0] = {0, kEntries};
+    args.runCount = 1;
     args.queries = query.data();
     args.queryStride = kDim;
     args.batch = 1;

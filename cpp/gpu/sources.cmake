@@ -1,6 +1,7 @@
 # The host side of the kernel, whatever the device, and the way to the CUDA binary (cuda.cmake), which is one of its own.
 target_include_directories(rtd_objects PUBLIC ${CMAKE_SOURCE_DIR}/cuda)
 target_sources(rtd_objects PRIVATE
+    ${CMAKE_CURRENT_SOURCE_DIR}/gpu/cascade_mirror.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/gpu/cuda_backend.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/gpu/device_index.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/gpu/device_plan.cpp

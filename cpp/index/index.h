@@ -42,7 +42,7 @@ class Index {
 
     const IndexConfig& config() const { return config_; }  // with backend and threads as resolved
     const cpu::Backend& backend() const { return *backend_; }
-    bool usesCascades() const { return !backend_->open && config_.cascade != CascadeUse::off; }
+    bool usesCascades() const { return config_.cascade != CascadeUse::off; }
     bool ownedByStore() const { return ownership_ == Ownership::store; }  // rtd_index_add, _remove and _seal are then RTD_READ_ONLY
     Snapshot snapshot() const;
     uint64_t bytes() const;  // of all parts, with room not filled yet

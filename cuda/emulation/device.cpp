@@ -56,11 +56,11 @@ const uint64_t* Device::rendezvous(uint64_t value, const Where& where, bool isBa
     return slots;
 }
 
-const float* Device::exchange(const float* values, size_t bytes, uint32_t from, const Where& where) {
+const Exchange* Device::exchange(const void* values, size_t bytes, const Where& where) {
     Exchange* exchanges = warp().exchanges[warp().phase & 1];
     std::memcpy(exchanges[current_->thread % 32].values, values, bytes);
     meet(where, false);
-    return exchanges[from].values;
+    return exchanges;
 }
 
 // Returns when every lane of the warp has come.

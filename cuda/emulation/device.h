@@ -95,7 +95,7 @@ class Device {
     Warp& warp() { return warpOf(*current_); }
     uint32_t gridSize() const { return launch_.grid; }
     const uint64_t* rendezvous(uint64_t value, const Where& where, bool isBarrier);  // of the warp: every lane's value, once all have arrived
-    const float* exchange(const float* values, size_t bytes, uint32_t from, const Where& where);  // the same for many values, those of one lane
+    const Exchange* exchange(const void* values, size_t bytes, const Where& where);  // the same for more than one
     void syncBlock(const Where& where);
     template <typename T, typename Change>
     T readModifyWrite(T* at, Order order, const Where& where, Change change);  // returns the former value
@@ -117,7 +117,10 @@ class Device {
     void checkShared(const void* at, size_t bytes, bool isWrite);
     void spin();
     void endSpin() { idle_ = 0; }
-    void auditLoad(const void* address) {
+    void auditLoad(const void* address, size_t bytes) {
+        if (launch_.watched &&
+            static_cast<size_t>(static_cast<const char*>(address) - static_cast<const char*>(launch_.watched)) < launch_.watchedBytes)
+            count.gathered += bytes;
         if (launch_.isAudited) current_->loads.push_back(reinterpret_cast<uintptr_t>(address));
     }
 

@@ -24,7 +24,15 @@ template <typename Key, bool isDot, int kQueries, int kWarps>
 KernelEntry entryOf(cuda::KeyType key) {
     using C = cuda::Config<Key, isDot, kQueries, kWarps, 3, 1>;
     const KernelFunction function = [](const cuda::SearchFuseArgs& args) { cuda::searchFuse<C>(args); };
-    return {key, isDot, kQueries, C::kTileKeys, C::kThreads, reinterpret_cast<const void*>(function), sizeof(cuda::Shared<C>), cuda::kRingBytes<C>};
+    return {key,
+            isDot,
+            kQueries,
+            C::kTileKeys,
+            C::kThreads,
+            reinterpret_cast<const void*>(function),
+            sizeof(cuda::Shared<C>),
+            cuda::kRingBytes<C>,
+            C::kColumns > 1};
 }
 
 #define RTD_EMULATED_METRIC(Key, isDot, type) \

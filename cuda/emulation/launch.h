@@ -9,6 +9,7 @@ struct Counters {
     uint64_t launches = 0, switches = 0, barriers = 0, collectives = 0;
     uint64_t firstTouches = 0, furtherTouches = 0;             // bytes of the watched memory copied for the first time in a launch, and again
     uint64_t audited = 0, bankConflicts = 0, uncoalesced = 0;  // instructions of warps
+    uint64_t gathered = 0;                                     // bytes of the watched memory loaded otherwise
     uint64_t checked = 0;                                      // accesses to shared memory that were compared with its shadow
 };
 

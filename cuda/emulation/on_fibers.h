@@ -42,7 +42,7 @@ T shuffleXor(T v, int mask, Where where = Where::current()) {
 template <int kCount>
 void shuffleXor(float (&v)[kCount][4], int mask, Where where = Where::current()) {
     static_assert(sizeof v <= sizeof emulation::Exchange::values);
-    std::memcpy(v, device.exchange(v[0], sizeof v, (threadIndex() ^ static_cast<uint32_t>(mask)) & 31, where), sizeof v);
+    std::memcpy(v, device.exchange(v, sizeof v, where)[(threadIndex() ^ static_cast<uint32_t>(mask)) & 31].values, sizeof v);
 }
 inline uint32_t ballot(bool v, Where where = Where::current()) {
     const uint64_t* all = device.rendezvous(v, where, false);
@@ -55,7 +55,10 @@ inline uint32_t addShared(uint32_t* p, uint32_t v) {
     *p = old + v;
     return old;
 }
-inline void minShared(uint64_t* p, uint64_t v) { *p = v < *p ? v : *p; }
+template <typename T>
+void minShared(T* p, T v) {
+    *p = v < *p ? v : *p;
+}
 inline void maxShared(uint64_t* p, uint64_t v) { *p = v > *p ? v : *p; }
 
 // ---- between blocks ---------------------------------------------------------------------------------------------------------------------
@@ -89,6 +92,15 @@ void storeGlobal(T* p, T v) {
     device.store(p, v);
 }
 
+template <typename T>
+void storeWords(T* to, const T& from) {
+    for (size_t i = 0; i < sizeof(T) / 4; ++i) {
+        uint32_t word;
+        std::memcpy(&word, reinterpret_cast<const char*>(&from) + 4 * i, 4);
+        storeGlobal(reinterpret_cast<uint32_t*>(to) + i, word);
+    }
+}
+
 template <typename Condition>
 void spinUntil(Condition condition) {
     while (!condition()) device.spin();
@@ -104,11 +116,29 @@ void copyWait() {
     device.wait(kLeave);
 }
 
+// ---- codes ------------------------------------------------------------------------------------------------------------------------------
+
+inline Quad loadGlobal16(const uint64_t* p) {
+    const uint64_t words[2] = {device.load(p), device.load(p + 1)};
+    return load16(words);
+}
+inline void multiplyCodes(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Where where = Where::current()) {
+    Fragments mine;
+    std::memcpy(mine.a, a, sizeof a);
+    std::memcpy(mine.b, b, sizeof b);
+    const emulation::Exchange* all = device.exchange(&mine, sizeof mine, where);
+    multiplyFragments(d, threadIndex() & 31, [&](uint32_t lane) {
+        Fragments other;
+        std::memcpy(&other, all[lane].values, sizeof other);
+        return other;
+    });
+}
+
 // ---- elements ---------------------------------------------------------------------------------------------------------------------------
 
 template <typename T>
 void load4(float (&to)[4], const T* p) {
-    device.auditLoad(p);
+    device.auditLoad(p, 4 * sizeof(T));
     for (int c = 0; c < 4; ++c) to[c] = toFloat(p[c]);
 }
 

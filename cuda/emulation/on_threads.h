@@ -53,8 +53,7 @@ struct Lane {
     // Every lane gives `count` words and gets those of lane `from`.
     void exchange(const uint32_t* give, uint32_t* get, uint32_t count, uint32_t from);
     uint32_t ballot(bool vote);
-
-  private:
+    // Every lane gives `count` words, which wordOf() then has until the next meeting.
     void meet(const uint32_t* give, uint32_t count);
     uint32_t wordOf(uint32_t lane, uint32_t word) const;
 };
@@ -110,15 +109,16 @@ template <std::memory_order kOrder>  // a compiler makes one that it does not kn
 uint32_t add(uint32_t* p, uint32_t v) {
     return std::atomic_ref(*p).fetch_add(v, kOrder);
 }
-template <typename Change>
-void modify(uint64_t* p, Change change) {
+template <typename T, typename Change>
+void modify(T* p, Change change) {
     std::atomic_ref place(*p);
-    uint64_t old = place.load(std::memory_order_relaxed);
+    T old = place.load(std::memory_order_relaxed);
     while (!place.compare_exchange_weak(old, change(old), std::memory_order_relaxed)) {}
 }
 inline uint32_t addShared(uint32_t* p, uint32_t v) { return add<std::memory_order_relaxed>(p, v); }
-inline void minShared(uint64_t* p, uint64_t v) {
-    modify(p, [v](uint64_t old) { return v < old ? v : old; });
+template <typename T>
+void minShared(T* p, T v) {
+    modify(p, [v](T old) { return v < old ? v : old; });
 }
 inline void maxShared(uint64_t* p, uint64_t v) {
     modify(p, [v](uint64_t old) { return v > old ? v : old; });
@@ -150,6 +150,15 @@ void storeGlobal(T* p, T v) {
     *p = v;
 }
 
+template <typename T>
+void storeWords(T* to, const T& from) {
+    for (size_t i = 0; i < sizeof(T) / 4; ++i) {
+        uint32_t word;
+        std::memcpy(&word, reinterpret_cast<const char*>(&from) + 4 * i, 4);
+        storeGlobal(reinterpret_cast<uint32_t*>(to) + i, word);
+    }
+}
+
 template <typename Condition>
 void spinUntil(Condition condition) {
     while (!condition()) std::this_thread::yield();
@@ -175,6 +184,19 @@ template <uint32_t kLeave>
 void copyWait() {
     for (; device.lane().groups.size() > kLeave + 1; device.lane().groups.erase(device.lane().groups.begin()))
         for (const emulation::Copy& copy : device.lane().groups.front()) land(copy);
+}
+
+// ---- codes ------------------------------------------------------------------------------------------------------------------------------
+
+inline Quad loadGlobal16(const uint64_t* p) { return load16(p); }
+inline void multiplyCodes(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+    const emulation::Lane& self = device.lane();
+    const uint32_t give[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
+    device.lane().meet(give, 6);
+    multiplyFragments(d, threadIndex() & 31, [&](uint32_t lane) {
+        const auto word = [&](uint32_t i) { return self.wordOf(lane, i); };
+        return Fragments{{word(0), word(1), word(2), word(3)}, {word(4), word(5)}};
+    });
 }
 
 // ---- elements ---------------------------------------------------------------------------------------------------------------------------

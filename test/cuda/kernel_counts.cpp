@@ -19,8 +19,8 @@ constexpr Counted kCounted[] = {
     {"f16 d=576 B=1", 5, 300, 576, 1, 1, RTD_F16, false},
     {"bf16 d=4096 B=4", 4, 100, 4096, 1, 4, RTD_BF16, false},
     {"f32 d=576, 32 heads, B=2", 4, 200, 576, 32, 2, RTD_F32, false},
-    {"f32 d=1000 B=16", 3, 200, 1000, 1, 16, RTD_F32, false},
-    {"f16 d=576 B=40, keys again for every 16 queries", 3, 200, 576, 1, 40, RTD_F16, false},
+    {"f32 d=1000 B=16", 6, 200, 1000, 1, 16, RTD_F32, false},
+    {"f16 d=576 B=40, keys again for every 16 queries", 6, 200, 576, 1, 40, RTD_F16, false},
 };
 
 void print(const Counted& counted, const char* separator) {

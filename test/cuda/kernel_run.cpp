@@ -4,11 +4,16 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <random>
 #include <set>
 
 #include "../harness.h"
+#include "cascade/build.h"
 #include "core/dtype.h"
+#include "cpu/dispatch.h"
+#include "gpu/cascade_mirror.h"
+#include "index/workers.h"
 #include "search_fuse.cuh"
 
 namespace {
@@ -132,6 +137,65 @@ void checkZero(DeviceMemory& workspace, size_t bytes) {
         if (workspace.data()[i] != 0) throw test::Failure("byte " + std::to_string(i) + " of the workspace's state is not zero after a launch");
 }
 
+// The host's memory as a device that only keeps things.
+class HostDevice : public rtd::gpu::Device {
+  public:
+    std::unique_ptr<rtd::gpu::Device> onStream(void*) const override { return std::make_unique<HostDevice>(); }
+    const char* name() const override { return "the host's memory"; }
+    KernelTable kernels() const override { return {nullptr, 0}; }
+    void* allocate(size_t bytes, const char*) override { return std::aligned_alloc(256, (bytes + 255) / 256 * 256); }
+    void release(void* memory) noexcept override { std::free(memory); }
+    bool reaches(const void*) const override { return true; }
+    void zero(void* to, size_t bytes) override { std::memset(to, 0, bytes); }
+    void upload(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+    void download(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+    void copy(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+    unsigned blocks(const KernelEntry&, size_t) override { return 1; }
+    void launch(const KernelEntry&, unsigned, size_t, const SearchFuseArgs&) override {}
+    void synchronize() override {}
+};
+
+// Cascades of two stretches of a case's entries, with a gap between them and a tail.
+struct CaseCascades {
+    explicit CaseCascades(const Case& c)
+        : config{c.shape.dim, static_cast<rtd::Metric>(c.shape.metric), static_cast<rtd::Dtype>(c.shape.dtype), c.shape.heads},
+          mirror(device, config) {
+        config.cascade = rtd::CascadeUse::always;
+        rtd::Snapshot snapshot;
+        snapshot.entries = c.shape.entries;
+        const uint32_t n = c.shape.entries, half = n / 2;
+        if (n > 0) snapshot.cascades.push_back(build(c, 0, n < 16 ? n : half));
+        if (n >= 16) snapshot.cascades.push_back(build(c, half + 3, n - half - 3 - n / 8));
+        view = mirror.show(snapshot);
+    }
+
+    HostDevice device;
+    rtd::IndexConfig config;
+    rtd::gpu::CascadeMirror mirror;
+    rtd::gpu::CascadeView view;
+
+  private:
+    std::shared_ptr<const rtd::cascade::Cascade> build(const Case& c, uint32_t first, uint32_t count) const {
+        auto made = std::make_shared<rtd::cascade::Cascade>();
+        made->first = first;
+        made->count = count;
+        const uint32_t dims = config.dim / config.heads;
+        made->shape = rtd::cascade::LevelShape::of(dims, config.metric);
+        constexpr uint32_t kRowBytes2b = 256;  // where there may be a level 2b
+        const std::optional<uint32_t> rowBytes2b = made->shape.admits2b(kRowBytes2b) ? kRowBytes2b : 0;
+        rtd::WorkerPool workers;
+        for (uint32_t head = 0; head < config.heads; ++head) {
+            const auto read = [&](uint32_t begin, uint32_t n, float* to, size_t stride) {
+                for (uint32_t i = 0; i < n; ++i)
+                    std::copy_n(&c.data.keys[size_t{first + begin + i} * config.dim + head * dims], dims, to + i * stride);
+            };
+            made->heads.emplace_back().levels =
+                rtd::cascade::buildLevels({config.metric, dims, count, rowBytes2b}, read, rtd::cpu::chooseInstructionSet(), workers, 1, {});
+        }
+        return made;
+    }
+};
+
 template <class C>
 Answer runAs(const Case& c, const KernelWay& way, KernelCost& cost) {
     const Shape& s = c.shape;
@@ -152,8 +216,12 @@ Answer runAs(const Case& c, const KernelWay& way, KernelCost& cost) {
     answer.counts.assign(rows, 7);
     std::vector<uint32_t> statuses(s.batch, 7);
     // Laid out for the largest batch and more hits and logits than this call has: the layout must not depend on the call.
-    const WorkspaceLayout workspaceLayout =
-        WorkspaceLayout::of(std::min(s.batch, kMaxBatch) + 1, s.heads, s.k, s.vocabulary + 3000, way.smallestPool);
+    WorkspaceLayout workspaceLayout = WorkspaceLayout::of(std::min(s.batch, kMaxBatch) + 1, s.heads, s.k, s.vocabulary + 3000, way.smallestPool);
+    const std::unique_ptr<CaseCascades> cascades = way.sifting == Sifting::none ? nullptr : std::make_unique<CaseCascades>(c);
+    if (cascades) {
+        workspaceLayout.segments = static_cast<uint32_t>(cascades->view.segments.size()) + 1;
+        workspaceLayout.pieces3 = cascades->view.layout.pieces3();
+    }
     DeviceMemory workspace(workspaceLayout.bytes(), 0xd7);
     std::memset(workspace.data(), 0, workspaceLayout.stateBytes());
 
@@ -173,6 +241,15 @@ Answer runAs(const Case& c, const KernelWay& way, KernelCost& cost) {
             a.layout = layout;
             a.entries = s.entries;
             a.headDim = headDim;
+            a.runs[0] = {0, s.entries};
+            a.runCount = 1;
+            if (cascades) {
+                rtd::gpu::CascadeMirror::setCascades(cascades->view, a);
+                a.cascade.shareKeys = way.shareKeys;
+                for (const CascadeSegment& segment : cascades->view.segments) a.cascade.shares += ceilDiv(segment.count, way.shareKeys);
+                a.cascade.usesTensors = way.sifting == Sifting::tensors && C::kColumns > 1 && a.cascade.layout.hasLevel3;
+                a.cascade.giveUpPercent = way.giveUpPercent;
+            }
             a.isRoot = s.metric == RTD_L2;
             a.queries = queries.data();
             a.queryStride = queries.stride;
@@ -220,6 +297,7 @@ Answer runAs(const Case& c, const KernelWay& way, KernelCost& cost) {
             cost.bankConflicts += device.count.bankConflicts - before.bankConflicts;
             cost.uncoalesced += device.count.uncoalesced - before.uncoalesced;
             cost.checked += device.count.checked - before.checked;
+            cost.gathered += device.count.gathered - before.gathered;
             cost.audited += device.count.audited - before.audited;
             cost.neededBytes += size_t{s.entries} * s.heads * layout.headBytes;
             ++cost.calls;
@@ -243,13 +321,13 @@ Answer runConfig(const Case& c, const KernelWay& way, KernelCost& cost) {
         case 2:
             return runAs<Config<Key, isDot, 16, 2, 3, 1>>(c, way, cost);
         case 3:
-            return runAs<Config<Key, isDot, 16, 4, 2, 1>>(c, way, cost);
+            return runAs<Config<Key, isDot, 8, 4, 2, 1>>(c, way, cost);
         case 4:
             return runAs<Config<Key, isDot, 4, 8, 6, 1>>(c, way, cost);
         case 5:
             return runAs<Config<Key, isDot, 1, 8, 4, 2>>(c, way, cost);
         default:
-            return runAs<Config<Key, isDot, 8, 4, 3, 1>>(c, way, cost);
+            return runAs<Config<Key, isDot, 16, 4, 3, 1>>(c, way, cost);
     }
 }
 
@@ -262,9 +340,9 @@ Answer runMetric(const Case& c, const KernelWay& way, KernelCost& cost) {
 
 uint32_t kernelConfigCount() { return 7; }
 std::string kernelConfigName(uint32_t config) {
-    constexpr const char* kNames[] = {"1 query, 2 warps, 3 stages",    "4 queries, 4 warps, 4 stages", "16 queries, 2 warps, 3 stages",
-                                      "16 queries, 4 warps, 2 stages", "4 queries, 8 warps, 6 stages", "1 query, 8 warps, 4 stages",
-                                      "8 queries, 4 warps, 3 stages"};
+    constexpr const char* kNames[] = {"1 query, 2 warps, 3 stages",   "4 queries, 4 warps, 4 stages", "16 queries, 2 warps, 3 stages",
+                                      "8 queries, 4 warps, 2 stages", "4 queries, 8 warps, 6 stages", "1 query, 8 warps, 4 stages",
+                                      "16 queries, 4 warps, 3 stages"};
     return kNames[config];
 }
 
@@ -273,6 +351,9 @@ std::string KernelWay::text() const {
            ", pool " + std::to_string(smallestPool) + ", " + std::to_string(tilesPerTicket) + " tiles a ticket, merges above " +
            std::to_string(splitAbove) + " in " + std::to_string(mergeParts) + (logitsDtype == RTD_F16 ? ", float16 logits" : "") +
            (queriesAreHalf ? ", float16 queries" : "") + (isPadded ? ", padded" : "") +
+           (sifting == Sifting::none     ? ""
+            : sifting == Sifting::levels ? ", sifted by levels in shares of " + std::to_string(shareKeys)
+                                         : ", sifted by tensor cores in shares of " + std::to_string(shareKeys)) +
            (seeds == Seeds::near     ? ", the nearest as seeds"
             : seeds == Seeds::random ? ", random seeds"
                                      : "");

@@ -10,6 +10,9 @@
 // What a row's seeds are: its hits and their neighbours in id, which may be no entries or removed ones, or any ids.
 enum class Seeds { none, near, random };
 
+// How much of a case's entries is sifted by a cascade: none, or two stretches, by levels 1 to 3 or by the tensor cores where there is a level 3.
+enum class Sifting { none, levels, tensors };
+
 // How a case is run; every way must give the same bits.
 struct KernelWay {
     uint32_t config = 0;  // of kernelConfigs()
@@ -25,6 +28,8 @@ struct KernelWay {
     bool isShadowed = false;  // see emulation/shadow.cpp
     uint32_t launches = 1;    // the same call again, on the same workspace
     Seeds seeds = Seeds::none;
+    Sifting sifting = Sifting::none;
+    uint32_t shareKeys = 64, giveUpPercent = 1000;
 
     std::string text() const;
 };
@@ -33,6 +38,7 @@ struct KernelWay {
 struct KernelCost {
     uint64_t launches = 0, calls = 0, firstTouches = 0, furtherTouches = 0, neededBytes = 0, bankConflicts = 0, uncoalesced = 0, audited = 0,
              checked = 0, pooled = 0;  // places of pools that were written
+    uint64_t gathered = 0;             // bytes of keys that were read other than by the scan
 };
 
 // Names of the instantiations for keys of a dtype and a metric: "<queries> queries, <warps> warps, <stages> stages".

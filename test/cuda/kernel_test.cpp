@@ -28,6 +28,11 @@ KernelWay randomWay(std::mt19937_64& random, const Shape& shape) {
     way.isPadded = below(3) == 0;
     way.launches = below(8) ? 1 : 2;
     way.seeds = static_cast<Seeds>(below(3));
+    if (below(6) == 0) {
+        way.sifting = below(2) ? Sifting::levels : Sifting::tensors;
+        way.shareKeys = 32u << below(5);
+        way.giveUpPercent = below(3) ? 1000 : 10;
+    }
     return way;
 }
 
@@ -93,6 +98,9 @@ std::set<std::string> traitsOf(const Case& c, const KernelWay& way, const Answer
     add(isSearched && way.seeds == Seeds::near, "the nearest as seeds");
     add(isSearched && way.seeds == Seeds::random, "random seeds");
     add(way.launches > 1, "a second launch on the workspace");
+    add(isSearched && way.sifting == Sifting::levels, "sifted by levels");
+    add(isSearched && way.sifting == Sifting::tensors, "sifted by tensor cores");
+    add(isSearched && way.sifting != Sifting::none && way.giveUpPercent < 100, "sifted until that is given up");
     add(std::find(c.data.removed.begin(), c.data.removed.end(), true) != c.data.removed.end(), "removed entries");
     for (uint32_t b = 0; b < s.batch; ++b) {
         const auto logits = c.logits.begin() + static_cast<ptrdiff_t>(b * s.vocabulary);
@@ -134,7 +142,7 @@ TEST("random cases, against the oracle and a CPU back end") {
         for (const std::string& trait : traitsOf(c, way, kernel)) ++seen[trait];
     }
     if (cases < 400) return;
-    CHECK_EQUAL(seen.size(), 10 + kernelConfigCount() + 20);
+    CHECK_EQUAL(seen.size(), 10 + kernelConfigCount() + 23);
     for (const auto& [trait, count] : seen)
         if (count < cases / 400) throw test::Failure("only " + std::to_string(count) + " of " + std::to_string(cases) + " random cases: " + trait);
 }
@@ -188,6 +196,9 @@ TEST("200 schedules of each adversary give the same bits") {
             way.tilesPerTicket = 1 + static_cast<uint32_t>(seed / 4 % 2);
             way.mergeParts = 1 + static_cast<uint32_t>(seed % 5);
             way.seeds = static_cast<Seeds>(seed % 3);
+            way.sifting = static_cast<Sifting>(seed / 2 % 3);
+            way.shareKeys = 32;
+            way.giveUpPercent = seed % 5 ? 1000 : 20;
             try {
                 checkKernel(c, way);
             } catch (const test::Failure& failure) { throw test::Failure(std::string(adversary.name) + ": " + failure.text); }
@@ -276,6 +287,39 @@ TEST("seeds keep far entries out of the pool") {
     }
 }
 
+TEST("a cascade of every kind of levels, in every instantiation") {
+    for (const uint32_t dim : {20u, 140u, 256u, 1000u})  // level 1; and 3; and 2; and 2b
+        for (const rtd_metric metric : {RTD_L2, RTD_DOT})
+            for (uint32_t config = 0; config < kernelConfigCount(); ++config) {
+                Shape shape = shapeOf(dim > 256 ? 150 : 300, dim, 3 + 6 * config, 1 + 3 * config);
+                shape.metric = metric;
+                shape.dtype = static_cast<rtd_dtype>(config % 3);
+                KernelWay way;
+                way.config = config;
+                way.seed = dim + config;
+                way.sifting = config % 2 ? Sifting::levels : Sifting::tensors;
+                way.launches = 2;
+                checkKernel(makeCase(shape, dim, true), way);
+            }
+}
+
+TEST("a cascade spares nearly all of the keys' bytes") {
+    for (const Sifting sifting : {Sifting::levels, Sifting::tensors}) {
+        Shape shape = shapeOf(1600, 256, 16, 4);
+        KernelWay way;
+        way.config = 6;
+        way.grid = way.resident = 1;
+        way.sifting = sifting;
+        way.shareKeys = 800;
+        const Case c = makeCase(shape, 1, true);
+        KernelCost cost;
+        checkSame(runKernel(c, way, &cost), expected(c, RTD_F32));
+        const uint64_t keyBytes = 256 * 4;
+        CHECK(cost.firstTouches < 220 * keyBytes);  // of the entries without a cascade
+        CHECK(cost.gathered < uint64_t{1600} * 16 * keyBytes / 10);
+    }
+}
+
 TEST("heads, few and many, in shared memory and out of it") {
     for (const uint32_t heads : {2u, 7u, 32u, 129u}) {
         Shape shape = shapeOf(60, heads * 4, heads > 100 ? 2 : 5, heads == 32 ? 50 : 3);
@@ -342,7 +386,7 @@ TEST("one launch a call; each key is read once from device memory, with whole se
             way.isAudited = true;
             KernelCost cost;
             runKernel(makeCase(shape, 1, true), way, &cost);
-            constexpr uint64_t kQueries[] = {1, 4, 16, 16, 4, 1, 8};
+            constexpr uint64_t kQueries[] = {1, 4, 16, 8, 4, 1, 16};
             const uint64_t bytes = uint64_t{200} * 576 * (dtype == RTD_F32 ? 4 : 2), queries = kQueries[config];
             CHECK_EQUAL(cost.launches, cost.calls);
             CHECK_EQUAL(cost.firstTouches, bytes);

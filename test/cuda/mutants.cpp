@@ -70,7 +70,7 @@ Shape mutantShape(std::mt19937_64& random) {
         shape.dim = 3 * shape.heads;
         shape.k = 1 + static_cast<uint32_t>(random() % 8);
     }
-    if (random() % 4 == 0) shape.dim = shape.heads * 256;  // whole pieces of keys of every type
+    if (random() % 3 == 0) shape.dim = shape.heads * 256;  // whole pieces of keys of every type, and all levels of a cascade
     return shape;
 }
 
@@ -94,6 +94,11 @@ int firstCaught(const Mutant& mutant, int cases) {
         way.tilesPerTicket = 1 + static_cast<uint32_t>(random() % 3);
         way.isPadded = random() % 3 == 0;
         way.launches = 2;
+        if (random() % 2) {
+            way.sifting = random() % 2 ? Sifting::levels : Sifting::tensors;
+            way.shareKeys = 32 << random() % 3;
+            way.giveUpPercent = random() % 3 ? 1000 : 20;
+        }
         try {
             checkSame(runKernel(c, way), expected(c, RTD_F32));
         } catch (const std::exception&) { return i; }
@@ -123,7 +128,8 @@ int main(int argc, char** argv) {
     int caught = 0, survived = 0;
     std::vector<Mutant> mutants;
     std::vector<const Fault*> lost;
-    for (const char* file : {"search_fuse.cuh", "seeds.cuh", "scan.cuh", "pool.cuh", "select.cuh", "logits.cuh", "merge.cuh"})
+    for (const char* file : {"search_fuse.cuh", "seeds.cuh", "scan.cuh", "pool.cuh", "select.cuh", "logits.cuh", "merge.cuh", "prepare.cuh",
+                             "levels.cuh", "tensor.cuh", "sift.cuh"})
         findMutants(file, mutants, lost);
     for (const Mutant& mutant : mutants) {
         const std::string text = mutant.file + ":" + std::to_string(mutant.line) + ": " + mutant.text + "  [" + mutant.name + "]";

@@ -18,7 +18,9 @@ else()
     target_link_libraries(kernel_cases PUBLIC rtd_harness rtd_emulation)
 
     add_executable(test_cuda
+        ${CMAKE_CURRENT_SOURCE_DIR}/cascade/data.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/backend_test.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/cuda/cascade_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/device_pointers_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/emulated_backend_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/emulation_test.cpp
@@ -44,7 +46,8 @@ else()
         add_test(NAME cuda_shadow COMMAND test_cuda_shadow)
 
         # The kernel with every fault of faults.h to choose from.
-        set(kernel_files search_fuse.cuh seeds.cuh scan.cuh pool.cuh select.cuh sums.cuh logits.cuh merge.cuh config.cuh primitives.cuh)
+        set(kernel_files search_fuse.cuh seeds.cuh gather.cuh scan.cuh pool.cuh select.cuh sums.cuh logits.cuh merge.cuh prepare.cuh levels.cuh tensor.cuh
+            sift.cuh config.cuh primitives.cuh)
         list(TRANSFORM kernel_files PREPEND ${CMAKE_CURRENT_BINARY_DIR}/faulty/ OUTPUT_VARIABLE faulty_files)
         list(TRANSFORM kernel_files PREPEND ${CMAKE_SOURCE_DIR}/cuda/ OUTPUT_VARIABLE right_files)
         file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/faulty)
