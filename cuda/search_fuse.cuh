@@ -35,8 +35,8 @@
 //
 //     max(N d s / R, 2 N d B / (u F))      u: the share of issue slots that are arithmetic
 //
-// At 16 queries 256 of the scan loop's 420 instructions are (sm_90, f32, l2), so u is at least 0.6; what begins a phase or takes a ticket is in the
-// loop but seldom runs. There come the launch and one merge (10 to 20 us). Cuts: about log_{P/k}(N/P) a row when keys come in no special order,
+// At 16 queries 256 of the scan loop's 494 instructions are (sm_90, f32, l2), so u is at least 0.5; what begins a phase or takes a ticket, some 150 of
+// them, is in the loop but seldom runs. There come the launch and one merge (10 to 20 us). Cuts: about log_{P/k}(N/P) a row when keys come in no special order,
 // N / (P - k) at worst.
 //
 // Cost of a cascade. 34 bytes a key, 128 of those that level 1 leaves, d + 12 of those that level 2 leaves, and the rows of a few k; or, from 8
@@ -123,10 +123,8 @@ RTD_DEVICE void searchKeys(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits
     static_assert(sizeof(Sieve<C>) <= kRingBytes<C>);
     const Tickets& tickets = s.counts;
     beginRows(a, s, hits);
-    if (keyTicket(s) < tickets.shares) {
-        if (threadIndex() == 0) spinUntil([&] { return loadAcquire(&a.workspace.control->prepared) == tickets.prepares; });  // by blocks that run
-        syncBlock();
-    }
+    if (keyTicket(s) < tickets.shares && threadIndex() == 0)  // by blocks that run; a barrier lies before the first look at what they wrote
+        spinUntil([&] { return loadAcquire(&a.workspace.control->prepared) == tickets.prepares; });
     while (keyTicket(s) < tickets.shares) {
         siftShare(a, s, hits, *reinterpret_cast<Sieve<C>*>(ring), keyTicket(s));
         if (s.sift.hasGivenUp) break;

@@ -121,12 +121,10 @@ RTD_DEVICE void scoreByLevel1(const SearchFuseArgs& a, Shared<C>& s, Sieve<C>& s
     }
 }
 
-// The smallest score of each column.
+// The smallest score of each column; a barrier must lie before and behind it.
 template <class C>
 RTD_DEVICE void findNearest(Shared<C>& s, const Sieve<C>& sieve, const Range& range) {
     const uint32_t warp = threadIndex() / 32, lane = threadIndex() & 31, chunks = ceilDiv(range.count, 32);
-    for (uint32_t i = threadIndex(); i < range.columns; i += C::kThreads) s.sift.nearest[i] = kTaken;
-    syncBlock();
 #pragma unroll 1
     for (uint32_t i = warp; i < range.columns * chunks; i += C::kWarps) {
         const uint32_t column = i / chunks, key = i % chunks * 32 + lane;
@@ -138,7 +136,6 @@ RTD_DEVICE void findNearest(Shared<C>& s, const Sieve<C>& sieve, const Range& ra
         }
         if (lane == 0) minShared(&s.sift.nearest[column], score);
     }
-    syncBlock();
 }
 
 // ---- the queue ----------------------------------------------------------------------------------------------------------------------------
@@ -293,7 +290,7 @@ RTD_DEVICE void siftColumns(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hit
 // In shared memory, where it takes no registers. The range before is done with.
 template <class C>
 RTD_DEVICE const Range& beginRange(Shared<C>& s, const Range& range) {
-    if (threadIndex() == 0) s.sift.range = range;
+    if (threadIndex() == 0) s.sift.range = range, s.sift.isOpen = 0;
     syncBlock();
     return s.sift.range;
 }
@@ -301,9 +298,8 @@ RTD_DEVICE const Range& beginRange(Shared<C>& s, const Range& range) {
 // Limits of all columns, and, where a row has none yet, the columns' smallest scores. Scores are there.
 template <class C>
 RTD_DEVICE void beginColumns(const SearchFuseArgs& a, Shared<C>& s, const Sieve<C>& sieve, const Range& range) {
-    if (threadIndex() == 0) s.sift.isOpen = 0;
-    syncBlock();
     for (uint32_t column = threadIndex(); column < range.columns; column += C::kThreads) {
+        s.sift.nearest[column] = kTaken;
         if (refreshLimit(a, s, range, column) == 0) continue;
         addShared(&s.sift.considered, range.count);
         if (s.sift.limit[column] == positiveInfinity()) addShared(&s.sift.isOpen, 1);
@@ -322,7 +318,6 @@ RTD_DEVICE void siftByTensors(const SearchFuseArgs& a, Shared<C>& s, uint64_t* h
             loadScales(a, s, range);
             scoreByTensors<C, kColumns>(a, reinterpret_cast<CodeStage<kColumns>*>(sieve.stages), s.sift.scales, sieve.scores, range.stride, segment,
                                         head, first, place, count);
-            syncBlock();
             beginColumns(a, s, sieve, range);
             for (uint32_t column = 0; column < kColumns && first + column < a.batch; column += C::kQueries)
                 siftColumns(a, s, hits, sieve, range, column, C::kQueries < kColumns ? C::kQueries : kColumns);
@@ -371,7 +366,6 @@ RTD_DEVICE void siftShare(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits,
     while (share.begin < share.end && !s.sift.hasGivenUp) {
         const uint32_t room = s.sift.isTried ? most : ceilDiv(most, kFirstShare * kLevelKeys) * kLevelKeys,
                        count = share.end - share.begin < room ? share.end - share.begin : room;
-        syncBlock();
         if (threadIndex() == 0) s.sift.measured = s.sift.considered = 0;
         if (!a.cascade.usesTensors)
             siftByLevels(a, s, hits, sieve, share.segment, share.begin, count);

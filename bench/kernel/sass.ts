@@ -66,7 +66,10 @@ export function codesOf(kernel: Instruction[]): Codes {
     return { dp4a: count(/\bIDP\.4A\.U8\.S8\b/), imma: count(/\bIMMA\.(16832|8816)\.U8\.S8\b/) };
 }
 
-/** The shortest way back that holds at least four copies, a barrier and arithmetic; the loop for queries that are not aligned is longer. */
+/**
+ * The shortest way back that holds at least four copies, a barrier and arithmetic, and no sums of codes, as the loops of a cascade do; the loop for
+ * queries that are not aligned is longer.
+ */
 export function scanLoop(kernel: Instruction[]): Loop {
     let best: Instruction[] = [];
     for (const { address, text } of kernel) {
@@ -75,7 +78,9 @@ export function scanLoop(kernel: Instruction[]): Loop {
         const body = kernel.filter((i) => i.address >= target && i.address <= address);
         const copies = body.filter((i) => isCopy(i.text)).length;
         const isScan =
-            copies >= 4 && [isArithmetic, (t: string) => t.includes("BAR.SYNC")].every((is) => body.some((i) => is(i.text)));
+            copies >= 4 &&
+            !body.some((i) => /IMMA|IDP/.test(i.text)) &&
+            [isArithmetic, (t: string) => t.includes("BAR.SYNC")].every((is) => body.some((i) => is(i.text)));
         if (isScan && (best.length === 0 || body.length < best.length)) best = body;
     }
     const count = (is: (text: string) => boolean): number => best.filter((i) => is(i.text)).length;

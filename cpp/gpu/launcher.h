@@ -42,7 +42,7 @@ class Launcher {
     bool hasSeeds_ = false;
     uint32_t mostHits_ = 0;  // that a row wants
     std::vector<cuda::CascadeSegment> segments_;
-    bool isClean_ = false;   // false after a launch that failed: what it left is not known
+    bool isClean_ = false;  // false after a launch that failed: what it left is not known
 };
 
 // Rows [begin, begin + batch) of matrices on the device, as queries and logits of a launch.

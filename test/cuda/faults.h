@@ -42,7 +42,8 @@ constexpr Fault kFaults[] = {
     // ---- what is a hit ----
     {"the bit of the entry beside it", "scan.cuh", "a.removed && a.removed[", "a.removed[id / 32] >> id % 32", "a.removed[id / 32] >> (id + 1) % 32"},
     {"removed entries are hits", "scan.cuh", "if (a.removed &&", "a.removed && a.removed[id / 32] >> id % 32 & 1", "false"},
-    {"the distance threshold is ignored", "scan.cuh", "if (!(distanceOf(entry", "distanceOf(entry, a.isRoot) <= row.maxDistance", "true"},
+    {"the distance threshold is ignored", "scan.cuh", "return distanceOf(entry, a.isRoot)", "distanceOf(entry, a.isRoot) <= a.rows[b].maxDistance",
+     "true"},
     {"namespaces are searched beyond the one that fits", "scan.cuh", "accepted[i] < space", "accepted[i] < space", "accepted[i] <= space"},
     {"rows that want nothing are searched", "scan.cuh", "b < a.batch && a.rows[b].k > 0", "b < a.batch && a.rows[b].k > 0", "b < a.batch"},
 
@@ -55,13 +56,14 @@ constexpr Fault kFaults[] = {
     {"a cut loses what did not fit before it", "pool.cuh", "i = room + tid; i < n", "i < n", "i + 1 < n"},
     {"a cut says that it kept too little", "pool.cuh", "storeRelaxed(&state.committed", "k + n - room", "k"},
     {"offers are not emptied", "pool.cuh", "s.offerCount[tid] = 0;  //", "s.offerCount[tid] = 0", ""},
-    {"the block that must cut waits for another", "pool.cuh", "s.reservation[q] != kSettled && s.res", "s.reservation[q] != kSettled", "q == kSettled"},
+    {"the block that must cut waits for another", "pool.cuh", "s.reservation[q] != kSettled && s.res", "s.reservation[q] != kSettled",
+     "q == kSettled"},
 
     // ---- cascades ----
-    {"queries are prepared before their projections are there", "search_fuse.cuh",
-     "control.projected) ==", "loadAcquire(&control.projected) == tickets.projects", "true"},
-    {"keys are sifted before queries are prepared", "search_fuse.cuh",
-     "control->prepared) ==", "loadAcquire(&a.workspace.control->prepared) == tickets.prepares", "true"},
+    {"queries are prepared before their projections are there", "search_fuse.cuh", "return loadAcquire(&control.projected",
+     "loadAcquire(&control.projected) == tickets.projects", "true"},
+    {"keys are sifted before queries are prepared", "search_fuse.cuh", "return loadAcquire(&a.workspace.control->prepared",
+     "loadAcquire(&a.workspace.control->prepared) == tickets.prepares", "true"},
     {"no reset", "search_fuse.cuh", "storeRelaxed(&control.projected", "storeRelaxed(&control.projected, 0u)", ""},
     {"no reset", "search_fuse.cuh", "storeRelaxed(&control.prepared", "storeRelaxed(&control.prepared, 0u)", ""},
     {"what is given up is not scanned", "search_fuse.cuh", "if (!isShare || left", "!isShare || left.begin < left.end", "!isShare"},

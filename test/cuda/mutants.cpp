@@ -70,7 +70,7 @@ Shape mutantShape(std::mt19937_64& random) {
         shape.dim = 3 * shape.heads;
         shape.k = 1 + static_cast<uint32_t>(random() % 8);
     }
-    if (random() % 3 == 0) shape.dim = shape.heads * 256;  // whole pieces of keys of every type, and all levels of a cascade
+    if (random() % 3 == 0) shape.dim = shape.heads * (random() % 2 ? 256 : 140);  // whole pieces of keys of every type; levels of a cascade
     return shape;
 }
 
