@@ -280,7 +280,6 @@ RTD_DEVICE void siftColumns(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hit
             }
         }
         measure(a, s, hits, sieve.queues.entries[at], count, range, firstColumn, columns);
-        syncBlock();  // before what was queued is counted anew
         if (queued <= kQueue<C> && ++round > kRounds) return;
     }
 }
