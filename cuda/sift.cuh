@@ -335,7 +335,6 @@ RTD_DEVICE void siftByLevels(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hi
             loadScales(a, s, range);
             syncBlock();
             scoreByLevel1(a, s, sieve, range);
-            syncBlock();
             beginColumns(a, s, sieve, range);
             siftColumns(a, s, hits, sieve, range, 0, 1);
         }
