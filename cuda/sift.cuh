@@ -280,7 +280,6 @@ RTD_DEVICE void siftColumns(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hit
             }
         }
         measure(a, s, hits, sieve.queues.entries[at], count, range, firstColumn, columns);
-        syncBlock();  // before what was queued is counted anew
         if (queued <= kQueue<C> && ++round > kRounds) return;
     }
 }
@@ -336,7 +335,6 @@ RTD_DEVICE void siftByLevels(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hi
             loadScales(a, s, range);
             syncBlock();
             scoreByLevel1(a, s, sieve, range);
-            syncBlock();
             beginColumns(a, s, sieve, range);
             siftColumns(a, s, hits, sieve, range, 0, 1);
         }

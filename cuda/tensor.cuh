@@ -35,26 +35,26 @@ RTD_DEVICE void scoreByTensors(const SearchFuseArgs& a, CodeStage<kColumns>* sta
     const LevelLayout& shape = a.cascade.layout;
     const CascadeLevels& levels = levelsOf(a, segment, head);
     const uint32_t warp = threadIndex() / 32, lane = threadIndex() & 31, group = lane / 4, t = lane % 4;
+    uint32_t at = 0;  // how many pieces have been taken
     for (uint32_t begin = 0; begin < count; begin += 16 * C::kWarps) {
         const uint32_t first = begin + 16 * warp;
         const bool isIdle = first >= count;  // and then computes what nobody reads
         const uint8_t* tile = tileOf3(shape, levels, place + (isIdle ? 0 : first));
         const uint32_t key = (isIdle ? 0 : first) % kLevelKeys + group;
         int32_t sums[2][kBlocks][4] = {};
-        syncBlock();  // nobody reads the stages any more
-        copyCodes<C>(a, stages[0], segment, head, firstQuery, 0);
+        copyCodes<C>(a, stages[at & 1], segment, head, firstQuery, 0);  // not where the last piece is still read
 #pragma unroll 1
-        for (uint32_t piece = 0; piece < shape.pieces3(); ++piece) {
+        for (uint32_t piece = 0; piece < shape.pieces3(); ++piece, ++at) {
             const uint8_t* from = tile + (piece * kLevelKeys + key) * kPieceCodes + t * kUnitCodes;
             const Quad upper = load16(from), lower = load16(from + 8 * kPieceCodes);
             copyWait<0>();
             syncBlock();  // this piece has landed, and everybody is done with the one before
-            if (piece + 1 < shape.pieces3()) copyCodes<C>(a, stages[(piece + 1) & 1], segment, head, firstQuery, piece + 1);
+            if (piece + 1 < shape.pieces3()) copyCodes<C>(a, stages[(at + 1) & 1], segment, head, firstQuery, piece + 1);
 #pragma unroll
             for (uint32_t n = 0; n < kBlocks; ++n)
 #pragma unroll
                 for (uint32_t half = 0; half < 2; ++half) {
-                    const Quad z = loadShared16(&stages[piece & 1].codes[half][8 * n + group][t * kUnitCodes]);
+                    const Quad z = loadShared16(&stages[at & 1].codes[half][8 * n + group][t * kUnitCodes]);
 #pragma unroll
                     for (uint32_t w = 0; w < 4; w += 2)
                         multiplyCodes(sums[half][n], {upper.words[w], lower.words[w], upper.words[w + 1], lower.words[w + 1]},
@@ -66,10 +66,10 @@ RTD_DEVICE void scoreByTensors(const SearchFuseArgs& a, CodeStage<kColumns>* sta
         for (uint32_t n = 0; n < kBlocks; ++n)
 #pragma unroll
             for (uint32_t i = 0; i < 4; ++i) {
-                const uint32_t at = group + i / 2 * 8, column = 8 * n + 2 * t + i % 2;
+                const uint32_t row = group + i / 2 * 8, column = 8 * n + 2 * t + i % 2;
                 const uint32_t sum = (static_cast<uint32_t>(sums[0][n][i]) << 7) + static_cast<uint32_t>(sums[1][n][i]);
                 const QueryScales& q = scales[column];
-                scores[column * stride + first + at] = q.isBounded ? bitsOf(lowerBound3(shape, tile, key - group + at, q, sum)) : 0;
+                scores[column * stride + first + row] = q.isBounded ? bitsOf(lowerBound3(shape, tile, key - group + row, q, sum)) : 0;
             }
     }
 }

@@ -71,7 +71,7 @@ constexpr Fault kFaults[] = {
     {"outliers are ruled out", "levels.cuh", "if (norm == kOutlierNorm)", "norm == kOutlierNorm", "false"},
     {"half of a query is left out", "levels.cuh", "return (static_cast<uint32_t>(high)", "static_cast<uint32_t>(low)", "0u"},
     {"half of a query is left out", "tensor.cuh", "static_cast<uint32_t>(sums[1]", "static_cast<uint32_t>(sums[1][n][i])", "0u"},
-    {"a tile's other half", "tensor.cuh", "key - group + at, q, sum", "key - group + at", "(key - group + at) ^ 16"},
+    {"a tile's other half", "tensor.cuh", "key - group + row, q, sum", "key - group + row", "(key - group + row) ^ 16"},
     {"nothing is as near as the bound", "sift.cuh", "return roundedUp(distances", "distances.radius(value)", "0.5 * distances.radius(value)"},
     {"keys are taken twice", "sift.cuh", "        score = kTaken", "score = kTaken", ""},
     {"the last round is left out", "sift.cuh", "&& ++round > kRounds", "++round > kRounds", "++round >= kRounds"},

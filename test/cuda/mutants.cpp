@@ -82,7 +82,9 @@ int firstCaught(const Mutant& mutant, int cases) {
     rtd::emulation::device.dropTo = mutant.left;
     for (int i = 0; i < cases; ++i) {
         std::mt19937_64 random(static_cast<uint64_t>(i) + 1000);
-        const Case c = makeCase(mutantShape(random), static_cast<uint64_t>(i), false);
+        Case c = makeCase(mutantShape(random), static_cast<uint64_t>(i), false);
+        if (random() % 16 == 0)
+            for (rtd_row_options& row : c.rows) row.flags |= RTD_ROW_SKIP;
         KernelWay way;
         way.config = static_cast<uint32_t>(random() % 4);
         way.seed = random();
