@@ -29,7 +29,7 @@ else()
     target_link_libraries(test_cuda PRIVATE kernel_cases)
     add_test(NAME cuda COMMAND test_cuda)
     if(RTD_SANITIZE OR CMAKE_CROSSCOMPILING)  # a tenth of the speed, or less
-        set_tests_properties(cuda PROPERTIES ENVIRONMENT RTD_KERNEL_CASES=400)
+        set_tests_properties(cuda PROPERTIES ENVIRONMENT RTD_KERNEL_CASES=150)
     endif()
 
     # For `npm run kernel:report`.
