@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { LlamaContextSequence, LlamaModel, Token } from "node-llama-cpp";
 
 import { attach, createIndex, createRecorder, Datastore, type ReferenceIndex, type Step } from "../../lib/index.js";
-import { loadModel } from "../../lib/recipes/model.js";
+import { loadModel, usingModel } from "../../lib/recipes/model.js";
 import { rounds, type Way } from "../engine.js";
 import type { Group, Setting } from "../figures.js";
 import { randomBits } from "../sets/key-set.js";
@@ -29,14 +29,7 @@ export interface ModelAsked {
 }
 
 async function withModelOf<T>({ path, threads }: ModelAsked, work: (model: LlamaModel) => Promise<T>): Promise<T> {
-    const model = await loadModel(path, { gpu: false, threads });
-    try {
-        return await work(model);
-    } finally {
-        const { llama } = model;
-        await model.dispose();
-        await llama.dispose();
-    }
+    return usingModel(await loadModel(path, { gpu: false, threads }), work);
 }
 
 const vocabularyOf = (model: LlamaModel): number => model.fileInfo.metadata.tokenizer.ggml.tokens.length;

@@ -1,6 +1,6 @@
 import { defined } from "../defined.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
-import { loadModel } from "../recipes/model.js";
+import { loadModel, usingModel } from "../recipes/model.js";
 import { progressLine } from "./progress.js";
 
 export interface ModelFlags {
@@ -28,11 +28,5 @@ export async function withModel<T>(
     } finally {
         line.stop();
     }
-    try {
-        return await work(model);
-    } finally {
-        const { llama } = model;
-        await model.dispose();
-        await llama.dispose();
-    }
+    return usingModel(model, work);
 }

@@ -1,4 +1,5 @@
 /** Loading a model by node-llama-cpp, which is an optional peer dependency and therefore imported only when needed. */
+import type { LlamaModel } from "../node-llama-cpp.js";
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import type * as NodeLlamaCpp from "node-llama-cpp";
@@ -67,5 +68,16 @@ async function resolve(resolveModelFile: typeof NodeLlamaCpp.resolveModelFile, n
                 ? `${name}: node-llama-cpp does not resolve it (${reason})`
                 : `${name}: no such file, nor one of this name in node-llama-cpp's folder of models; give a path, or hf:user/repo:quant`,
         );
+    }
+}
+
+/** Frees the model, and the instance of llama.cpp that it has to itself, when the work is done. */
+export async function usingModel<T>(model: LlamaModel, work: (model: LlamaModel) => Promise<T>): Promise<T> {
+    try {
+        return await work(model);
+    } finally {
+        const { llama } = model;
+        await model.dispose();
+        await llama.dispose();
     }
 }
