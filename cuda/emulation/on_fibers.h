@@ -92,15 +92,6 @@ void storeGlobal(T* p, T v) {
     device.store(p, v);
 }
 
-template <typename T>
-void storeWords(T* to, const T& from) {
-    for (size_t i = 0; i < sizeof(T) / 4; ++i) {
-        uint32_t word;
-        std::memcpy(&word, reinterpret_cast<const char*>(&from) + 4 * i, 4);
-        storeGlobal(reinterpret_cast<uint32_t*>(to) + i, word);
-    }
-}
-
 template <typename Condition>
 void spinUntil(Condition condition) {
     while (!condition()) device.spin();

@@ -56,3 +56,16 @@ inline void store4(float* p, const float (&v)[4]) { std::memcpy(p, v, sizeof v);
 #else
 #include "emulation/on_fibers.h"
 #endif
+
+namespace rtd::cuda {
+
+template <typename T>
+void storeWords(T* to, const T& from) {
+    for (size_t i = 0; i < sizeof(T) / 4; ++i) {
+        uint32_t word;
+        std::memcpy(&word, reinterpret_cast<const char*>(&from) + 4 * i, 4);
+        storeGlobal(reinterpret_cast<uint32_t*>(to) + i, word);
+    }
+}
+
+}  // namespace rtd::cuda
