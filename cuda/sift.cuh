@@ -102,11 +102,12 @@ RTD_DEVICE void scoreByLevel1(const SearchFuseArgs& a, Shared<C>& s, Sieve<C>& s
     const LevelLayout& shape = a.cascade.layout;
     const bool isBounded = s.sift.scales[0].isBounded;
     if (isBounded) {
-        constexpr uint32_t kWords1 = 2 * kCodes1 / 8;
+        constexpr uint32_t kWords1 = kCodes1 / 8;  // of each half
         const PreparedQuery& from = preparedOf(a, range.segment, range.firstQuery * a.layout.heads + range.head);
         const CascadeLevels& levels = levelsOf(a, range.segment, range.head);
         if (tid < kWords<QueryGrid1> + levels.middleCount * kWords<MiddleGrid>) loadWords(s.sift.grids, from.grids, tid);
-        for (uint32_t i = tid; i < kWords1; i += C::kThreads) s.sift.codes1[0][i] = loadGlobal(&from.codes1[0][0] + i);
+        for (uint32_t i = tid; i < 2 * kWords1; i += C::kThreads)
+            s.sift.codes1[i / kWords1][i % kWords1] = loadGlobal(&from.codes1[i / kWords1][i % kWords1]);
         for (uint32_t middle = 0; middle < levels.middleCount; ++middle)
             for (uint32_t i = tid; i < 2 * levels.middles[middle].rowBytes / 8; i += C::kThreads)
                 s.sift.middleCodes[middleWordsBefore(middle) + i] = loadGlobal(from.middleCodes + middleWordsBefore(middle) + i);
@@ -279,7 +280,10 @@ RTD_DEVICE void siftColumns(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hit
                 at = 1 - at;
             }
         }
-        measure(a, s, hits, sieve.queues.entries[at], count, range, firstColumn, columns);
+        if (count > 0)
+            measure(a, s, hits, sieve.queues.entries[at], count, range, firstColumn, columns);
+        else
+            syncBlock();  // everybody has seen that, and the range
         if (queued <= kQueue<C> && ++round > kRounds) return;
     }
 }

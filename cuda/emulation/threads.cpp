@@ -1,6 +1,6 @@
 #include <cstring>
 
-#include "emulation/on_threads.h"
+#include "emulation/primitives.h"
 
 namespace rtd::emulation {
 

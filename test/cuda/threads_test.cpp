@@ -117,4 +117,24 @@ TEST("the kernel has no data race") {
     }
 }
 
+TEST("the kernel that sifts has no data race") {
+    for (uint64_t i = 0; i < 8; ++i) {
+        Shape shape;
+        shape.entries = 120;
+        shape.dim = i / 2 % 2 ? 300 : 140;  // levels 1 and 3; and 2
+        shape.batch = 1 + static_cast<uint32_t>(i % 2) * 4;
+        shape.k = 5;
+        shape.metric = i % 3 ? RTD_L2 : RTD_DOT;
+        KernelWay way;
+        way.config = i % 2 ? 2 : static_cast<uint32_t>(i / 2 % 2);
+        way.seed = i;
+        way.grid = 2;
+        way.launches = 2;
+        way.sifting = i % 4 == 3 ? Sifting::levels : Sifting::tensors;
+        way.giveUpPercent = i == 5 ? 0 : 1000;
+        const Case c = makeCase(shape, i, false);
+        checkSame(runKernel(c, way), expected(c, RTD_F32));
+    }
+}
+
 }  // namespace
