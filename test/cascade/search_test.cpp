@@ -145,7 +145,7 @@ TEST("on keys like hidden states few are read, and hardly any in full") {
 }
 
 TEST("where many directions separate keys, level 2 goes on, whatever rows and filters there are") {
-    constexpr uint32_t kEntries = kIsSlow ? 1500 : 8000;
+    constexpr uint32_t kEntries = kIsSlow ? 2500 : 8000;
     for (const rtd_metric metric : {RTD_L2, RTD_DOT})
         for (const uint32_t heads : {1u, 2u}) {
             if (kIsSlow && heads == 2) continue;
@@ -162,7 +162,7 @@ TEST("where many directions separate keys, level 2 goes on, whatever rows and fi
 }
 
 TEST("level 2 of whole blocks, where many rows look at much of it") {
-    constexpr uint32_t kEntries = kIsSlow ? 7000 : 20000;
+    constexpr uint32_t kEntries = 20000;
     Pair pair(Distribution::slowDecay, kEntries, 40, 300, RTD_L2, RTD_F32, 1, nullptr, RTD_CASCADE_ALWAYS);
     pair.add(0, kEntries);
     pair.seal(2);
