@@ -39,6 +39,15 @@ test("a worker may be terminated with calls in progress and others waiting", asy
     }
 });
 
+test("a worker may be terminated within synchronous calls", async () => {
+    for (let i = 0; i < 60; ++i) {
+        const { worker, answer } = start("busy");
+        await answer;
+        await new Promise((resolve) => setTimeout(resolve, i / 10));
+        await worker.terminate();
+    }
+});
+
 test("several workers may be terminated at once, also while they start", async () => {
     const workers = Array.from({ length: 4 }, () => start("pending"));
     for (const { answer } of workers) answer.catch(() => undefined);

@@ -14,6 +14,9 @@ add_executable(test_store
     ${CMAKE_CURRENT_SOURCE_DIR}/store/forged_test.cpp)
 target_link_libraries(test_store PRIVATE rtd_harness)
 add_test(NAME store COMMAND test_store)
+if(CMAKE_CROSSCOMPILING)  # an emulator does not tell the system which pages are wanted
+    set_tests_properties(store PROPERTIES ENVIRONMENT RTD_READS_AHEAD=1)
+endif()
 # The promises once more with a cascade over every entry, however few there are: more files, and more operations that may fail.
 if(NOT RTD_SANITIZE AND NOT CMAKE_CROSSCOMPILING)  # where it would take minutes to find what it finds above
     add_test(NAME store_cascades COMMAND test_store crash: failure: processes: threads: store: disk: abi:)

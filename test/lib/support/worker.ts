@@ -27,6 +27,16 @@ const tasks = {
         index.dispose();
         parentPort?.postMessage(one);
     },
+    /** Never leaves JavaScript and the addon. */
+    busy: () => {
+        parentPort?.postMessage("busy");
+        for (;;) {
+            const small = createIndex({ dim: 8 });
+            small.add(vectors(50, 8), tokens(50));
+            for (let i = 0; i < 5; ++i) small.searchSync(vectors(1, 8, i), { k: 3 });
+            small.dispose();
+        }
+    },
     /** Holds a store's lock, with entries that were never sealed. */
     store: async () => {
         const store = await Datastore.open(path, { writable: true });
