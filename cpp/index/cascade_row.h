@@ -19,7 +19,11 @@ struct Candidate {
     uint32_t place;
 };
 
-// The state of a row while it is searched.
+// A key that may be measured first.
+struct Ranked {
+    float distance;  // looks so far
+    uint32_t place;
+};
 
 struct CascadeRow {
     const HeadRow* row = nullptr;
@@ -27,6 +31,7 @@ struct CascadeRow {
     cascade::Query query;
     bool isBounded = false;
     uint16_t* scores = nullptr;      // [blocks, 32]
+    std::vector<Ranked> ranked;      // those that look nearest by level 1
     std::vector<uint32_t> measured;  // keys whose canonical distance is known already, ascending
     double cost = 0;                 // of what is still to be done
     bool takesBlocks = false;        // level 2 of whole blocks costs less than of the keys that it is asked for

@@ -25,6 +25,7 @@ constexpr uint32_t kProbedMore = 64;             // keys measured first, beyond 
 constexpr size_t kSampledShare = 16;             // one chunk in so many shows whether the cascade helps
 constexpr uint32_t kSampledPages = 16;           // looked for in memory
 constexpr size_t kKeysAtOnce = 16;               // measured between two looks at the bound
+constexpr size_t kRankedAtOnce = 512;            // keys that a thread ranks at a time
 
 class CascadeSearch {
   public:
@@ -57,6 +58,7 @@ class CascadeSearch {
             promising.clear();
         }
         if (promising.empty()) return;
+        const WorkerPool::Attention attention(index_.workers(), threads_);
         const size_t stride = LevelShape::blocksOf(cascade_.count) * cpu::kBlockKeys;
         const size_t atOnce = std::min({std::clamp<size_t>(kScoreWords / stride, 1, kMostRows), promising.size()});
         const ScratchPool::Loan scores(index_.scratch(), atOnce * stride);
@@ -95,8 +97,10 @@ class CascadeSearch {
         const LevelFilter filter(snapshot_, cascade_, levels, codes_, isOnDisk_, call_);
         scoreBlocks(levels, bounded, stride);
         // The keys that look nearest give the first radius; then come all others that may lie within it.
-        forEach(bounded.size(), [&](size_t i) { findLikeliest(filter, *bounded[i]); });
-        forEachBatch(bounded, &CascadeRow::measured, [&](CascadeRow& state, std::span<const uint32_t> places) {
+        forEach(bounded.size(), [&](size_t i) { beginRow(filter, *bounded[i]); });
+        forEachBatch(bounded, &CascadeRow::ranked, kRankedAtOnce, [&](CascadeRow& state, std::span<Ranked> keys) { filter.rank(state, keys); });
+        forEach(bounded.size(), [&](size_t i) { chooseMeasured(*bounded[i]); });
+        forEachBatch(bounded, &CascadeRow::measured, kKeysAtOnce, [&](CascadeRow& state, std::span<const uint32_t> places) {
             std::vector<uint64_t> found;
             measure(state, places, found);
             const std::lock_guard lock(state.mutex);
@@ -118,7 +122,7 @@ class CascadeSearch {
         for (CascadeRow* state : bounded) state->row->pool->offer(state->found.data(), state->found.size());
         sweepChunks(others);
         forEach(bounded.size(), [&](size_t i) { finishBounds(*bounded[i]); });
-        forEachBatch(bounded, &CascadeRow::candidates,
+        forEachBatch(bounded, &CascadeRow::candidates, kKeysAtOnce,
                      [&](CascadeRow& state, std::span<const Candidate> candidates) { measureCandidates(state, candidates); });
     }
 
@@ -133,8 +137,8 @@ class CascadeSearch {
     }
 
     // Costs are nanoseconds of some processor; a row's are `scale` times what the sample had of everything.
-    static constexpr double kLine = 6, kKey = 40;           // 64 bytes from anywhere, and what a key costs beside those
-    static constexpr double kByte = 0.06, kNumber = 0.032;  // of keys read in order, and of keys compared with one row
+    static constexpr double kLine = 6, kKey = 40;            // 64 bytes from anywhere, and what a key costs beside those
+    static constexpr double kByte = 0.066, kNumber = 0.026;  // of keys read in order, and of keys compared with one row
     static constexpr size_t kFewRows = 4;
     static constexpr double kNear2 = 9;                        // a row of level 2 that is in the cache
     static constexpr double kInterleaved = 7, kInBlock = 1.3;  // a key of level 2 in blocks: once, and for each row
@@ -151,8 +155,8 @@ class CascadeSearch {
         return cost;
     }
     double costOfScan(size_t rows) const {
-        const double numbers = dims_;
-        return cascade_.count * std::max(numbers * bytesOf(config_.dtype) * kByte, static_cast<double>(rows) * numbers * kNumber);
+        const double numbers = static_cast<double>(cascade_.count) * dims_;
+        return numbers * (bytesOf(config_.dtype) * kByte + static_cast<double>(rows) * kNumber);
     }
 
     // How each row looks at level 2, and what it has still to pay.
@@ -216,12 +220,12 @@ class CascadeSearch {
 
     // body(row, batch) for all batches of what each row has in `member`: in order, where there are enough rows for all threads.
     template <typename T, typename Body>
-    void forEachBatch(const std::vector<CascadeRow*>& states, std::vector<T> CascadeRow::*member, const Body& body) {
+    void forEachBatch(const std::vector<CascadeRow*>& states, std::vector<T> CascadeRow::*member, size_t atOnce, const Body& body) {
         const auto batchOf = [&](CascadeRow& state, size_t batch) {
-            const std::span<const T> all = state.*member;
-            body(state, all.subspan(batch * kKeysAtOnce, std::min(kKeysAtOnce, all.size() - batch * kKeysAtOnce)));
+            const std::span<T> all = state.*member;
+            body(state, all.subspan(batch * atOnce, std::min(atOnce, all.size() - batch * atOnce)));
         };
-        const auto batches = [&](const CascadeRow& state) { return ((state.*member).size() + kKeysAtOnce - 1) / kKeysAtOnce; };
+        const auto batches = [&](const CascadeRow& state) { return ((state.*member).size() + atOnce - 1) / atOnce; };
         if (states.size() >= threads_)
             forEach(states.size(), [&](size_t i) {
                 for (size_t batch = 0; batch < batches(*states[i]); ++batch) batchOf(*states[i], batch);
@@ -265,17 +269,27 @@ class CascadeSearch {
 
     static size_t likeliestFor(uint32_t k) { return size_t{k} + k / 4 + kProbedMore; }
 
-    // The keys that look nearest get their distance at once: the k-th of these is a radius that is hardly larger than the last one will be. The
-    // pool does not see them yet, for the row may still be left to a scan.
-    void findLikeliest(const LevelFilter& filter, CascadeRow& state) const {
-        const uint32_t k = state.row->wants->k;
+    // Its first radius, and the keys that are likeliest by level 1.
+    void beginRow(const LevelFilter& filter, CascadeRow& state) const {
         filter.maskScores(state);
         state.row->pool->tighten();
         state.lowerRadiusToPool();
         // A root that is no larger than the threshold was rounded, and so is the threshold's square.
         const float most = state.row->wants->maxDistance, value = config_.metric == Metric::l2 ? most * most * 1.000001f : most;
         if (value < std::numeric_limits<float>::infinity()) state.lowerRadius(state.query.distances().radius(value));
-        state.measured = filter.likeliest(state, likeliestFor(k));
+        state.ranked = filter.likeliest(state, likeliestFor(state.row->wants->k));
+    }
+
+    // The keys that look nearest get their distance at once: the k-th of these is a radius that is hardly larger than the last one will be. The
+    // pool does not see them yet, for the row may still be left to a scan.
+    void chooseMeasured(CascadeRow& state) const {
+        const size_t count = std::min(likeliestFor(state.row->wants->k), state.ranked.size());
+        if (count < state.ranked.size())
+            std::nth_element(state.ranked.begin(), state.ranked.begin() + static_cast<ptrdiff_t>(count), state.ranked.end(),
+                             [](const Ranked& a, const Ranked& b) { return a.distance < b.distance; });
+        state.measured.resize(count);
+        for (size_t i = 0; i < count; ++i) state.measured[i] = state.ranked[i].place;
+        state.ranked.clear();
         if (isOnDisk_)
             for (const uint32_t place : state.measured) askForKey(state, place);
         std::sort(state.measured.begin(), state.measured.end());  // for isMeasured

@@ -102,37 +102,30 @@ uint16_t LevelFilter::scoreOf(const CascadeRow& row, size_t wanted) const {
     return sample[rank];
 }
 
-std::vector<uint32_t> LevelFilter::likeliest(const CascadeRow& row, size_t count) const {
+std::vector<Ranked> LevelFilter::likeliest(const CascadeRow& row, size_t count) const {
     const size_t wanted = levels_.shape.directions2 ? kRankedForEach * count : count;
     const uint16_t most = scoreOf(row, wanted);
-    std::vector<uint32_t> places;
+    std::vector<Ranked> keys;
+    keys.reserve(wanted + wanted / 4);
     uint32_t some[kChunkKeys];
-    for (size_t chunk = 0; chunk < chunks() && places.size() < 2 * wanted; ++chunk) {  // among ties there may be many more than wanted
+    for (size_t chunk = 0; chunk < chunks() && keys.size() < 2 * wanted; ++chunk) {  // among ties there may be many more than wanted
         size_t n = select(row, chunkAt(chunk), most, some);
         if (isFiltered(*row.row->wants)) n = removeUnaccepted(*row.row->wants, {some, n});
-        places.insert(places.end(), some, some + n);
+        for (size_t i = 0; i < n; ++i) keys.push_back({static_cast<float>(row.scores[some[i]]), some[i]});
     }
-    if (places.size() <= count) return places;
-    struct Ranked {
-        double distance;
-        uint32_t place;
-    };
-    std::vector<Ranked> ranked(places.size());
-    for (size_t i = 0; i < places.size(); ++i) ranked[i] = {static_cast<double>(row.scores[places[i]]), places[i]};
-    if (levels_.shape.directions2) {
-        std::vector<const uint8_t*> rows(places.size());
-        std::vector<int32_t> sums(places.size());
-        for (size_t i = 0; i < places.size(); ++i) prefetch(rows[i] = levels_.level2 + size_t{places[i]} * cascade::kRowBytes2, cascade::kRowBytes2);
-        codes_.rowSums(rows.data(), rows.size(), cascade::kRowBytes2, row.query.two().codes(), sums.data());
-        call_.count(&rtd_search_counts::level2, rows.size());
-        call_.count(&rtd_search_counts::bytes, rows.size() * cascade::kRowBytes2);
-        for (size_t i = 0; i < places.size(); ++i) ranked[i].distance = row.query.squared2(row.scores[places[i]], sums[i], rows[i]).all;
-    }
-    std::nth_element(ranked.begin(), ranked.begin() + static_cast<ptrdiff_t>(count), ranked.end(),
-                     [](const Ranked& a, const Ranked& b) { return a.distance < b.distance; });
-    for (size_t i = 0; i < count; ++i) places[i] = ranked[i].place;
-    places.resize(count);
-    return places;
+    return keys;
+}
+
+void LevelFilter::rank(const CascadeRow& row, std::span<Ranked> keys) const {
+    if (!levels_.shape.directions2) return;
+    std::vector<const uint8_t*> rows(keys.size());
+    std::vector<int32_t> sums(keys.size());
+    for (size_t i = 0; i < keys.size(); ++i) prefetch(rows[i] = levels_.level2 + size_t{keys[i].place} * cascade::kRowBytes2, cascade::kRowBytes2);
+    codes_.rowSums(rows.data(), rows.size(), cascade::kRowBytes2, row.query.two().codes(), sums.data());
+    call_.count(&rtd_search_counts::level2, rows.size());
+    call_.count(&rtd_search_counts::bytes, rows.size() * cascade::kRowBytes2);
+    for (size_t i = 0; i < keys.size(); ++i)
+        keys[i].distance = static_cast<float>(row.query.squared2(row.scores[keys[i].place], sums[i], rows[i]).all);
 }
 
 void LevelFilter::sweep(const std::vector<CascadeRow*>& rows, size_t at) const {

@@ -28,8 +28,10 @@ class LevelFilter {
     // Gives keys that the row does not accept the worst score, so that those which count for nothing do not count as the nearest either.
     void maskScores(CascadeRow& row) const;
 
-    // About `count` accepted keys that look nearest by levels 1 and 2; fewer where many look alike.
-    std::vector<uint32_t> likeliest(const CascadeRow& row, size_t count) const;
+    // Accepted keys that look nearest by level 1, enough for level 2 to choose about `count` of; fewer where many look alike.
+    std::vector<Ranked> likeliest(const CascadeRow& row, size_t count) const;
+    // Ranks some of them by level 2.
+    void rank(const CascadeRow& row, std::span<Ranked> keys) const;
     // Candidates from a chunk's keys, for rows of one head, as far as their radii allow.
     void sweep(const std::vector<CascadeRow*>& rows, size_t chunk) const;
 

@@ -11,8 +11,8 @@ namespace rtd {
 namespace {
 
 // A decode loop calls every few milliseconds: spinning until then would take a processor from the model. This much only covers the calls
-// that follow each other at once, such as the selection after a scan.
-constexpr auto kSpinTime = std::chrono::microseconds(20);
+// that follow each other at once, such as the selection after a scan; and, within one call, what its own thread does between two jobs.
+constexpr auto kSpinTime = std::chrono::microseconds(20), kAwake = std::chrono::microseconds(300);
 
 void pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -82,23 +82,39 @@ void WorkerPool::run(uint32_t threads, const std::function<void()>& body) {
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
+WorkerPool::Attention::Attention(WorkerPool& pool, uint32_t threads) : pool_(threads > 1 ? &pool : nullptr) {
+    if (!pool_) return;
+    {
+        const std::lock_guard lock(pool.mutex_);
+        ++pool.attended_;
+        ++pool.summons_;
+    }
+    pool.jobOpened_.notify_all();
+}
+
+WorkerPool::Attention::~Attention() {
+    if (pool_) --pool_->attended_;
+}
+
 void WorkerPool::spinForJob(uint64_t seen) const {
-    const auto end = std::chrono::steady_clock::now() + kSpinTime;
+    const auto begin = std::chrono::steady_clock::now();
     do {
         for (int i = 0; i < 32; ++i) {
             if (generation_.load(std::memory_order_relaxed) != seen) return;
             pause();
         }
-    } while (std::chrono::steady_clock::now() < end);
+    } while (std::chrono::steady_clock::now() < begin + (attended_.load(std::memory_order_relaxed) ? kAwake : kSpinTime));
 }
 
 void WorkerPool::work() {
-    uint64_t seen = 0;
+    uint64_t seen = 0, summonsSeen = 0;
     for (;;) {
         spinForJob(seen);
         {
             std::unique_lock lock(mutex_);
-            jobOpened_.wait(lock, [&] { return generation_ != seen; });
+            jobOpened_.wait(lock, [&] { return generation_ != seen || (summons_ != summonsSeen && attended_ > 0); });
+            summonsSeen = summons_;
+            if (generation_ == seen) continue;
             seen = generation_;
             if (ending_) return;
             if (wanted_ == 0) continue;

@@ -28,6 +28,19 @@ class WorkerPool {
     // until there are none. Rethrows what the first one to fail threw; the others should see a flag of the caller's.
     void run(uint32_t threads, const std::function<void()>& body);
 
+    // While it lives, workers that have nothing to do are awake for up to `kAwake`: for calls that hand them many small jobs, one soon after another.
+    class Attention {
+      public:
+        // Wakes those that sleep. threads: of the call; alone it wakes nobody.
+        Attention(WorkerPool& pool, uint32_t threads);
+        ~Attention();
+        Attention(const Attention&) = delete;
+        Attention& operator=(const Attention&) = delete;
+
+      private:
+        WorkerPool* pool_;  // null where there is nobody to wake
+    };
+
     // The threads worth waking for some work: one more for every `share` of it.
     static uint32_t threadsFor(size_t work, size_t share, uint32_t threads) {
         return static_cast<uint32_t>(std::min<size_t>(threads, 1 + work / share));
@@ -49,6 +62,8 @@ class WorkerPool {
     std::atomic<uint64_t> generation_ = 0;  // counts jobs; written under the mutex, watched without
     uint32_t wanted_ = 0;                   // workers that may still join the open job; 0: closed
     uint32_t running_ = 0;
+    std::atomic<uint32_t> attended_ = 0;  // calls that pay attention; raised under the mutex
+    uint64_t summons_ = 0;                // counts those
     std::exception_ptr failure_;
     bool ending_ = false;
 };
