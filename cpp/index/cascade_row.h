@@ -30,12 +30,13 @@ struct CascadeRow {
     const cascade::Levels* levels = nullptr;
     cascade::Query query;
     bool isBounded = false;
-    uint16_t* scores = nullptr;      // [blocks, 32]
-    std::vector<Ranked> ranked;      // those that look nearest by level 1
-    std::vector<uint32_t> measured;  // keys whose canonical distance is known already, ascending
-    double cost = 0;                 // of what is still to be done
-    bool takesBlocks = false;        // level 2 of whole blocks costs less than of the keys that it is asked for
-    bool skips2 = false;             // level 2 rules out too few to be worth its bytes
+    uint16_t* scores = nullptr;            // [blocks, 32]
+    std::vector<Ranked> ranked;            // those that look nearest by level 1
+    std::vector<uint32_t> measured;        // keys whose canonical distance is asked for before the others' bounds
+    std::vector<uint32_t> isMeasuredBits;  // a bit for each key
+    double cost = 0;                       // of what is still to be done
+    bool takesBlocks = false;              // level 2 of whole blocks costs less than of the keys that it is asked for
+    bool skips2 = false;                   // level 2 rules out too few to be worth its bytes
 
     std::mutex mutex;             // guards what follows
     std::vector<uint64_t> found;  // order keys of the measured keys
@@ -44,7 +45,7 @@ struct CascadeRow {
     std::atomic<uint64_t> looked2 = 0, looked2b = 0, looked3 = 0;  // rows of levels
     std::atomic<double> radius = HUGE_VAL;                         // beyond it no key can be among the nearest; only ever falls
 
-    bool isMeasured(uint32_t place) const { return std::binary_search(measured.begin(), measured.end(), place); }
+    bool isMeasured(uint32_t place) const { return isMeasuredBits[place / 32] >> place % 32 & 1; }
 
     // Beyond the radius no key can be among the nearest; it only ever falls.
     void lowerRadius(double to) {

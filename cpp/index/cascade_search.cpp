@@ -288,20 +288,26 @@ class CascadeSearch {
             std::nth_element(state.ranked.begin(), state.ranked.begin() + static_cast<ptrdiff_t>(count), state.ranked.end(),
                              [](const Ranked& a, const Ranked& b) { return a.distance < b.distance; });
         state.measured.resize(count);
-        for (size_t i = 0; i < count; ++i) state.measured[i] = state.ranked[i].place;
+        state.isMeasuredBits.assign(cascade_.count / 32 + 1, 0);
+        for (size_t i = 0; i < count; ++i) {
+            const uint32_t place = state.measured[i] = state.ranked[i].place;
+            state.isMeasuredBits[place / 32] |= uint32_t{1} << place % 32;
+        }
         state.ranked.clear();
         if (isOnDisk_)
             for (const uint32_t place : state.measured) askForKey(state, place);
-        std::sort(state.measured.begin(), state.measured.end());  // for isMeasured
     }
 
+    // By the keys that have been measured; with others' upper bounds they may lower it further.
     static void lowerRadiusToFound(CascadeRow& state) {
         const uint32_t k = state.row->wants->k;
-        if (state.found.size() >= k) {
-            const auto kth = state.found.begin() + static_cast<ptrdiff_t>(k - 1);
-            std::nth_element(state.found.begin(), kth, state.found.end());
-            state.lowerRadius(state.query.distances().radius(valueOf(*kth)));
-        }
+        const DistanceBounds& distances = state.query.distances();
+        for (const uint64_t found : state.found)
+            state.uppers.push_back(std::nextafter(static_cast<float>(distances.radius(valueOf(found))), HUGE_VALF));
+        if (state.found.size() < k) return;
+        const auto kth = state.found.begin() + static_cast<ptrdiff_t>(k - 1);
+        std::nth_element(state.found.begin(), kth, state.found.end());
+        state.lowerRadius(distances.radius(valueOf(*kth)));
     }
 
     void finishBounds(CascadeRow& state) const {
@@ -329,7 +335,7 @@ class CascadeSearch {
         std::vector<uint32_t> places;
         for (const Candidate& candidate : candidates) {
             if (static_cast<double>(candidate.lower) > limit) break;
-            if (!state.isMeasured(candidate.place)) places.push_back(candidate.place);
+            places.push_back(candidate.place);
         }
         std::vector<uint64_t> found;
         measure(state, places, found);

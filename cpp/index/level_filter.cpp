@@ -164,6 +164,7 @@ std::unique_ptr<Level2Block[]> LevelFilter::readBlocks(const Chunk& chunk) const
 void LevelFilter::ask(const void* row, size_t bytes) const { isOnDisk_ ? askForPages(row, bytes) : prefetch(row, bytes); }
 
 void LevelFilter::addSurvivor(const CascadeRow& row, uint32_t place, int32_t sum, Survivors& to) const {
+    if (row.isMeasured(place)) return;
     const uint32_t bytes = levels_.shape.rowBytes2b;
     if (bytes) {
         to.squared2[to.count] = row.query.squared2(row.scores[place], sum, levels_.level2 + size_t{place} * cascade::kRowBytes2).withoutResidual;
@@ -197,7 +198,7 @@ void LevelFilter::keepByLevel2(CascadeRow& row, std::span<const uint32_t> places
     row.looked2.fetch_add(places.size(), std::memory_order_relaxed);
     if (!levels_.shape.directions2 || row.skips2) {
         for (const uint32_t place : places)
-            if (areOutliers || !isOutlier(place)) to.places[to.count++] = place;
+            if (!row.isMeasured(place) && (areOutliers || !isOutlier(place))) to.places[to.count++] = place;
         return;
     }
     const auto rowOf = [&](size_t i) { return levels_.level2 + size_t{places[i]} * cascade::kRowBytes2; };

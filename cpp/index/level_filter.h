@@ -15,7 +15,7 @@ struct Level2Block;
 class LevelFilter {
   public:
     static constexpr size_t kChunkBlocks = 64;                            // blocks of level 1 that a thread takes at a time ...
-    static constexpr size_t kRankedForEach = 8;                           // keys that level 2 ranks for each that it shall find
+    static constexpr size_t kRankedForEach = 4;                           // keys that level 2 ranks for each that it shall find
     static constexpr size_t kChunkKeys = kChunkBlocks * cpu::kBlockKeys;  // ... and the keys in them
 
     // isOnDisk: rows of levels are asked for page by page.
