@@ -90,7 +90,9 @@ export async function buildDatastore(options: BuildOptions): Promise<BuildReport
             }),
         });
         const before = store.index.entries;
-        if (!source.complete) await new Building(store, metadata, source, options).run(passages);
+        if (source.complete)
+            await store.seal(); // makes a cascade that is missing or of another version
+        else await new Building(store, metadata, source, options).run(passages);
         const { entries, temperature } = store.index;
         const examples = metadata.sources.reduce((sum, { examples }) => sum + examples, 0);
         const seconds = (performance.now() - started) / 1000;

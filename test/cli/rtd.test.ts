@@ -1,5 +1,5 @@
 /** The command line on a model of noise: what it prints, how it ends, and that it goes on after an interruption. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -250,6 +250,22 @@ describe("a text datastore", () => {
         expect(json(stdout)).toMatchObject({ task: "text", k: 1024, referenceWeight: 0.1, model: perplexity, rtd: perplexity });
         const { model, rtd } = json(stdout) as unknown as Record<"model" | "rtd", { perplexity: number }>;
         expect(rtd.perplexity).toBeLessThan(model.perplexity); // noise knows nothing of numbers
+    });
+
+    it("gets a cascade that is missing from the same command", async () => {
+        process.env["RTD_CASCADE"] = "always";
+        try {
+            const folder = inFolder("cascaded.rtd");
+            const made = json((await build("cascaded.rtd", "text", "text.txt", "--limit", "300", "--json")).stdout);
+            const cascaded = async () => json((await rtd("info", folder, "--json")).stdout)["cascaded"];
+            expect(await cascaded()).toBe(made["entries"]);
+            for (const file of readdirSync(folder)) if (file.startsWith("derived-")) rmSync(path.join(folder, file));
+            expect(await cascaded()).toBe(0);
+            expect(json((await build("cascaded.rtd", "text", "text.txt", "--limit", "300", "--json")).stdout)["added"]).toBe(0);
+            expect(await cascaded()).toBe(made["entries"]);
+        } finally {
+            delete process.env["RTD_CASCADE"];
+        }
     });
 
     it("stops at Ctrl-C, and is the same in the end", async () => {
