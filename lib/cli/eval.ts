@@ -1,7 +1,12 @@
 /** rtd eval */
+import { join } from "node:path";
 import { Command } from "commander";
 
+import { cacheDirectory } from "../demo/fetch-model.js";
+import type { Interval } from "../evaluation/bootstrap.js";
 import { evaluate, type Evaluation } from "../evaluation/index.js";
+import type { LabelFigures, LabelScore } from "../evaluation/label.js";
+import type { Perplexity } from "../evaluation/text.js";
 import type { Cut } from "../recipes/cut.js";
 import type { Task } from "../recipes/data.js";
 import { interruptible } from "./interrupt.js";
@@ -24,14 +29,20 @@ import { withModel, type ModelFlags } from "./with-model.js";
 interface EvalFlags extends ModelFlags, OpenFlags, Cut, FusionFlags {
     data: string[];
     task?: Task;
+    cache: boolean;
 }
 
 const examples = `
 Figures:
-  label  accuracy among the labels: of the model, of the model with the bias per label that makes its mean
-         prediction over the store's references uniform, and of the model with the reference
-  text   perplexity
+  label  accuracy among the labels, macro-F1 and calibration error: of the model, of the model with the bias per
+         label that makes its mean prediction over the store's references uniform, of both with the reference; and of
+         two yardsticks that see the same keys: the nearest reference's label, and a linear probe (logistic
+         regression). Gains are over the model, with its bias
+  text   perplexity and bits per byte
   chat   exact match of the greedy answer
+
+  In brackets: 95% intervals, by resampling examples (text: blocks of 50 tokens). What the model says of label and text
+  data is kept in the user's cache, so that another evaluation of the same data takes seconds.
 
 Defaults:
   label  k 16, weight 0.8, temperature scale 0.4
@@ -52,13 +63,14 @@ export function evalCommand(): Command {
         .addOption(modelOption())
         .addOption(dataOption())
         .addOption(taskOption())
+        .option("--no-cache", "run the model, whatever is known of it on this data")
         .addHelpText("after", examples);
     for (const option of [...fusionOptions(), ...cutOptions(), mismatchOption(), threadsOption(), gpuOption(), jsonOption()])
         command.addOption(option);
     return command.action(run);
 }
 
-async function run(path: string, { model: name, gpu, weight, ...flags }: EvalFlags): Promise<void> {
+async function run(path: string, { model: name, gpu, weight, cache, ...flags }: EvalFlags): Promise<void> {
     const evaluation = await interruptible((signal) =>
         withModel({ model: name, ...flags, ...(gpu !== undefined && { gpu }) }, signal, async (model) => {
             const line = progressLine(`evaluating ${path}`, { silent: flags.json });
@@ -69,6 +81,7 @@ async function run(path: string, { model: name, gpu, weight, ...flags }: EvalFla
                         model,
                         ...flags,
                         referenceWeight: weight,
+                        ...(cache && { cacheDirectory: join(cacheDirectory(), "evaluations") }),
                         signal,
                         onProgress: (progress) => line.update(progress),
                     }),
@@ -90,33 +103,26 @@ export function describe(evaluation: Evaluation): string {
 }
 
 function figures(evaluation: Evaluation): string {
-    const { model, rtd } = evaluation;
     switch (evaluation.task) {
-        case "label": {
-            const { model, modelBiasMatched, rtd } = evaluation;
-            const rows = [
-                ["model", percent(model.accuracy)],
-                modelBiasMatched && ["model, matched bias", percent(modelBiasMatched.accuracy)],
-                ["rtd", percent(rtd.accuracy)],
-            ];
-            return table(
-                ["", `accuracy of ${rtd.count}`],
-                rows.filter((row) => row !== undefined),
-            );
-        }
+        case "label":
+            return labelTable(evaluation);
         case "text": {
-            const row = (name: string, { perplexity, firstHalf, secondHalf }: typeof evaluation.rtd) => [
+            const row = (name: string, score: Perplexity) => [
                 name,
-                ...[perplexity, firstHalf, secondHalf].map((value) => value.toFixed(2)),
+                `${score.perplexity.toFixed(2)} ${brackets(score.interval, (value) => value.toFixed(2))}`,
+                score.change === undefined ? "" : `${signed(score.change.value)} ${brackets(score.change.interval, signed)}`,
+                score.bitsPerByte.toFixed(3),
+                score.firstHalf.toFixed(2),
+                score.secondHalf.toFixed(2),
             ];
             return table(
-                ["", `perplexity of ${rtd.count}`, "first half", "second half"],
+                ["", `perplexity of ${evaluation.rtd.count}`, "change", "bits per byte", "first half", "second half"],
                 [row("model", evaluation.model), row("rtd", evaluation.rtd)],
             );
         }
         case "chat":
             return table(
-                ["", `exact match of ${model.count}`],
+                ["", `exact match of ${evaluation.model.count}`],
                 [
                     ["model", percent(evaluation.model.exactMatch)],
                     ["rtd", percent(evaluation.rtd.exactMatch)],
@@ -124,3 +130,38 @@ function figures(evaluation: Evaluation): string {
             );
     }
 }
+
+function labelTable(figures: LabelFigures): string {
+    const { model, modelBiasMatched, rtd, rtdBiasMatched, nearest, linearProbe, confusion } = figures;
+    const scores: [string, LabelScore | undefined][] = [
+        ["model", model],
+        ["model, matched bias", modelBiasMatched],
+        ["rtd", rtd],
+        ["rtd, matched bias", rtdBiasMatched],
+        ["nearest reference", nearest],
+        ["linear probe", linearProbe],
+    ];
+    const rows = scores.flatMap(([name, score]) =>
+        score === undefined
+            ? []
+            : [
+                  [
+                      name,
+                      `${percent(score.accuracy)} ${brackets(score.interval, percent)}`,
+                      score.gain === undefined ? "" : `${signed(score.gain.value)} ${brackets(score.gain.interval, signed)}`,
+                      score.macroF1.toFixed(3),
+                      score.calibrationError === undefined ? "-" : score.calibrationError.toFixed(3),
+                  ],
+              ],
+    );
+    const { labels, counts } = confusion;
+    const matrix = labels.map((label, i) => [label, ...(counts[i] as number[]).map(String)]);
+    const all = table(["", `accuracy of ${rtd.count}`, "gain", "macro-F1", "calibration error"], rows);
+    return labels.length > widestConfusion ? all : `${all}\n\n${table(["rtd says:", ...labels], matrix)}`;
+}
+
+/** More labels do not fit a terminal; --json has them all. */
+const widestConfusion = 10;
+
+const signed = (share: number): string => (share < 0 ? "" : "+") + percent(share);
+const brackets = ([low, high]: Interval, text: (value: number) => string): string => `[${text(low)}, ${text(high)}]`;

@@ -1,10 +1,12 @@
 /** Evaluation of a datastore on data: the model alone beside the model with the reference. */
+import { fingerprintModel } from "../llama/fingerprint.js";
 import { recipeOf } from "../recipes/metadata.js";
 import { passagesOf } from "../recipes/build.js";
 import { readRows, type Task } from "../recipes/data.js";
 import { evaluateChat, type ChatFigures } from "./chat.js";
 import { evaluateLabel, type LabelFigures } from "./label.js";
 import { fusionOf, type EvaluateOptions, type Fusion } from "./options.js";
+import { RunCache } from "./run-cache.js";
 import { evaluateText, type TextFigures } from "./text.js";
 
 export type Evaluation = Fusion & { seconds: number } & (
@@ -18,15 +20,17 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     const rows = await readRows(options.data, metadata.recipe);
     // Questions are asked as they stand, whether or not the store holds every rotation of its own.
     const passages = await passagesOf(options.model, { ...metadata, rotate: false }, rows, options);
+    const { cacheDirectory, model } = options;
+    const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model));
     const figures = await figuresOf(metadata.recipe);
     return { ...figures, ...fusion, seconds: (performance.now() - started) / 1000 };
 
     async function figuresOf(task: Task) {
         switch (task) {
             case "label":
-                return { task, ...(await evaluateLabel(options, metadata, passages, fusion)) };
+                return { task, ...(await evaluateLabel({ ...options, cache }, metadata, passages, fusion)) };
             case "text":
-                return { task, ...(await evaluateText(options, passages, fusion)) };
+                return { task, ...(await evaluateText({ ...options, cache }, passages, fusion)) };
             case "chat":
                 return { task, ...(await evaluateChat(options, passages, fusion)) };
         }

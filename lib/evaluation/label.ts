@@ -1,53 +1,141 @@
 /**
- * Accuracy over labels, by the logits of the label tokens at the prompt's end: of the model alone, of the model with the matched bias, and
- * of the model with the reference.
+ * Classification by the labels' tokens at the prompt's end: the model alone, with the matched bias, with the reference; and two yardsticks that see the same
+ * keys, the nearest reference and a linear probe.
  */
 import type { Token } from "../node-llama-cpp.js";
-import { LabelLogits, labelLogitsOf } from "../recipes/label-logits.js";
+import { LabelLogits } from "../recipes/label-logits.js";
+import type { Label } from "../recipes/label.js";
 import type { RecipeMetadata } from "../recipes/metadata.js";
 import type { Passage } from "../recipes/passage.js";
-import { withRecorder } from "../recipes/recording.js";
+import { bootstrapInterval, meanOver, type Interval } from "./bootstrap.js";
+import { fitLinearProbe, logSoftmax } from "./linear-probe.js";
 import { matchedBias } from "./matched-bias.js";
-import { argmax } from "./metrics.js";
+import { mergeReference } from "./merge.js";
+import { argmax, calibrationError, confusionOf, macroF1 } from "./metrics.js";
+import { runModel, type ModelRun, type RunOptions } from "./model-run.js";
 import type { EvaluateOptions, Fusion } from "./options.js";
 
-export interface Accuracy {
+export interface LabelScore {
     accuracy: number;
+    /** Of the accuracy, by resampling examples. */
+    interval: Interval;
+    macroF1: number;
+    /** Expected calibration error; undefined where there are no probabilities. */
+    calibrationError: number | undefined;
+    /** By how much the accuracy is better than the model's (that with the matched bias, if there is one), example by example. */
+    gain: { value: number; interval: Interval } | undefined;
     count: number;
 }
 
 export interface LabelFigures {
-    model: Accuracy;
+    model: LabelScore;
     /** Undefined if the store keeps no logits of its references. */
-    modelBiasMatched: Accuracy | undefined;
-    rtd: Accuracy;
+    modelBiasMatched: LabelScore | undefined;
+    rtd: LabelScore;
+    rtdBiasMatched: LabelScore | undefined;
+    nearest: LabelScore;
+    /** Undefined where the store's entries are of one label alone. */
+    linearProbe: LabelScore | undefined;
+    /** Of the reference, with the matched bias if there is one: rows are the right labels, columns what was said. */
+    confusion: { labels: string[]; counts: number[][] };
 }
 
 export async function evaluateLabel(
-    { store, model, threads, signal, onProgress }: EvaluateOptions,
+    options: EvaluateOptions & Pick<RunOptions, "cache">,
     metadata: RecipeMetadata,
     passages: readonly Passage[],
     fusion: Fusion,
 ): Promise<LabelFigures> {
-    const tokens = (metadata.labels ?? []).map(({ token }) => token);
-    const references = new LabelLogits(tokens.length, metadata.labelLogits);
-    const bias =
-        references.rows > 0 ? matchedBias(Array.from({ length: references.rows }, (_, i) => references.row(i))) : undefined;
-    const right = { model: 0, biased: 0, rtd: 0 };
-    await withRecorder(model, passages, threads, async (recorder) => {
-        for (const [done, { tokens: prompt, from, values, openLabels }] of passages.entries()) {
-            signal?.throwIfAborted();
-            onProgress?.({ done, total: passages.length, unit: "examples" });
-            const { hidden, logits } = await recorder.record(prompt, { from, logits: true, reuseBeginning: true });
-            const answer = tokens.indexOf(values[0] as Token);
-            const own = labelLogitsOf(logits, tokens, openLabels);
-            if (argmax(own) === answer) right.model++;
-            if (bias !== undefined && argmax(own.map((logit, i) => logit + (bias[i] as number))) === answer) right.biased++;
-            await store.index.searchAndFuse(hidden, logits, { ...fusion, hits: false });
-            if (argmax(labelLogitsOf(logits, tokens, openLabels)) === answer) right.rtd++;
-        }
-        onProgress?.({ done: passages.length, total: passages.length, unit: "examples" });
-    });
-    const accuracy = (hits: number): Accuracy => ({ accuracy: hits / passages.length, count: passages.length });
-    return { model: accuracy(right.model), modelBiasMatched: bias && accuracy(right.biased), rtd: accuracy(right.rtd) };
+    const { store, signal } = options;
+    const names = metadata.labels ?? [];
+    const tokens = names.map(({ token }) => token);
+    const run = await runModel(passages, { ...options, labels: tokens, unit: "examples" });
+    const sheet = new Sheet(names, passages);
+    const biasOf = new LabelLogits(tokens.length, metadata.labelLogits);
+    const bias = biasOf.rows > 0 ? matchedBias(Array.from({ length: biasOf.rows }, (_, i) => biasOf.row(i))) : undefined;
+    const merge = (bias?: readonly number[]) => mergeReference(store.index, run, { fusion, tokens, bias, signal });
+
+    const model = sheet.right(run.logProbabilities);
+    const biased = bias && run.logProbabilities.map((value, i) => value + (bias[i % bias.length] as number));
+    const baseline = biased === undefined ? model : sheet.right(biased);
+    const [rtd, rtdBiased] = [await merge(), bias && (await merge(bias))];
+    const probe = probeOf(options, tokens, run);
+    const score = (values: Float64Array, against?: Float64Array) => sheet.score(values, against);
+    return {
+        model: score(run.logProbabilities),
+        modelBiasMatched: biased && score(biased, model),
+        rtd: score(rtd, baseline),
+        rtdBiasMatched: rtdBiased && score(rtdBiased, baseline),
+        nearest: sheet.score(await nearestOf(options, tokens, run), baseline, false),
+        linearProbe: probe && score(probe, baseline),
+        confusion: { labels: names.map(({ name }) => name), counts: sheet.confusion(rtdBiased ?? rtd) },
+    };
+}
+
+/** 1 for the label of the nearest entry, 0 for the others. */
+async function nearestOf({ store, signal }: EvaluateOptions, tokens: readonly Token[], run: ModelRun): Promise<Float64Array> {
+    const { tokens: found, k, heads } = await store.index.search(run.hidden, { k: 1, signal });
+    const values = new Float64Array((run.hidden.length / run.dim) * tokens.length);
+    for (let hit = 0; hit < found.length; hit += k) {
+        const label = tokens.indexOf(found[hit] as Token);
+        if (label >= 0) values[Math.floor(hit / k / heads) * tokens.length + label]! += 1 / heads;
+    }
+    return values;
+}
+
+function probeOf({ store }: EvaluateOptions, tokens: readonly Token[], run: ModelRun): Float64Array | undefined {
+    const ids = Uint32Array.from({ length: store.index.entries }, (_, i) => i);
+    const entries = store.index.entriesOf(ids);
+    const kept = ids.filter((id) => entries.live[id] === 1 && tokens.includes(entries.tokens[id] as Token));
+    const labels = Int32Array.from(kept, (id) => tokens.indexOf(entries.tokens[id] as Token));
+    if (new Set(labels).size < 2) return undefined;
+    return fitLinearProbe(store.index.keysOf(kept), labels, run.dim, tokens.length).predict(run.hidden);
+}
+
+/** The right answers, and how values are held against them. */
+class Sheet {
+    private readonly answers: number[];
+    private readonly open: number[];
+
+    constructor(
+        private readonly labels: readonly Label[],
+        passages: readonly Passage[],
+    ) {
+        this.answers = passages.map(({ values }) => labels.findIndex(({ token }) => token === values[0]));
+        this.open = passages.map(({ openLabels = labels.length }) => openLabels);
+    }
+
+    /** values: [rows, labels], of which the largest among those open to a row is its answer. 1 where that is right. */
+    right(values: Float64Array): Float64Array {
+        return Float64Array.from(this.answers, (answer, row) => (argmax(this.rowOf(values, row)) === answer ? 1 : 0));
+    }
+
+    score(values: Float64Array, against?: Float64Array, areLogarithms = true): LabelScore {
+        const count = this.answers.length;
+        const right = this.right(values);
+        const accuracy = right.reduce((sum, one) => sum + one, 0) / count;
+        const confidences = this.answers.map((_, row) => Math.exp(Math.max(...logSoftmax(this.rowOf(values, row)))));
+        const gains = against && right.map((one, row) => one - (against[row] as number));
+        return {
+            accuracy,
+            interval: bootstrapInterval(count, meanOver(right)),
+            macroF1: macroF1(this.confusion(values)),
+            calibrationError: areLogarithms ? calibrationError(confidences, right) : undefined,
+            gain: gains && {
+                value: gains.reduce((sum, gain) => sum + gain, 0) / count,
+                interval: bootstrapInterval(count, meanOver(gains)),
+            },
+            count,
+        };
+    }
+
+    confusion(values: Float64Array): number[][] {
+        const predicted = this.answers.map((_, row) => argmax(this.rowOf(values, row)));
+        return confusionOf(this.answers, predicted, this.labels.length);
+    }
+
+    private rowOf(values: Float64Array, row: number): Float64Array {
+        const first = row * this.labels.length;
+        return values.subarray(first, first + (this.open[row] as number));
+    }
 }

@@ -19,3 +19,38 @@ export function argmax(values: ArrayLike<number>): number {
 export function exactMatch(answer: string, expected: string): boolean {
     return answer.trim() === expected.trim();
 }
+
+/** Rows are the right classes, columns the predicted ones. */
+export function confusionOf(answers: ArrayLike<number>, predicted: ArrayLike<number>, classes: number): number[][] {
+    const counts = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
+    for (let i = 0; i < answers.length; i++) (counts[answers[i] as number] as number[])[predicted[i] as number]!++;
+    return counts;
+}
+
+/** The mean over classes of the harmonic mean of precision and recall; classes that neither occur nor are predicted do not count. */
+export function macroF1(confusion: readonly (readonly number[])[]): number {
+    const scores = confusion.flatMap((row, c) => {
+        const right = row[c] as number;
+        const asked = row.reduce((sum, count) => sum + count, 0);
+        const said = confusion.reduce((sum, other) => sum + (other[c] as number), 0);
+        return asked + said === 0 ? [] : [(2 * right) / (asked + said)];
+    });
+    return scores.reduce((sum, score) => sum + score, 0) / scores.length;
+}
+
+const bins = 15;
+
+/**
+ * Expected calibration error (Guo et al. 2017): how far confidence lies from accuracy, in 15 bins of equal width, weighted by their rows. confidences:
+ * the predicted class's probability.
+ */
+export function calibrationError(confidences: ArrayLike<number>, isRight: ArrayLike<number>): number {
+    const sums = Array.from({ length: bins }, () => ({ confidence: 0, right: 0 }));
+    for (let i = 0; i < confidences.length; i++) {
+        const confidence = confidences[i] as number;
+        const bin = sums[Math.min(bins - 1, Math.floor(confidence * bins))] as (typeof sums)[0];
+        bin.confidence += confidence;
+        bin.right += isRight[i] as number;
+    }
+    return sums.reduce((sum, { confidence, right }) => sum + Math.abs(confidence - right), 0) / confidences.length;
+}

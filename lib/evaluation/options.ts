@@ -23,6 +23,8 @@ export interface EvaluateOptions extends Cut, FusionSettings {
     data: readonly string[];
     /** Must be the store's, if given. */
     task?: Task | undefined;
+    /** A folder where runs of the model are kept, so that the next evaluation of the same data needs none. */
+    cacheDirectory?: string | undefined;
     threads?: number | undefined;
     signal?: AbortSignal | undefined;
     onProgress?: ((progress: Progress) => void) | undefined;

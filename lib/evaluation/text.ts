@@ -1,14 +1,20 @@
 /** Perplexity of a text, without and with the reference, in the windows that text datastores are built in. */
-import { logProbabilities } from "../fusion.js";
 import type { Passage } from "../recipes/passage.js";
-import { withRecorder } from "../recipes/recording.js";
+import { bootstrapInterval, type Interval } from "./bootstrap.js";
+import { mergeReference } from "./merge.js";
 import { perplexity } from "./metrics.js";
+import { runModel, type RunOptions } from "./model-run.js";
 import type { EvaluateOptions, Fusion } from "./options.js";
 
 export interface Perplexity {
     perplexity: number;
+    /** By resampling blocks of 50 tokens: tokens that stand together are not independent. */
+    interval: Interval;
+    bitsPerByte: number;
     firstHalf: number;
     secondHalf: number;
+    /** By which share the perplexity is above the model's (negative: below), block by block. */
+    change: { value: number; interval: Interval } | undefined;
     count: number;
 }
 
@@ -17,38 +23,53 @@ export interface TextFigures {
     rtd: Perplexity;
 }
 
+const blockTokens = 50;
+
 export async function evaluateText(
-    { store, model, threads, signal, onProgress }: EvaluateOptions,
+    options: EvaluateOptions & Pick<RunOptions, "cache">,
     passages: readonly Passage[],
     fusion: Fusion,
 ): Promise<TextFigures> {
-    const total = passages.reduce((sum, { values }) => sum + values.length, 0);
-    const own = new Float64Array(total);
-    const merged = new Float64Array(total);
-    await withRecorder(model, passages, threads, async (recorder) => {
-        let done = 0;
-        for (const { tokens, from, values } of passages) {
-            signal?.throwIfAborted();
-            onProgress?.({ done, total, unit: "tokens" });
-            const { hidden, logits } = await recorder.record(tokens, { from, logits: true });
-            const vocabulary = logits.length / values.length;
-            const next = Int32Array.from(values);
-            own.set(logProbabilities(logits, vocabulary, next), done);
-            await store.index.searchAndFuse(hidden, logits, { ...fusion, hits: false });
-            merged.set(logProbabilities(logits, vocabulary, next), done);
-            done += values.length;
-        }
-        onProgress?.({ done, total, unit: "tokens" });
-    });
-    return { model: figures(own), rtd: figures(merged) };
+    const { store, model, signal } = options;
+    const run = await runModel(passages, { ...options, unit: "tokens" });
+    const tokens = passages.flatMap(({ values }) => values);
+    const merged = await mergeReference(store.index, run, { fusion, tokens, signal });
+    const bytes = passages.reduce((sum, { values }) => sum + Buffer.byteLength(model.detokenize(values)), 0);
+    return { model: figures(run.logProbabilities, bytes), rtd: figures(merged, bytes, run.logProbabilities) };
 }
 
-function figures(logs: Float64Array): Perplexity {
+/** logs: of the tokens that come next, in the text's order; bytes: of the text they make. */
+export function figures(logs: Float64Array, bytes: number, against?: Float64Array): Perplexity {
     const middle = Math.ceil(logs.length / 2);
+    const sum = logs.reduce((total, log) => total + log, 0);
+    const gains = against && logs.map((log, i) => log - (against[i] as number));
     return {
         perplexity: perplexity(logs),
+        interval: blockInterval(logs, (mean) => Math.exp(-mean)),
+        bitsPerByte: -sum / Math.LN2 / bytes,
         firstHalf: perplexity(logs.subarray(0, middle)),
         secondHalf: perplexity(logs.subarray(middle)),
+        change: gains && { value: perplexity(gains) - 1, interval: blockInterval(gains, (mean) => Math.exp(-mean) - 1) },
         count: logs.length,
     };
+}
+
+/** Of a function of the mean. The last block takes what is left, so that blocks differ in length: means weigh them by it. */
+function blockInterval(values: Float64Array, figure: (mean: number) => number): Interval {
+    const blocks = Math.max(1, Math.floor(values.length / blockTokens));
+    const sums = new Float64Array(blocks);
+    const counts = new Float64Array(blocks);
+    values.forEach((value, i) => {
+        const block = Math.min(blocks - 1, Math.floor(i / blockTokens));
+        sums[block]! += value;
+        counts[block]!++;
+    });
+    return bootstrapInterval(blocks, (units) => {
+        let [sum, count] = [0, 0];
+        for (const unit of units) {
+            sum += sums[unit] as number;
+            count += counts[unit] as number;
+        }
+        return figure(sum / count);
+    });
 }

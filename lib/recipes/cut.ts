@@ -36,7 +36,7 @@ export function cutRows<T>(rows: readonly T[], { seed, offset = 0, limit = Infin
 }
 
 /** The generator of 32-bit state known by this name; numbers in [0, 1). */
-function mulberry32(seed: number): () => number {
+export function mulberry32(seed: number): () => number {
     let state = seed >>> 0;
     return () => {
         state = (state + 0x6d2b79f5) >>> 0;

@@ -2,7 +2,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 
 import { Datastore } from "../../lib/index.js";
 import { writeModel } from "../llama/gguf.js";
@@ -14,6 +14,7 @@ const model = inFolder("noise.gguf");
 const prompt = "{labels}\\n{text} (";
 
 beforeAll(() => {
+    vi.stubEnv("RTD_CACHE", inFolder("cache"));
     writeModel(model);
     writeModel(inFolder("other.gguf"), { seed: 2 });
     const lines = (rows: object[]) => rows.map((row) => JSON.stringify(row)).join("\n");
@@ -31,7 +32,10 @@ beforeAll(() => {
     writeFileSync(inFolder("text.txt"), Array.from({ length: 3000 }, (_, i) => `${(i * i) % 97} `).join(""));
     writeFileSync(inFolder("bad.jsonl"), '{"text": "a", "label": "ant"}\n{"text": "a"}\n');
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => {
+    vi.unstubAllEnvs();
+    rmSync(folder, { recursive: true, force: true });
+});
 
 const common = ["--model", model, "--no-gpu", "--threads", "1"];
 const build = (store: string, task: string, data: string, ...rest: string[]) =>
@@ -157,7 +161,8 @@ describe("a label datastore", () => {
             "--json",
         );
         expect([code, stderr]).toEqual([0, ""]);
-        const accuracy = { accuracy: expect.any(Number) as number, count: 15 };
+        const number = expect.any(Number) as number;
+        const accuracy = { accuracy: number, interval: [number, number], macroF1: number, count: 15 };
         expect(json(stdout)).toMatchObject({
             task: "label",
             k: 16,
@@ -165,10 +170,27 @@ describe("a label datastore", () => {
             model: accuracy,
             modelBiasMatched: accuracy,
             rtd: accuracy,
+            rtdBiasMatched: { ...accuracy, gain: { value: number, interval: [number, number] } },
+            nearest: accuracy,
+            linearProbe: accuracy,
         });
         expect((await evaluate("label.rtd", "label.jsonl", "--limit", "2")).stdout).toMatch(
-            /model, matched bias +\d+\.\d%\nrtd +\d+\.\d%/,
+            /model, matched bias +\d+\.\d% \[\d+\.\d%, \d+\.\d%\].*\nrtd +\d+\.\d% /,
         );
+    });
+
+    it("is evaluated again without the model, with the same figures", async () => {
+        const figures = async (...flags: string[]) => {
+            const { seconds, ...rest } = json(
+                (await evaluate("label.rtd", "label.jsonl", "--seed", "1", "--limit", "7", "--json", ...flags)).stdout,
+            );
+            expect(seconds).toBeGreaterThan(0);
+            return rest;
+        };
+        const runs = () => readdirSync(inFolder("cache/evaluations")).length;
+        const [first, known] = [await figures(), runs()];
+        expect(known).toBeGreaterThan(0);
+        expect([await figures(), await figures("--no-cache"), runs()]).toEqual([first, first, known]);
     });
 
     it("knows its own examples with the reference alone", async () => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { votesFor } from "../../lib/evaluation/generate.js";
 import { matchedBias } from "../../lib/evaluation/matched-bias.js";
-import { argmax, exactMatch, perplexity } from "../../lib/evaluation/metrics.js";
+import { argmax, calibrationError, confusionOf, exactMatch, macroF1, perplexity } from "../../lib/evaluation/metrics.js";
 
 describe("perplexity", () => {
     it("is the inverse of the geometric mean of the probabilities", () => {
@@ -25,6 +25,24 @@ describe("exact match", () => {
         expect(exactMatch(" IDB", "IDB\n")).toBe(true);
         expect(exactMatch("idb", "IDB")).toBe(false);
         expect(exactMatch("IDB and more", "IDB")).toBe(false);
+    });
+});
+
+describe("figures of classes", () => {
+    const confusion = confusionOf([0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 0, 2], 4);
+
+    it("count what was said of what", () => {
+        expect(confusion).toEqual([[2, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]); // prettier-ignore
+    });
+
+    it("weigh classes alike, and one that never occurs not at all", () => {
+        expect(macroF1(confusion)).toBeCloseTo((2 / 3 + 1 / 2 + 1) / 3, 12);
+    });
+
+    it("say how far confidence lies from accuracy", () => {
+        expect(calibrationError([0.9, 0.9, 0.9, 0.9], [1, 1, 1, 0])).toBeCloseTo(0.15, 12);
+        expect(calibrationError([1, 1], [1, 1])).toBe(0);
+        expect(calibrationError([0.21, 0.99], [0, 1])).toBeCloseTo((0.21 + 0.01) / 2, 12);
     });
 });
 

@@ -1,0 +1,70 @@
+/**
+ * What the model says of the passages of an evaluation, in the few numbers that any setting of the reference needs: so one run of the model serves
+ * them all, and the next evaluation of the same data needs none.
+ */
+import { logProbabilities } from "../fusion.js";
+import type { LlamaModel, Token } from "../node-llama-cpp.js";
+import type { Progress } from "../recipes/build.js";
+import type { Passage } from "../recipes/passage.js";
+import { withRecorder } from "../recipes/recording.js";
+import type { RunCache } from "./run-cache.js";
+
+/** Rows are the passages' values, in order. */
+export interface ModelRun {
+    dim: number;
+    /** [rows, dim] */
+    hidden: Float32Array;
+    /** Candidates of a row: the labels, or the one token that comes next. */
+    candidates: number;
+    /** Of the model alone, over its whole vocabulary: [rows, candidates]. */
+    logProbabilities: Float64Array;
+}
+
+export interface RunOptions {
+    model: LlamaModel;
+    /** Label evaluations: the labels' tokens, candidates of every row. Without them a row's candidate is its value. */
+    labels?: readonly Token[] | undefined;
+    unit: Progress["unit"];
+    cache?: RunCache | undefined;
+    threads?: number | undefined;
+    signal?: AbortSignal | undefined;
+    onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+export async function runModel(passages: readonly Passage[], options: RunOptions): Promise<ModelRun> {
+    const { cache, labels = [] } = options;
+    const known = await cache?.read(passages, labels);
+    if (known !== undefined) return known;
+    const run = await record(passages, options);
+    await cache?.write(passages, labels, run);
+    return run;
+}
+
+async function record(passages: readonly Passage[], options: RunOptions): Promise<ModelRun> {
+    const { model, labels, unit, threads, signal, onProgress } = options;
+    const dim = model.embeddingVectorSize;
+    const candidates = labels?.length ?? 1;
+    const rows = passages.reduce((sum, { values }) => sum + values.length, 0);
+    const run = {
+        dim,
+        candidates,
+        hidden: new Float32Array(rows * dim),
+        logProbabilities: new Float64Array(rows * candidates),
+    };
+    await withRecorder(model, passages, threads, async (recorder) => {
+        let row = 0;
+        for (const { tokens, from, values } of passages) {
+            signal?.throwIfAborted();
+            onProgress?.({ done: row, total: rows, unit });
+            const reuseBeginning = labels !== undefined; // prompts of labels begin alike
+            const { hidden, logits } = await recorder.record(tokens, { from, logits: true, reuseBeginning });
+            const asked = labels === undefined ? values : values.flatMap(() => labels);
+            const vocabulary = logits.length / values.length;
+            run.hidden.set(hidden, row * dim);
+            run.logProbabilities.set(logProbabilities(logits, vocabulary, Int32Array.from(asked), candidates), row * candidates);
+            row += values.length;
+        }
+        onProgress?.({ done: rows, total: rows, unit });
+    });
+    return run;
+}
