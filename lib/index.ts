@@ -27,4 +27,5 @@ export { buildDatastore, type BuildOptions, type BuildReport, type Progress } fr
 export type { Cut } from "./recipes/cut.js";
 export type { Task } from "./recipes/data.js";
 export { createIndex, ReferenceIndex } from "./reference-index.js";
+export { tune, type TuneOptions, type TuneReport } from "./tuning/tune.js";
 export type * from "./types.js";

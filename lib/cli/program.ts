@@ -11,6 +11,7 @@ import { evalCommand } from "./eval.js";
 import { report } from "./exit.js";
 import { generateCommand } from "./generate.js";
 import { infoCommand } from "./info.js";
+import { tuneCommand } from "./tune.js";
 import { verifyCommand } from "./verify.js";
 
 const afterHelp = `
@@ -25,6 +26,7 @@ Examples:
   $ rtd demo
   $ rtd build animals.rtd --model model.gguf --task label --data train.jsonl
   $ rtd eval animals.rtd --model model.gguf --task label --data test.jsonl
+  $ rtd tune animals.rtd --model model.gguf
   $ rtd generate facts.rtd --model model.gguf --prompt "Question: ..." --references
   $ rtd bench animals.rtd
   $ rtd help build
@@ -39,6 +41,7 @@ export function createProgram(): Command {
     const commands = [
         buildCommand(),
         evalCommand(),
+        tuneCommand(),
         generateCommand(),
         infoCommand(),
         verifyCommand(),

@@ -49,7 +49,7 @@ describe("rtd", () => {
         const help = await rtd("--help");
         expect(help.code).toBe(0);
         expect(help.stdout).toContain("Exit codes:");
-        for (const command of ["build", "eval", "generate", "info", "verify", "demo", "bench"]) {
+        for (const command of ["build", "eval", "tune", "generate", "info", "verify", "demo", "bench"]) {
             expect(help.stdout).toContain(command);
             const { code, stdout } = await rtd(command, "--help");
             expect([code, stdout]).toEqual([0, expect.stringContaining("Examples:")]);
@@ -193,6 +193,29 @@ describe("a label datastore", () => {
         expect([await figures(), await figures("--no-cache"), runs()]).toEqual([first, first, known]);
     });
 
+    it("is tuned on its own examples, and keeps what is better", async () => {
+        expect((await build("tuned.rtd", "label", "label.jsonl", "--prompt", prompt)).code).toBe(0);
+        const tune = async (...flags: string[]) => {
+            const { code, stdout, stderr } = await rtd("tune", inFolder("tuned.rtd"), ...common, "--json", ...flags);
+            expect([code, stderr]).toEqual([0, ""]);
+            return json(stdout) as Record<"before" | "best" | "chosen", { k: number; score: number }> & {
+                rows: number;
+                gain: { interval: [number, number] };
+            };
+        };
+        const defaults = async () =>
+            json((await rtd("info", inFolder("tuned.rtd"), "--json")).stdout)["defaults"] as { k: number };
+        const dry = await tune("--dry-run");
+        expect(dry).toMatchObject({ rows: 40, before: { k: 16 } });
+        expect(dry.best.score).toBeGreaterThanOrEqual(dry.before.score);
+        expect(await defaults()).toMatchObject({ k: 16 });
+        const { chosen, gain } = await tune();
+        expect((await defaults()).k).toBe(gain.interval[0] > 0 ? chosen.k : 16);
+        expect((await rtd("tune", inFolder("tuned.rtd"), ...common)).stdout).toMatch(
+            /log-probability[^]*(nothing is changed|keeps it)/,
+        );
+    });
+
     it("knows its own examples with the reference alone", async () => {
         const { stdout } = await evaluate(
             "label.rtd",
@@ -274,6 +297,17 @@ describe("a text datastore", () => {
         expect(rtd.perplexity).toBeLessThan(model.perplexity); // noise knows nothing of numbers
     });
 
+    it("is tuned, and attached contexts and evaluations use what was found", async () => {
+        const { stdout, code } = await rtd("tune", inFolder("text.rtd"), ...common, "--json");
+        const { chosen, gain, before } = json(stdout) as Record<"chosen" | "before", { k: number; referenceWeight: number }> & {
+            gain: { interval: [number, number] };
+        };
+        expect([code, before.k]).toEqual([0, 1024]);
+        expect(gain.interval[0]).toBeGreaterThan(0); // the text repeats itself, and noise knows nothing of it
+        const evaluated = json((await evaluate("text.rtd", "text.txt", "--offset", "1000", "--limit", "500", "--json")).stdout);
+        expect(evaluated).toMatchObject({ k: chosen.k, referenceWeight: chosen.referenceWeight });
+    });
+
     it("gets a cascade that is missing from the same command", async () => {
         process.env["RTD_CASCADE"] = "always";
         try {
@@ -309,6 +343,19 @@ describe("a text datastore", () => {
         expect(json(resumed.stdout)["entries"]).toBe(json(whole.stdout)["entries"]);
         expect(json(resumed.stdout)["added"]).toBeLessThan(json(whole.stdout)["added"] as number);
         expect(await contents(inFolder("parts.rtd"))).toEqual(await contents(inFolder("whole.rtd")));
+    });
+});
+
+describe("a store that is not tuned", () => {
+    it("is one of answers, and one whose data has gone", async () => {
+        await build("answers.rtd", "chat", "chat.jsonl");
+        const chat = await rtd("tune", inFolder("answers.rtd"), ...common);
+        expect([chat.code, chat.stderr]).toEqual([1, expect.stringContaining("only label and text stores")]);
+        writeFileSync(inFolder("gone.jsonl"), '{"text": "x", "label": "ant"}\n{"text": "y", "label": "bee"}\n');
+        await build("gone.rtd", "label", "gone.jsonl", "--prompt", prompt);
+        rmSync(inFolder("gone.jsonl"));
+        const gone = await rtd("tune", inFolder("gone.rtd"), ...common);
+        expect([gone.code, gone.stderr]).toEqual([1, expect.stringContaining("gone.jsonl")]);
     });
 });
 

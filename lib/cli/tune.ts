@@ -1,0 +1,118 @@
+/** rtd tune */
+import { join } from "node:path";
+import { Command } from "commander";
+
+import { Datastore } from "../datastore.js";
+import { cacheDirectory } from "../demo/fetch-model.js";
+import { fingerprintModel } from "../llama/fingerprint.js";
+import { grid, type Tried } from "../tuning/grid.js";
+import { tune, type TuneReport } from "../tuning/tune.js";
+import { interruptible } from "./interrupt.js";
+import { mismatchOption, type OpenFlags } from "./open-store.js";
+import { gpuOption, jsonOption, modelOption, threadsOption } from "./options.js";
+import { print, printJson, table } from "./output.js";
+import { count, duration, progressLine } from "./progress.js";
+import { withModel, type ModelFlags } from "./with-model.js";
+
+interface TuneFlags extends ModelFlags, OpenFlags {
+    dryRun?: boolean;
+    cache: boolean;
+}
+
+const examples = `
+Asks the store some of its own examples (500 of labels, 4,096 tokens of a text) as if they were not in it: no entry
+of an example answers for itself, and of a text none within 512 tokens. Settings are compared by the
+log-probability of the right answer. What the store has is kept unless another setting is better beyond noise (95%),
+and of those that are as good as the best within noise the one with the fewest hits is taken.
+
+Attached contexts, rtd eval and rtd generate use what it writes.
+
+Examples:
+  $ rtd tune animals.rtd --model model.gguf
+  $ rtd tune novel.rtd --model model.gguf --dry-run --json
+`;
+
+export function tuneCommand(): Command {
+    const command = new Command("tune")
+        .summary("fit k, temperature and weight of a datastore to its own examples")
+        .description(
+            "Finds the settings under which the datastore answers for its own examples best, and keeps them as its defaults.",
+        )
+        .argument("<store>", "directory of the datastore")
+        .addOption(modelOption())
+        .option("--dry-run", "change nothing")
+        .option("--no-cache", "run the model, whatever is known of it on this data")
+        .addHelpText("after", examples);
+    for (const option of [mismatchOption(), threadsOption(), gpuOption(), jsonOption()]) command.addOption(option);
+    return command.action(run);
+}
+
+async function run(path: string, { model: name, gpu, cache, ...flags }: TuneFlags): Promise<void> {
+    const report = await interruptible((signal) =>
+        withModel({ model: name, ...flags, ...(gpu !== undefined && { gpu }) }, signal, async (model) => {
+            await using store = await Datastore.open(path, {
+                writable: flags.dryRun !== true,
+                model: await fingerprintModel(model),
+                allowModelMismatch: flags.allowMismatch,
+                threads: flags.threads,
+            });
+            const line = progressLine(`tuning ${path}`, { silent: flags.json });
+            try {
+                return await tune({
+                    store,
+                    model,
+                    ...flags,
+                    ...(cache && { cacheDirectory: join(cacheDirectory(), "evaluations") }),
+                    signal,
+                    onProgress: (progress) => line.update(progress),
+                });
+            } finally {
+                line.stop();
+            }
+        }),
+    );
+    if (flags.json) printJson(report);
+    else print(describe(report, flags.dryRun === true));
+}
+
+/** What was found, and the best of each k, temperature and weight: the curves about the best setting. */
+export function describe(report: TuneReport, isDryRun: boolean): string {
+    const { rows, model, before, best, chosen, gain, isSimpler, tried, seconds } = report;
+    const row = (name: string, one: Tried) => [
+        name,
+        String(one.k),
+        String(one.temperatureScale),
+        String(one.referenceWeight),
+        one.score.toFixed(4),
+    ];
+    const settings = table(
+        ["", "k", "temperature scale", "weight", "log-probability"],
+        [["model alone", "", "", "", model.toFixed(4)], row("as it was", before), row("best", best), row("kept", chosen)],
+    );
+    const curve = <Name extends keyof typeof grid>(name: Name) =>
+        grid[name].flatMap((value) => {
+            const some = tried.filter((one) => one[name] === value);
+            if (some.length === 0) return [];
+            const top = some.reduce((a, b) => (b.score > a.score ? b : a));
+            return [
+                [
+                    `${name} ${value}`,
+                    String(top.k),
+                    String(top.temperatureScale),
+                    String(top.referenceWeight),
+                    top.score.toFixed(4),
+                ],
+            ];
+        });
+    const curves = (["k", "temperatureScale", "referenceWeight"] as const).map((name) =>
+        table(["best with", "k", "temperature scale", "weight", "log-probability"], curve(name)),
+    );
+    const [low, high] = gain.interval;
+    const found =
+        low <= 0
+            ? `The best is within noise of what the store has (${gain.value.toFixed(4)} more, 95%: ${low.toFixed(4)} to ${high.toFixed(4)}): nothing is changed.`
+            : `The best gains ${gain.value.toFixed(4)} (95%: ${low.toFixed(4)} to ${high.toFixed(4)}).` +
+              (isSimpler ? ` ${chosen.k} hits are as good as ${best.k}, within noise, and are taken.` : "") +
+              (isDryRun ? " A dry run: nothing is changed." : " The store keeps it as its defaults.");
+    return [...curves, settings, found, `by ${count(rows)} rows, in ${duration(seconds)}`].join("\n\n");
+}

@@ -1,0 +1,78 @@
+/** Every setting of k, temperature and weight on the same neighbours: the model runs once, and so does the search. */
+import { fuseSync } from "../fusion.js";
+import type { ModelRun } from "../evaluation/model-run.js";
+import type { FusionDefaults } from "../recipes/metadata.js";
+import type { Neighbours } from "./validation.js";
+
+export const grid = {
+    k: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024],
+    temperatureScale: [0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 1.6],
+    referenceWeight: [0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98],
+} as const;
+
+/** The right answers of rows. */
+export interface Answers {
+    /** The right candidate of each row. */
+    right: Int32Array;
+    /** Candidates of each row, the first ones, of which one is known to be right; undefined where any token may be. */
+    open: Int32Array | undefined;
+}
+
+/** The log-probability of each row's right answer. */
+export type Score = (referenceWeight: number) => Float64Array;
+
+/** The score of one k and temperature, for any weight. */
+export function scoreOf(run: ModelRun, near: Neighbours, answers: Answers, k: number, temperature: number): Score {
+    const { candidates } = run;
+    const votes = votesOf(near, candidates, k, temperature);
+    return (weight) =>
+        Float64Array.from(answers.right, (right, row) => {
+            const mixed = (candidate: number) =>
+                (1 - weight) * Math.exp(run.logProbabilities[row * candidates + candidate] as number) +
+                weight * (votes[row * (candidates + 1) + candidate] as number);
+            if (answers.open === undefined) return Math.log(mixed(right));
+            let sum = 0;
+            for (let candidate = 0; candidate < (answers.open[row] as number); candidate++) sum += mixed(candidate);
+            return Math.log(sum === 0 ? 1 / (answers.open[row] as number) : mixed(right) / sum);
+        });
+}
+
+/** The reference's own distribution over the candidates and all other tokens, [rows, candidates + 1], by the core's fusion at weight 1. */
+function votesOf(near: Neighbours, candidates: number, k: number, temperature: number): Float64Array {
+    const rowsOfHits = near.counts.length;
+    const few = <T extends Float32Array | Int32Array>(all: T, to: T): T => {
+        for (let row = 0; row < rowsOfHits; row++) to.set(all.subarray(row * near.k, row * near.k + k), row * k);
+        return to;
+    };
+    const hits = {
+        k,
+        heads: near.heads,
+        distances: few(near.distances, new Float32Array(rowsOfHits * k)),
+        tokens: few(near.votes, new Int32Array(rowsOfHits * k)),
+        counts: near.counts.map((count) => Math.min(count, k)),
+    };
+    const logits = new Float32Array((rowsOfHits / near.heads) * (candidates + 1));
+    fuseSync(hits, logits, { temperature, referenceWeight: 1 });
+    return Float64Array.from(logits, Math.exp);
+}
+
+export interface Tried extends FusionDefaults {
+    /** The mean log-probability of the right answers. */
+    score: number;
+}
+
+/** All settings, and the rows' scores of any of them. `unit`: the temperature of scale 1. */
+export function tryAll(run: ModelRun, near: Neighbours, answers: Answers, unit: number): Tried[] {
+    const tried: Tried[] = [];
+    for (const k of grid.k.filter((k) => k <= near.k))
+        for (const temperatureScale of grid.temperatureScale) {
+            const score = scoreOf(run, near, answers, k, temperatureScale * unit);
+            for (const referenceWeight of grid.referenceWeight)
+                tried.push({ k, temperatureScale, referenceWeight, score: meanOf(score(referenceWeight)) });
+        }
+    return tried;
+}
+
+export function meanOf(values: Float64Array): number {
+    return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

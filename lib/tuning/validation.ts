@@ -1,0 +1,121 @@
+/**
+ * What a store is tuned on: some of its own examples, asked as if they were not in it. No entry of an example answers for itself, in whatever rotation; of
+ * a text neither do the entries around a position.
+ */
+import type { Datastore } from "../datastore.js";
+import { RtdError } from "../errors.js";
+import type { ModelRun } from "../evaluation/model-run.js";
+import type { LlamaModel, Token } from "../node-llama-cpp.js";
+import { passagesOf } from "../recipes/build.js";
+import { mulberry32 } from "../recipes/cut.js";
+import { readRows } from "../recipes/data.js";
+import type { RecipeMetadata } from "../recipes/metadata.js";
+import type { Passage } from "../recipes/passage.js";
+import { hashFile } from "../recipes/source.js";
+
+/** Rows that are asked: enough for differences of a few percent, few enough for a minute of the model's time. */
+const asked = { label: 500, text: 4096 } as const;
+
+/** Entries so near in a text do not answer: they have read the same words. */
+const windowLeftOut = 512;
+
+/** Passages of the store's own sources, numbered as the store numbers examples. @throws RtdError `ERR_RTD_NOT_FOUND` where none of the data is left */
+export async function ownPassages(store: Datastore, model: LlamaModel, metadata: RecipeMetadata): Promise<Passage[]> {
+    const passages: Passage[] = [];
+    for (const { files, seed, offset, limit, firstExample } of metadata.sources) {
+        const isThere = await Promise.all(
+            files.map(async ({ path, sha256 }) => (await hashFile(path).catch(() => "")) === sha256),
+        );
+        if (!isThere.every(Boolean)) continue;
+        const rows = await readRows(
+            files.map(({ path }) => path),
+            metadata.recipe,
+        );
+        for (const passage of await passagesOf(model, { ...metadata, rotate: false }, rows, { seed, offset, limit }))
+            passages.push({ ...passage, example: firstExample + passage.example });
+    }
+    if (passages.length === 0)
+        throw new RtdError(
+            "ERR_RTD_NOT_FOUND",
+            `${store.path}: the data it was built from has been moved or changed (${metadata.sources.flatMap(({ files }) => files.map(({ path }) => path)).join(", ")}); put it back to tune on it`,
+        );
+    return sampleOf(passages, asked[metadata.recipe === "text" ? "text" : "label"]);
+}
+
+/** Passages by chance, always the same ones, until they have enough rows. */
+export function sampleOf(passages: readonly Passage[], rows: number): Passage[] {
+    const random = mulberry32(1);
+    const shuffled = passages.map((passage) => ({ passage, at: random() })).sort((a, b) => a.at - b.at);
+    const sample: Passage[] = [];
+    let count = 0;
+    for (const { passage } of shuffled) {
+        if (count >= rows) break;
+        sample.push(passage);
+        count += passage.values.length;
+    }
+    return sample;
+}
+
+/** The nearest entries that may answer, of each head of each row, nearest first. */
+export interface Neighbours {
+    k: number;
+    heads: number;
+    /** [rows * heads, k] */
+    distances: Float32Array;
+    /** The candidates of the row that they vote for, or `candidates` for another token: [rows * heads, k] */
+    votes: Int32Array;
+    /** [rows * heads] */
+    counts: Uint32Array;
+}
+
+/** Entries of an example that are left out at most: around a position, or its rotations. */
+const leftOut = { text: 2 * windowLeftOut + 1, label: 26 } as const;
+const mostHits = 2048;
+const rowsAtOnce = 128;
+
+/** k: how many at most; fewer where those left out leave fewer. tokens: as of `mergeReference`. */
+export async function neighboursOf(
+    store: Datastore,
+    run: ModelRun,
+    passages: readonly Passage[],
+    { k, tokens, signal }: { k: number; tokens: readonly Token[]; signal?: AbortSignal | undefined },
+): Promise<Neighbours> {
+    const { heads } = store.index;
+    const origins = passages.flatMap(({ example, position, values }) =>
+        values.map((_, i) => ({ example, position: position + i, isLong: values.length > 1 })),
+    );
+    const rows = origins.length;
+    const most = Math.min(mostHits, k + leftOut[passages.some(({ values }) => values.length > 1) ? "text" : "label"]);
+    const isShared = tokens.length === run.candidates;
+    const found: Neighbours = {
+        k,
+        heads,
+        distances: new Float32Array(rows * heads * k).fill(Infinity),
+        votes: new Int32Array(rows * heads * k).fill(-1),
+        counts: new Uint32Array(rows * heads),
+    };
+    for (let begin = 0; begin < rows; begin += rowsAtOnce) {
+        const end = Math.min(rows, begin + rowsAtOnce);
+        const queries = run.hidden.subarray(begin * run.dim, end * run.dim);
+        const hits = await store.index.search(queries, { k: most, signal });
+        for (let row = begin; row < end; row++) {
+            const { example, position, isLong } = origins[row] as (typeof origins)[0];
+            const firstToken = isShared ? 0 : row * run.candidates;
+            for (let head = 0; head < heads; head++) {
+                const hit = ((row - begin) * heads + head) * hits.k;
+                const ids = hits.ids.subarray(hit, hit + (hits.counts[(row - begin) * heads + head] as number));
+                const { examples, positions } = store.origins(ids);
+                const to = row * heads + head;
+                for (let i = 0; i < ids.length && (found.counts[to] as number) < k; i++) {
+                    const isNear = !isLong || Math.abs((positions[i] as number) - position) <= windowLeftOut;
+                    if (examples[i] === example && isNear) continue;
+                    const candidate = tokens.indexOf(hits.tokens[hit + i] as Token, firstToken) - firstToken;
+                    const at = to * k + found.counts[to]!++;
+                    found.distances[at] = hits.distances[hit + i] as number;
+                    found.votes[at] = candidate >= 0 && candidate < run.candidates ? candidate : run.candidates;
+                }
+            }
+        }
+    }
+    return found;
+}

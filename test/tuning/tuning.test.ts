@@ -1,0 +1,159 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+import { mergeReference } from "../../lib/evaluation/merge.js";
+import type { ModelRun } from "../../lib/evaluation/model-run.js";
+import { createIndex, Datastore } from "../../lib/index.js";
+import type { Token } from "../../lib/node-llama-cpp.js";
+import { mulberry32 } from "../../lib/recipes/cut.js";
+import type { Passage } from "../../lib/recipes/passage.js";
+import { scoreOf, tryAll, type Tried } from "../../lib/tuning/grid.js";
+import { simplestAsGood } from "../../lib/tuning/tune.js";
+import { neighboursOf, sampleOf } from "../../lib/tuning/validation.js";
+
+const folder = mkdtempSync(join(tmpdir(), "rtd-tuning-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const random = mulberry32(8);
+const [dim, labels] = [6, [5, 9, 14] as Token[]];
+const normals = (count: number) => Float32Array.from({ length: count }, () => random() + random() + random() - 1.5);
+
+/** Two entries of each of 60 examples, nearly alike, as rotations are. */
+const examples = 60;
+const keys = new Float32Array(2 * examples * dim);
+const tokens = Int32Array.from({ length: 2 * examples }, (_, i) => labels[Math.floor(i / 2) % 3]!);
+for (let example = 0; example < examples; example++) {
+    const key = normals(dim);
+    key[example % 3]! += 1;
+    for (const turn of [0, 1]) keys.set(key.map((x) => x + 0.001 * turn), (2 * example + turn) * dim); // prettier-ignore
+}
+const run: ModelRun = {
+    dim,
+    candidates: 3,
+    hidden: Float32Array.from({ length: examples * dim }, (_, i) => keys[2 * Math.floor(i / dim) * dim + (i % dim)]!),
+    logProbabilities: Float64Array.from({ length: examples * 3 }, () => Math.log(0.05 + 0.2 * random())),
+};
+const passages = Array.from({ length: examples }, (_, example) => ({
+    tokens: [1],
+    from: 0,
+    values: [labels[example % 3]],
+    example,
+    position: 0,
+})) as unknown as Passage[];
+const right = Int32Array.from({ length: examples }, (_, i) => i % 3);
+
+let store: Datastore;
+beforeAll(async () => {
+    store = await Datastore.create(join(folder, "store"), { dim });
+    store.append(keys, tokens, {
+        examples: Uint32Array.from(tokens, (_, i) => Math.floor(i / 2)),
+        positions: Uint32Array.from(tokens, (_, i) => i % 2),
+    });
+    await store.seal();
+});
+afterAll(() => store.close());
+
+describe("neighbours of a store's own examples", () => {
+    it("are the nearest entries of other examples", async () => {
+        const near = await neighboursOf(store, run, passages, { k: 10, tokens: labels });
+        for (let row = 0; row < examples; row++) {
+            const expected = Array.from({ length: 2 * examples }, (_, id) => {
+                let sum = 0;
+                for (let i = 0; i < dim; i++) sum += (keys[id * dim + i]! - run.hidden[row * dim + i]!) ** 2;
+                return { id, distance: Math.sqrt(sum) };
+            })
+                .filter(({ id }) => Math.floor(id / 2) !== row)
+                .sort((a, b) => a.distance - b.distance || a.id - b.id)
+                .slice(0, 10);
+            expect(near.counts[row]).toBe(10);
+            expected.forEach(({ id, distance }, i) => {
+                expect(near.distances[row * 10 + i]).toBeCloseTo(distance, 5);
+                expect(near.votes[row * 10 + i]).toBe(labels.indexOf(tokens[id] as Token));
+            });
+        }
+    });
+
+    it("of a text lie beyond what was read with it", async () => {
+        const text = await Datastore.create(join(folder, "text"), { dim });
+        const length = 1500;
+        const states = normals(length * dim);
+        text.append(
+            states,
+            Int32Array.from({ length }, (_, i) => i % 7),
+            { positions: Uint32Array.from({ length }, (_, i) => i) },
+        );
+        await text.seal();
+        const asked = [{ tokens: [1, 2], from: 0, values: [3, 4], example: 0, position: 700 }] as unknown as Passage[];
+        const two: ModelRun = {
+            dim,
+            candidates: 1,
+            hidden: states.slice(700 * dim, 702 * dim),
+            logProbabilities: Float64Array.of(-1, -1),
+        };
+        const near = await neighboursOf(text, two, asked, { k: 1024, tokens: [3, 4] as Token[] });
+        expect([...near.counts]).toEqual([188 + 287, 189 + 286]); // 0 to 187 and 1213 to 1499; 0 to 188 and 1214 to 1499
+        expect(near.votes.subarray(0, 475).filter((vote) => vote === 0)).toHaveLength(
+            Array.from({ length }, (_, i) => i).filter((i) => Math.abs(i - 700) > 512 && i % 7 === 3).length,
+        );
+        await text.close();
+    });
+
+    it("are asked of the same passages each time, until there are enough rows", () => {
+        const some = Array.from({ length: 50 }, (_, example) => ({ example, values: [1, 2, 3] })) as unknown as Passage[];
+        const sample = sampleOf(some, 20);
+        expect(sample).toHaveLength(7);
+        expect(sampleOf(some, 20)).toEqual(sample);
+        expect(new Set(sample.map(({ example }) => example)).size).toBe(7);
+        expect(sampleOf(some, 1000)).toHaveLength(50);
+    });
+});
+
+describe("scores of the grid", () => {
+    it("are those of a reference merged in", async () => {
+        const index = createIndex({ dim });
+        index.add(keys, tokens);
+        const fusion = { k: 8, temperature: 0.4, referenceWeight: 0.7 };
+        const near = await neighboursOf(store, run, passages.map((passage) => ({ ...passage, example: 1000 })), { k: 12, tokens: labels }); // prettier-ignore
+        const merged = await mergeReference(index, run, { fusion, tokens: labels });
+        const open = new Int32Array(examples).fill(3);
+        scoreOf(
+            run,
+            near,
+            { right, open },
+            8,
+            0.4,
+        )(0.7).forEach((score, row) => {
+            const all = [...merged.subarray(row * 3, row * 3 + 3)].map(Math.exp);
+            expect(score).toBeCloseTo(Math.log(all[right[row]!]! / all.reduce((a, b) => a + b, 0)), 4);
+        });
+        scoreOf(
+            run,
+            near,
+            { right, open: undefined },
+            8,
+            0.4,
+        )(0.7).forEach((score, row) => expect(score).toBeCloseTo(merged[row * 3 + right[row]!]!, 4));
+    });
+
+    it("are best where the reference knows more than the model", async () => {
+        const near = await neighboursOf(store, run, passages, { k: 64, tokens: labels });
+        const tried = tryAll(run, near, { right, open: new Int32Array(examples).fill(3) }, 1);
+        const best = tried.reduce((a, b) => (b.score > a.score ? b : a));
+        expect(best.referenceWeight).toBeGreaterThan(0.5);
+        expect(best.k).toBeGreaterThan(1);
+    });
+});
+
+describe("the simplest setting", () => {
+    const tried = [1, 4, 16, 64].map((k) => ({ k, temperatureScale: 0.4, referenceWeight: 0.5, score: -1 / k }) satisfies Tried);
+
+    it("has the fewest hits that are not told apart from the best", () => {
+        expect(simplestAsGood(tried, tried[3]!, (_, { k }) => (k < 4 ? [0.1, 0.2] : [-0.1, 0.2])).k).toBe(4);
+    });
+
+    it("is the best where all others are worse", () => {
+        expect(simplestAsGood(tried, tried[3]!, () => [0.1, 0.2])).toBe(tried[3]);
+    });
+});
