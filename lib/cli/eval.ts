@@ -1,6 +1,6 @@
 /** rtd eval */
 import { join } from "node:path";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 
 import { cacheDirectory } from "../demo/fetch-model.js";
 import type { Interval } from "../evaluation/bootstrap.js";
@@ -19,10 +19,11 @@ import {
     modelOption,
     taskOption,
     threadsOption,
+    wholeNumber,
     type FusionFlags,
 } from "./options.js";
 import { mismatchOption, withStore, type OpenFlags } from "./open-store.js";
-import { percent, print, printJson, table } from "./output.js";
+import { bytes, percent, print, printJson, table } from "./output.js";
 import { duration, progressLine } from "./progress.js";
 import { withModel, type ModelFlags } from "./with-model.js";
 
@@ -30,6 +31,8 @@ interface EvalFlags extends ModelFlags, OpenFlags, Cut, FusionFlags {
     data: string[];
     task?: Task;
     cache: boolean;
+    shots?: number;
+    shotSeeds?: number;
 }
 
 const examples = `
@@ -50,6 +53,7 @@ Defaults:
   chat   k 4, weight 0.7, temperature scale 0.1
 
 Examples:
+  $ rtd eval animals.rtd --model model.gguf --data test.jsonl --shots 5
   $ rtd eval animals.rtd --model model.gguf --task label --data all.jsonl --seed 1 --offset 2048 --limit 1500
   $ rtd eval novel.rtd --model model.gguf --task text --data sequel.txt --limit 5000 --weight 0.15
   $ rtd eval facts.rtd --model model.gguf --task chat --data questions.jsonl --json
@@ -63,6 +67,8 @@ export function evalCommand(): Command {
         .addOption(modelOption())
         .addOption(dataOption())
         .addOption(taskOption())
+        .addOption(new Option("--shots <n>", "task label: also with so many in-context examples").argParser(wholeNumber(1, 1000)))
+        .addOption(new Option("--shot-seeds <n>", "draws of those (default: 2)").argParser(wholeNumber(1, 100)))
         .option("--no-cache", "run the model, whatever is known of it on this data")
         .addHelpText("after", examples);
     for (const option of [...fusionOptions(), ...cutOptions(), mismatchOption(), threadsOption(), gpuOption(), jsonOption()])
@@ -132,7 +138,7 @@ function figures(evaluation: Evaluation): string {
 }
 
 function labelTable(figures: LabelFigures): string {
-    const { model, modelBiasMatched, rtd, rtdBiasMatched, nearest, linearProbe, confusion } = figures;
+    const { model, modelBiasMatched, rtd, rtdBiasMatched, nearest, linearProbe, shots, confusion } = figures;
     const scores: [string, LabelScore | undefined][] = [
         ["model", model],
         ["model, matched bias", modelBiasMatched],
@@ -140,6 +146,10 @@ function labelTable(figures: LabelFigures): string {
         ["rtd, matched bias", rtdBiasMatched],
         ["nearest reference", nearest],
         ["linear probe", linearProbe],
+        ...shots.flatMap(({ count, seed, model, rtd }): [string, LabelScore][] => [
+            [`${count}-shot, seed ${seed}`, model],
+            [`${count}-shot, seed ${seed}, and rtd`, rtd],
+        ]),
     ];
     const rows = scores.flatMap(([name, score]) =>
         score === undefined
@@ -156,8 +166,10 @@ function labelTable(figures: LabelFigures): string {
     );
     const { labels, counts } = confusion;
     const matrix = labels.map((label, i) => [label, ...(counts[i] as number[]).map(String)]);
+    const tokens = shots.map(({ count, seed, promptTokens }) => `${promptTokens.toFixed(0)} ${count}-shot, seed ${seed}`);
+    const cost = `${[`${figures.promptTokens.toFixed(0)} tokens a prompt`, ...tokens].join(", ")}; ${bytes(figures.storeBytes)} of datastore`;
     const all = table(["", `accuracy of ${rtd.count}`, "gain", "macro-F1", "calibration error"], rows);
-    return labels.length > widestConfusion ? all : `${all}\n\n${table(["rtd says:", ...labels], matrix)}`;
+    return [all, ...(labels.length > widestConfusion ? [] : [table(["rtd says:", ...labels], matrix)]), cost].join("\n\n");
 }
 
 /** More labels do not fit a terminal; --json has them all. */

@@ -19,8 +19,9 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     const fusion = fusionOf(options.store, metadata, options);
     const rows = await readRows(options.data, metadata.recipe);
     // Questions are asked as they stand, whether or not the store holds every rotation of its own.
-    const passages = await passagesOf(options.model, { ...metadata, rotate: false }, rows, options);
     const { cacheDirectory, model } = options;
+    const passagesAfter = (before: string) => passagesOf(model, { ...metadata, rotate: false }, rows, options, before);
+    const passages = await passagesAfter("");
     const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model));
     const figures = await figuresOf(metadata.recipe);
     return { ...figures, ...fusion, seconds: (performance.now() - started) / 1000 };
@@ -28,7 +29,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     async function figuresOf(task: Task) {
         switch (task) {
             case "label":
-                return { task, ...(await evaluateLabel({ ...options, cache }, metadata, passages, fusion)) };
+                return { task, ...(await evaluateLabel({ ...options, cache }, metadata, passages, fusion, passagesAfter)) };
             case "text":
                 return { task, ...(await evaluateText({ ...options, cache }, passages, fusion)) };
             case "chat":

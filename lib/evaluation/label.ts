@@ -14,6 +14,7 @@ import { mergeReference } from "./merge.js";
 import { argmax, calibrationError, confusionOf, macroF1 } from "./metrics.js";
 import { runModel, type ModelRun, type RunOptions } from "./model-run.js";
 import type { EvaluateOptions, Fusion } from "./options.js";
+import { shotsOf } from "./shots.js";
 
 export interface LabelScore {
     accuracy: number;
@@ -36,6 +37,12 @@ export interface LabelFigures {
     nearest: LabelScore;
     /** Undefined where the store's entries are of one label alone. */
     linearProbe: LabelScore | undefined;
+    /** With in-context examples, for each draw of them. The store's keys were recorded without. */
+    shots: { count: number; seed: number; promptTokens: number; model: LabelScore; rtd: LabelScore }[];
+    /** Tokens of a prompt without in-context examples, on average. */
+    promptTokens: number;
+    /** Bytes of the store on disk. */
+    storeBytes: number;
     /** Of the reference, with the matched bias if there is one: rows are the right labels, columns what was said. */
     confusion: { labels: string[]; counts: number[][] };
 }
@@ -45,6 +52,7 @@ export async function evaluateLabel(
     metadata: RecipeMetadata,
     passages: readonly Passage[],
     fusion: Fusion,
+    passagesAfter: (before: string) => Promise<Passage[]>,
 ): Promise<LabelFigures> {
     const { store, signal } = options;
     const names = metadata.labels ?? [];
@@ -61,6 +69,20 @@ export async function evaluateLabel(
     const [rtd, rtdBiased] = [await merge(), bias && (await merge(bias))];
     const probe = probeOf(options, tokens, run);
     const score = (values: Float64Array, against?: Float64Array) => sheet.score(values, against);
+    const { shots: count = 0, shotSeeds = 2 } = options;
+    const shots: LabelFigures["shots"] = [];
+    for (let seed = 1; count > 0 && seed <= shotSeeds; seed++) {
+        const asked = await passagesAfter(await shotsOf(store, metadata, count, seed));
+        const shown = await runModel(asked, { ...options, labels: tokens, unit: "examples" });
+        const withReference = await mergeReference(store.index, shown, { fusion, tokens, signal });
+        shots.push({
+            count,
+            seed,
+            promptTokens: meanTokens(asked),
+            model: score(shown.logProbabilities, baseline),
+            rtd: score(withReference, baseline),
+        });
+    }
     return {
         model: score(run.logProbabilities),
         modelBiasMatched: biased && score(biased, model),
@@ -68,9 +90,15 @@ export async function evaluateLabel(
         rtdBiasMatched: rtdBiased && score(rtdBiased, baseline),
         nearest: sheet.score(await nearestOf(options, tokens, run), baseline, false),
         linearProbe: probe && score(probe, baseline),
+        shots,
+        promptTokens: meanTokens(passages),
+        storeBytes: store.manifest.segments.reduce((sum, { bytes }) => sum + bytes, 0),
         confusion: { labels: names.map(({ name }) => name), counts: sheet.confusion(rtdBiased ?? rtd) },
     };
 }
+
+const meanTokens = (passages: readonly Passage[]): number =>
+    passages.reduce((sum, { tokens }) => sum + tokens.length, 0) / passages.length;
 
 /** 1 for the label of the nearest entry, 0 for the others. */
 async function nearestOf({ store, signal }: EvaluateOptions, tokens: readonly Token[], run: ModelRun): Promise<Float64Array> {

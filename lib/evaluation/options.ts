@@ -23,6 +23,10 @@ export interface EvaluateOptions extends Cut, FusionSettings {
     data: readonly string[];
     /** Must be the store's, if given. */
     task?: Task | undefined;
+    /** Label stores: also with so many in-context examples, alone and with the reference. Default 0: without. */
+    shots?: number | undefined;
+    /** Draws of in-context examples. Default 2. */
+    shotSeeds?: number | undefined;
     /** A folder where runs of the model are kept, so that the next evaluation of the same data needs none. */
     cacheDirectory?: string | undefined;
     threads?: number | undefined;

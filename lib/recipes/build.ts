@@ -221,16 +221,17 @@ function continued(store: Datastore, { task, prompt, rotate, metric, dtype, head
     return metadata;
 }
 
-/** Passages of the cut of the rows that the options name. */
+/** Passages of the cut of the rows that the options name. `before`: of label passages, what comes before each prompt. */
 export async function passagesOf(
     model: LlamaModel,
     metadata: RecipeMetadata,
     rows: readonly Row[],
     cut: Cut,
+    before?: string,
 ): Promise<Passage[]> {
     switch (metadata.recipe) {
         case "label":
-            return labelPassages(model, cutRows(rows as LabelRow[], cut), labelRecipeOf(metadata));
+            return labelPassages(model, cutRows(rows as LabelRow[], cut), labelRecipeOf(metadata), before);
         case "text":
             return textPassages(model, rows as TextRow[], cut);
         case "chat":

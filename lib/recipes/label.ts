@@ -35,8 +35,8 @@ export function newLabelRecipe(model: LlamaModel, rows: readonly LabelRow[], pro
     return { prompt: template, rotate, labels: labelTokens(model, template, labelNames(rows)) };
 }
 
-/** Passages of rows; rows whose label the recipe does not have are an error. */
-export function labelPassages(model: LlamaModel, rows: readonly LabelRow[], recipe: LabelRecipe): Passage[] {
+/** Passages of rows; rows whose label the recipe does not have are an error. `before` comes before each prompt. */
+export function labelPassages(model: LlamaModel, rows: readonly LabelRow[], recipe: LabelRecipe, before = ""): Passage[] {
     kindOf(rows);
     const names = recipe.labels.map((label) => label.name).join(", ");
     const passage = (row: LabelRow, example: number, position: number, name: string, values: Record<string, string>): Passage => {
@@ -47,19 +47,28 @@ export function labelPassages(model: LlamaModel, rows: readonly LabelRow[], reci
                 "ERR_RTD_BAD_FORMAT",
                 `${origin}: the label ${JSON.stringify(name)} is not one of the store's: ${names}`,
             );
-        const tokens = withBos(model, model.tokenize(fillTemplate(recipe.prompt, values)));
+        const tokens = withBos(model, model.tokenize(before + fillTemplate(recipe.prompt, values)));
         const openLabels = row.kind === "choice" ? row.options.length : recipe.labels.length;
         return { tokens, from: tokens.length - 1, values: [label.token], example, position, origin, openLabels };
     };
     return rows.flatMap((row, example) => {
-        if (row.kind === "labelled") return [passage(row, example, 0, row.label, { text: row.text, labels: names })];
-        return rotations(row, recipe.rotate).map(({ options, answer }, rotation) =>
-            passage(row, example, rotation, letter(answer), {
-                question: row.question,
-                options: options.map(optionLine).join("\n"),
-            }),
+        if (row.kind === "labelled") return [passage(row, example, 0, row.label, valuesOf(row, recipe))];
+        return rotations(row, recipe.rotate).map((turned, rotation) =>
+            passage(row, example, rotation, letter(turned.answer), valuesOf(row, recipe, turned.options)),
         );
     });
+}
+
+/** A row's prompt and its answer, as in-context examples are written. */
+export function answeredPrompt(row: LabelRow, recipe: LabelRecipe): string {
+    const answer = row.kind === "labelled" ? row.label : letter(row.answer);
+    return `${fillTemplate(recipe.prompt, valuesOf(row, recipe))}${joinsNext.test(recipe.prompt) ? "" : " "}${answer}`;
+}
+
+/** What the prompt's placeholders stand for; `options` are those of the row, in some order. */
+function valuesOf(row: LabelRow, recipe: LabelRecipe, options?: readonly string[]): Record<string, string> {
+    if (row.kind === "labelled") return { text: row.text, labels: recipe.labels.map(({ name }) => name).join(", ") };
+    return { question: row.question, options: (options ?? row.options).map(optionLine).join("\n") };
 }
 
 /** A question with its options moved on by 0, 1, ... places, or only as it is. */

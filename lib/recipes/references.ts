@@ -1,10 +1,9 @@
 /** Where entries of a store come from, in words: file and line of the example as far as the data is still there, and the text around. */
 import type { Datastore } from "../datastore.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
-import { cutRows, shuffle } from "./cut.js";
-import { readRows, type Row } from "./data.js";
+import type { Row } from "./data.js";
 import { recipeOf, sourceOf, type RecipeMetadata, type Source } from "./metadata.js";
-import { hashFile } from "./source.js";
+import { rowsOfSource } from "./source.js";
 import { readable } from "./token-text.js";
 
 export interface ReferenceText {
@@ -78,20 +77,10 @@ export class References {
     private rowsOf(source: Source): Promise<Row[] | undefined> {
         let rows = this.rows.get(source);
         if (rows === undefined) {
-            rows = this.readSource(source).catch(() => undefined);
+            rows = rowsOfSource(source, this.metadata.recipe).catch(() => undefined);
             this.rows.set(source, rows);
         }
         return rows;
-    }
-
-    private async readSource({ files, seed, offset, limit }: Source): Promise<Row[] | undefined> {
-        for (const { path, sha256 } of files) if ((await hashFile(path)) !== sha256) return undefined;
-        const rows: Row[] = await readRows(
-            files.map(({ path }) => path),
-            this.metadata.recipe,
-        );
-        if (this.metadata.recipe === "text") return seed === undefined ? rows : shuffle(rows, seed);
-        return cutRows(rows, { seed, offset, limit });
     }
 }
 

@@ -5,7 +5,8 @@ import { resolve } from "node:path";
 
 import { defined } from "../defined.js";
 import { RtdError } from "../errors.js";
-import type { Cut } from "./cut.js";
+import { cutRows, shuffle, type Cut } from "./cut.js";
+import { readRows, type Row, type Task } from "./data.js";
 import type { RecipeMetadata, Source } from "./metadata.js";
 import type { Passage } from "./passage.js";
 
@@ -42,6 +43,17 @@ export async function sourceFor(
 /** Where files lie does not matter, what is in them does. */
 function identity({ files, seed, offset, limit }: Pick<Source, "files" | "seed" | "offset" | "limit">): string {
     return JSON.stringify([files.map(({ sha256 }) => sha256), seed ?? null, offset, limit ?? null]);
+}
+
+/** The rows that a source is, in its order (of task text: all documents); undefined where its files are no longer what and where they were. */
+export async function rowsOfSource({ files, seed, offset, limit }: Source, recipe: Task): Promise<Row[] | undefined> {
+    for (const { path, sha256 } of files) if ((await hashFile(path).catch(() => "")) !== sha256) return undefined;
+    const rows: Row[] = await readRows(
+        files.map(({ path }) => path),
+        recipe,
+    );
+    if (recipe === "text") return seed === undefined ? rows : shuffle(rows, seed);
+    return cutRows(rows, { seed, offset, limit });
 }
 
 export async function hashFile(file: string): Promise<string> {

@@ -8,10 +8,9 @@ import type { ModelRun } from "../evaluation/model-run.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import { passagesOf } from "../recipes/build.js";
 import { mulberry32 } from "../recipes/cut.js";
-import { readRows } from "../recipes/data.js";
 import type { RecipeMetadata } from "../recipes/metadata.js";
 import type { Passage } from "../recipes/passage.js";
-import { hashFile } from "../recipes/source.js";
+import { rowsOfSource } from "../recipes/source.js";
 
 /** Rows that are asked: enough for differences of a few percent, few enough for a minute of the model's time. */
 const asked = { label: 500, text: 4096 } as const;
@@ -22,17 +21,12 @@ const windowLeftOut = 512;
 /** Passages of the store's own sources, numbered as the store numbers examples. @throws RtdError `ERR_RTD_NOT_FOUND` where none of the data is left */
 export async function ownPassages(store: Datastore, model: LlamaModel, metadata: RecipeMetadata): Promise<Passage[]> {
     const passages: Passage[] = [];
-    for (const { files, seed, offset, limit, firstExample } of metadata.sources) {
-        const isThere = await Promise.all(
-            files.map(async ({ path, sha256 }) => (await hashFile(path).catch(() => "")) === sha256),
-        );
-        if (!isThere.every(Boolean)) continue;
-        const rows = await readRows(
-            files.map(({ path }) => path),
-            metadata.recipe,
-        );
-        for (const passage of await passagesOf(model, { ...metadata, rotate: false }, rows, { seed, offset, limit }))
-            passages.push({ ...passage, example: firstExample + passage.example });
+    for (const source of metadata.sources) {
+        const rows = await rowsOfSource(source, metadata.recipe);
+        if (rows === undefined) continue;
+        const cut = metadata.recipe === "text" ? { offset: source.offset, limit: source.limit } : {}; // others are cut already
+        for (const passage of await passagesOf(model, { ...metadata, rotate: false }, rows, cut))
+            passages.push({ ...passage, example: source.firstExample + passage.example });
     }
     if (passages.length === 0)
         throw new RtdError(

@@ -158,6 +158,10 @@ describe("a label datastore", () => {
             "1",
             "--offset",
             "25",
+            "--shots",
+            "2",
+            "--shot-seeds",
+            "1",
             "--json",
         );
         expect([code, stderr]).toEqual([0, ""]);
@@ -173,7 +177,10 @@ describe("a label datastore", () => {
             rtdBiasMatched: { ...accuracy, gain: { value: number, interval: [number, number] } },
             nearest: accuracy,
             linearProbe: accuracy,
+            shots: [{ count: 2, seed: 1, model: accuracy, rtd: accuracy }],
         });
+        const { promptTokens, shots } = json(stdout) as { promptTokens: number; shots: [{ promptTokens: number }] };
+        expect(shots[0].promptTokens).toBeGreaterThan(2.5 * promptTokens);
         expect((await evaluate("label.rtd", "label.jsonl", "--limit", "2")).stdout).toMatch(
             /model, matched bias +\d+\.\d% \[\d+\.\d%, \d+\.\d%\].*\nrtd +\d+\.\d% /,
         );

@@ -2,7 +2,7 @@ import type { Token } from "node-llama-cpp";
 import { describe, expect, it } from "vitest";
 
 import type { LabelRow } from "../../lib/recipes/data.js";
-import { labelPassages, newLabelRecipe, rotations } from "../../lib/recipes/label.js";
+import { answeredPrompt, labelPassages, newLabelRecipe, rotations } from "../../lib/recipes/label.js";
 import { LabelLogits, labelLogitsOf, maxReferences } from "../../lib/recipes/label-logits.js";
 import { checkTemplate, fillTemplate } from "../../lib/recipes/template.js";
 import { toyModel } from "./toy-model.js";
@@ -91,6 +91,20 @@ describe("label recipe", () => {
         const { options, answer } = choice(["x", "y", "z"], 2) as { options: string[]; answer: number };
         for (const rotated of rotations(choice(options, answer) as never, true))
             expect(rotated.options[rotated.answer]).toBe("z");
+    });
+
+    it("puts answered examples before a prompt, of which nothing is filled in again", () => {
+        const model = toyModel();
+        const rows = [labelled("a dog", "pet"), labelled("{labels}", "tree", 2)];
+        const recipe = newLabelRecipe(model, rows, "Of {labels}: {text} is");
+        const shown = answeredPrompt(rows[1]!, recipe);
+        expect(shown).toBe("Of pet, tree: {labels} is tree");
+        expect(answeredPrompt(rows[0]!, newLabelRecipe(model, rows, "{text} ("))).toBe("a dog (pet");
+        expect(answeredPrompt(choice(["x", "y"], 1), newLabelRecipe(model, [choice(["x", "y"], 1)]))).toBe(
+            "Question: Which\nA. x\nB. y\nAnswer: B",
+        );
+        const [passage] = labelPassages(model, rows, recipe, `${shown}\n\n`);
+        expect(model.detokenize(passage!.tokens)).toBe("Of pet, tree: {labels} is tree\n\nOf pet, tree: a dog is");
     });
 
     it("refuses rotation without options, and rows of both kinds", () => {
