@@ -215,8 +215,8 @@ RTD_DEVICE void measure(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, u
         syncBlock();
         sortAscending<C::kThreads>(size, [&](uint32_t i) -> uint64_t& { return queue[i]; });
     }
-#pragma unroll 1
-    for (uint32_t first = 0; first < count; first += C::kTileKeys) {
+    uint32_t first = 0;
+    do {  // also of none: behind its barriers everybody has seen how many there were
         if (warp < C::kKeyWarps) {
             const uint32_t at = first + 4 * warp + lane / 8;  // this lane's pair
             const uint64_t entry = at < count ? queue[at] : kWorst;
@@ -243,7 +243,7 @@ RTD_DEVICE void measure(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, u
         if (s.offered) appendOffers(a, s, hits, (range.firstQuery + firstColumn) / C::kQueries, range.head);
         refreshGroup(a, s, range, firstColumn, columns);
         syncBlock();
-    }
+    } while ((first += C::kTileKeys) < count);
 }
 
 // All keys of a range for some columns, whose limits are known.
@@ -280,10 +280,7 @@ RTD_DEVICE void siftColumns(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hit
                 at = 1 - at;
             }
         }
-        if (count > 0)
-            measure(a, s, hits, sieve.queues.entries[at], count, range, firstColumn, columns);
-        else
-            syncBlock();  // everybody has seen that, and the range
+        measure(a, s, hits, sieve.queues.entries[at], count, range, firstColumn, columns);
         if (queued <= kQueue<C> && ++round > kRounds) return;
     }
 }
