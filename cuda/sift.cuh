@@ -102,12 +102,11 @@ RTD_DEVICE void scoreByLevel1(const SearchFuseArgs& a, Shared<C>& s, Sieve<C>& s
     const LevelLayout& shape = a.cascade.layout;
     const bool isBounded = s.sift.scales[0].isBounded;
     if (isBounded) {
-        constexpr uint32_t kWords1 = kCodes1 / 8;  // of each half
+        constexpr uint32_t kWords1 = 2 * kCodes1 / 8;
         const PreparedQuery& from = preparedOf(a, range.segment, range.firstQuery * a.layout.heads + range.head);
         const CascadeLevels& levels = levelsOf(a, range.segment, range.head);
         if (tid < kWords<QueryGrid1> + levels.middleCount * kWords<MiddleGrid>) loadWords(s.sift.grids, from.grids, tid);
-        for (uint32_t i = tid; i < 2 * kWords1; i += C::kThreads)
-            s.sift.codes1[i / kWords1][i % kWords1] = loadGlobal(&from.codes1[i / kWords1][i % kWords1]);
+        for (uint32_t i = tid; i < kWords1; i += C::kThreads) *(&s.sift.codes1[0][0] + i) = loadGlobal(&from.codes1[0][0] + i);  // both halves
         for (uint32_t middle = 0; middle < levels.middleCount; ++middle)
             for (uint32_t i = tid; i < 2 * levels.middles[middle].rowBytes / 8; i += C::kThreads)
                 s.sift.middleCodes[middleWordsBefore(middle) + i] = loadGlobal(from.middleCodes + middleWordsBefore(middle) + i);
@@ -215,8 +214,8 @@ RTD_DEVICE void measure(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, u
         syncBlock();
         sortAscending<C::kThreads>(size, [&](uint32_t i) -> uint64_t& { return queue[i]; });
     }
-    uint32_t first = 0;
-    do {  // also of none: behind its barriers everybody has seen how many there were
+#pragma unroll 1
+    for (uint32_t first = 0; first == 0 || first < count; first += C::kTileKeys) {  // also of none: behind its barriers everybody has seen that
         if (warp < C::kKeyWarps) {
             const uint32_t at = first + 4 * warp + lane / 8;  // this lane's pair
             const uint64_t entry = at < count ? queue[at] : kWorst;
@@ -243,7 +242,7 @@ RTD_DEVICE void measure(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits, u
         if (s.offered) appendOffers(a, s, hits, (range.firstQuery + firstColumn) / C::kQueries, range.head);
         refreshGroup(a, s, range, firstColumn, columns);
         syncBlock();
-    } while ((first += C::kTileKeys) < count);
+    }
 }
 
 // All keys of a range for some columns, whose limits are known.
