@@ -34,8 +34,7 @@ export async function recordedStore(model: string, count: number, line: Progress
     const path = await pathOf(count);
     for (const there of [whole, path])
         if (await holds(there, there === whole ? recordedStates.full : count)) {
-            await using store = await Datastore.open(there, { writable: true, verify: false });
-            await store.seal(); // an older version may have recorded it: its cascade is made anew
+            await expectCascade(there);
             return there;
         }
     await mkdir(folder, { recursive: true });
@@ -45,6 +44,16 @@ export async function recordedStore(model: string, count: number, line: Progress
         buildDatastore({ path, model, task: "text", data: [data], limit: count, signal, onProgress }),
     );
     return path;
+}
+
+/** An older version may have recorded a store, whose cascade is then of no use: it is made anew. */
+async function expectCascade(path: string): Promise<void> {
+    const store = await Datastore.open(path, { verify: false });
+    const { cascaded } = store.index.info();
+    await store.close();
+    if (cascaded > 0) return;
+    await using writable = await Datastore.open(path, { writable: true, verify: false });
+    await writable.seal();
 }
 
 async function holds(path: string, count: number): Promise<boolean> {
