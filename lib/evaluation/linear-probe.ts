@@ -13,8 +13,21 @@ export interface LinearProbe {
 
 /** One in so many examples chooses the penalty. */
 const validationShare = 5;
-const penalties = [1e-4, 1e-3, 1e-2, 1e-1] as const;
-const mostSteps = 150;
+/** From strong to weak: each fit begins where the last one ended. */
+const penalties = [1e-1, 1e-2, 1e-3, 1e-4] as const;
+const mostSteps = 80;
+/** A gradient that is nowhere larger has arrived. */
+const smallSlope = 2e-4;
+
+interface Examples {
+    /** [rows, dim], standardised. */
+    rows: Float32Array;
+    labels: Int32Array;
+    /** Those that count. */
+    of: readonly number[];
+    dim: number;
+    classes: number;
+}
 
 /** keys: [rows, dim]; labels: their classes, 0 to classes - 1. Keys are standardised per dimension; the penalty is chosen on a fifth of the examples. */
 export function fitLinearProbe(keys: Float32Array, labels: Int32Array, dim: number, classes: number): LinearProbe {
@@ -23,24 +36,27 @@ export function fitLinearProbe(keys: Float32Array, labels: Int32Array, dim: numb
         from.map((value, i) => (value - (mean[i % dim] as number)) * (scale[i % dim] as number));
     const rows = standardised(keys);
     const order = shuffledRows(labels.length);
-    const held = order.slice(0, Math.floor(labels.length / validationShare));
-    const rest = order.slice(held.length);
-    let best = { penalty: penalties[1] as number, loss: Infinity };
-    if (held.length > 0)
+    const held = Math.floor(labels.length / validationShare);
+    const some = (of: readonly number[]): Examples => ({ rows, labels, of, dim, classes });
+    const curvature = largestCurvature(some(order));
+    const none = new Float64Array(classes * (dim + 1));
+    let best = { penalty: penalties[1] as number, loss: Infinity, weights: none as Float64Array };
+    let weights: Float64Array = none;
+    if (held > 0)
         for (const penalty of penalties) {
-            const weights = fit(rows, labels, rest, dim, classes, penalty);
-            const loss = meanLoss(rows, labels, held, dim, classes, weights);
-            if (loss < best.loss) best = { penalty, loss };
+            weights = fit(some(order.slice(held)), penalty, curvature, weights);
+            const loss = meanLoss(some(order.slice(0, held)), weights);
+            if (loss > best.loss) break; // weaker ones only fit more closely
+            best = { penalty, loss, weights };
         }
-    const weights = fit(rows, labels, order, dim, classes, best.penalty);
+    const final = fit(some(order), best.penalty, curvature, best.weights);
     return {
         penalty: best.penalty,
         predict: (from) => {
-            const asked = standardised(from);
-            const count = asked.length / dim;
+            const asked = { ...some([]), rows: standardised(from) };
+            const count = asked.rows.length / dim;
             const predicted = new Float64Array(count * classes);
-            for (let row = 0; row < count; row++)
-                predicted.set(logSoftmax(scores(asked, row, dim, classes, weights)), row * classes);
+            for (let row = 0; row < count; row++) predicted.set(logSoftmax(scores(asked, row, final)), row * classes);
             return predicted;
         },
     };
@@ -63,7 +79,7 @@ function shuffledRows(count: number): number[] {
 }
 
 /** weights: [classes, dim + 1], the last of each a constant. */
-function scores(rows: Float32Array, row: number, dim: number, classes: number, weights: Float64Array): Float64Array {
+function scores({ rows, dim, classes }: Examples, row: number, weights: Float64Array): Float64Array {
     const result = new Float64Array(classes);
     for (let c = 0; c < classes; c++) {
         const first = c * (dim + 1);
@@ -83,39 +99,25 @@ export function logSoftmax(values: ArrayLike<number>): Float64Array {
     return Float64Array.from(values, (value) => value - largest - Math.log(sum));
 }
 
-function meanLoss(
-    rows: Float32Array,
-    labels: Int32Array,
-    of: readonly number[],
-    dim: number,
-    classes: number,
-    weights: Float64Array,
-): number {
+function meanLoss(examples: Examples, weights: Float64Array): number {
+    const { labels, of } = examples;
     let loss = 0;
-    for (const row of of) loss -= logSoftmax(scores(rows, row, dim, classes, weights))[labels[row] as number] as number;
+    for (const row of of) loss -= logSoftmax(scores(examples, row, weights))[labels[row] as number] as number;
     return loss / of.length;
 }
 
 /** Nesterov's accelerated gradient descent with restarts (O'Donoghue and Candès 2015), on mean loss + penalty / 2 x the squared weights. */
-function fit(
-    rows: Float32Array,
-    labels: Int32Array,
-    of: readonly number[],
-    dim: number,
-    classes: number,
-    penalty: number,
-): Float64Array {
-    const size = classes * (dim + 1);
-    const step = 1 / (largestCurvature(rows, of, dim) / 2 + penalty);
-    const gradient = new Float64Array(size);
-    let weights = new Float64Array(size);
-    let ahead = new Float64Array(size);
+function fit(examples: Examples, penalty: number, curvature: number, from: Float64Array): Float64Array {
+    const step = 1 / (curvature / 2 + penalty);
+    let weights = from;
+    let ahead = from;
     let momentum = 1;
     for (let i = 0; i < mostSteps; i++) {
-        gradientAt(ahead, gradient);
+        const gradient = gradientAt(examples, penalty, ahead);
+        if (gradient.every((slope) => Math.abs(slope) < smallSlope)) break;
         const next = ahead.map((weight, j) => weight - step * (gradient[j] as number));
         let uphill = 0;
-        for (let j = 0; j < size; j++) uphill += (gradient[j] as number) * ((next[j] as number) - (weights[j] as number));
+        for (let j = 0; j < next.length; j++) uphill += (gradient[j] as number) * ((next[j] as number) - (weights[j] as number));
         const nextMomentum = uphill > 0 ? 1 : (1 + Math.sqrt(1 + 4 * momentum * momentum)) / 2;
         const share = uphill > 0 ? 0 : (momentum - 1) / nextMomentum;
         ahead = next.map((weight, j) => weight + share * (weight - (weights[j] as number)));
@@ -123,25 +125,27 @@ function fit(
         momentum = nextMomentum;
     }
     return weights;
+}
 
-    function gradientAt(at: Float64Array, to: Float64Array): void {
-        to.fill(0);
-        for (const row of of) {
-            const probabilities = logSoftmax(scores(rows, row, dim, classes, at));
-            for (let c = 0; c < classes; c++) {
-                const error = (Math.exp(probabilities[c] as number) - (labels[row] === c ? 1 : 0)) / of.length;
-                const first = c * (dim + 1);
-                for (let i = 0; i < dim; i++) to[first + i]! += error * (rows[row * dim + i] as number);
-                to[first + dim]! += error;
-            }
+function gradientAt(examples: Examples, penalty: number, at: Float64Array): Float64Array {
+    const { rows, labels, of, dim, classes } = examples;
+    const gradient = new Float64Array(at.length);
+    for (const row of of) {
+        const logProbabilities = logSoftmax(scores(examples, row, at));
+        for (let c = 0; c < classes; c++) {
+            const error = (Math.exp(logProbabilities[c] as number) - (labels[row] === c ? 1 : 0)) / of.length;
+            const first = c * (dim + 1);
+            for (let i = 0; i < dim; i++) gradient[first + i]! += error * (rows[row * dim + i] as number);
+            gradient[first + dim]! += error;
         }
-        for (let c = 0; c < classes; c++)
-            for (let i = 0; i < dim; i++) to[c * (dim + 1) + i]! += penalty * (at[c * (dim + 1) + i] as number);
     }
+    for (let c = 0; c < classes; c++)
+        for (let i = c * (dim + 1); i < c * (dim + 1) + dim; i++) gradient[i]! += penalty * (at[i] as number);
+    return gradient;
 }
 
 /** The largest eigenvalue of the rows' second moments (with the constant), by power iteration, and a little more: half of it bounds the loss's curvature. */
-function largestCurvature(rows: Float32Array, of: readonly number[], dim: number): number {
+function largestCurvature({ rows, of, dim }: Examples): number {
     let direction = new Float64Array(dim + 1).fill(1 / Math.sqrt(dim + 1));
     let value = 0;
     for (let iteration = 0; iteration < 15; iteration++) {

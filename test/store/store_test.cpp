@@ -239,7 +239,7 @@ TEST("store: cancelling a seal leaves everything as it was") {
     const std::string before = contentOf(*store);
     int asked = 0;
     const auto stopAt = [](void* context) { return --*static_cast<int*>(context) == 0 ? 1 : 0; };
-    for (int stop = 1; stop < 1000; ++stop) {
+    for (int stop = 1; stop < 10000; ++stop) {
         asked = stop;
         const rtd_status status = statusOf([&] { store->seal({.shouldStop = stopAt, .context = &asked}); });
         if (status == RTD_OK) {
