@@ -176,4 +176,5 @@ function labelTable(figures: LabelFigures): string {
 const widestConfusion = 10;
 
 const signed = (share: number): string => (share < 0 ? "" : "+") + percent(share);
-const brackets = ([low, high]: Interval, text: (value: number) => string): string => `[${text(low)}, ${text(high)}]`;
+const brackets = ([low, high]: Interval, text: (value: number) => string): string =>
+    Number.isFinite(low) && Number.isFinite(high) ? `[${text(low)}, ${text(high)}]` : "";

@@ -11,6 +11,7 @@ const resamples = 1000;
  * gets the drawn units' numbers. For a difference of two figures, let it take both of the same units.
  */
 export function bootstrapInterval(count: number, figure: (units: Uint32Array) => number, seed = 1): Interval {
+    if (count < 2) return [-Infinity, Infinity]; // one says nothing about others
     const random = mulberry32(seed);
     const units = new Uint32Array(count);
     const figures = Float64Array.from({ length: resamples }, () => {

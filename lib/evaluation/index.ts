@@ -1,4 +1,5 @@
 /** Evaluation of a datastore on data: the model alone beside the model with the reference. */
+import { RtdError } from "../errors.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
 import { recipeOf } from "../recipes/metadata.js";
 import { passagesOf } from "../recipes/build.js";
@@ -16,6 +17,11 @@ export type Evaluation = Fusion & { seconds: number } & (
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     const started = performance.now();
     const metadata = recipeOf(options.store, options.task);
+    if (metadata.recipe !== "label" && (options.shots !== undefined || options.shotSeeds !== undefined))
+        throw new RtdError(
+            "ERR_RTD_INVALID_ARGUMENT",
+            `shots are for label stores; ${options.store.path} is one of task ${metadata.recipe}`,
+        );
     const fusion = fusionOf(options.store, metadata, options);
     const rows = await readRows(options.data, metadata.recipe);
     // Questions are asked as they stand, whether or not the store holds every rotation of its own.

@@ -2,7 +2,9 @@
  * Classification by the labels' tokens at the prompt's end: the model alone, with the matched bias, with the reference; and two yardsticks that see the same
  * keys, the nearest reference and a linear probe.
  */
-import type { Token } from "../node-llama-cpp.js";
+import { RtdError } from "../errors.js";
+import type { LlamaModel, Token } from "../node-llama-cpp.js";
+import { shuffle } from "../recipes/cut.js";
 import { LabelLogits } from "../recipes/label-logits.js";
 import type { Label } from "../recipes/label.js";
 import type { RecipeMetadata } from "../recipes/metadata.js";
@@ -57,6 +59,11 @@ export async function evaluateLabel(
     const { store, signal } = options;
     const names = metadata.labels ?? [];
     const tokens = names.map(({ token }) => token);
+    const { shots: count = 0, shotSeeds = 2 } = options;
+    const shown: { seed: number; passages: Passage[] }[] = [];
+    for (let seed = 1; count > 0 && seed <= shotSeeds; seed++)
+        shown.push({ seed, passages: await passagesAfter(await shotsOf(store, metadata, count, seed)) });
+    for (const { passages } of shown) expectRoom(options.model, passages, count);
     const run = await runModel(passages, { ...options, labels: tokens, unit: "examples" });
     const sheet = new Sheet(names, passages);
     const biasOf = new LabelLogits(tokens.length, metadata.labelLogits);
@@ -67,19 +74,17 @@ export async function evaluateLabel(
     const biased = bias && run.logProbabilities.map((value, i) => value + (bias[i % bias.length] as number));
     const baseline = biased === undefined ? model : sheet.right(biased);
     const [rtd, rtdBiased] = [await merge(), bias && (await merge(bias))];
-    const probe = probeOf(options, tokens, run);
+    const probe = await probeOf(options, tokens, run);
     const score = (values: Float64Array, against?: Float64Array) => sheet.score(values, against);
-    const { shots: count = 0, shotSeeds = 2 } = options;
     const shots: LabelFigures["shots"] = [];
-    for (let seed = 1; count > 0 && seed <= shotSeeds; seed++) {
-        const asked = await passagesAfter(await shotsOf(store, metadata, count, seed));
-        const shown = await runModel(asked, { ...options, labels: tokens, unit: "examples" });
-        const withReference = await mergeReference(store.index, shown, { fusion, tokens, signal });
+    for (const { seed, passages } of shown) {
+        const prompted = await runModel(passages, { ...options, labels: tokens, unit: "examples" });
+        const withReference = await mergeReference(store.index, prompted, { fusion, tokens, signal });
         shots.push({
             count,
             seed,
-            promptTokens: meanTokens(asked),
-            model: score(shown.logProbabilities, baseline),
+            promptTokens: meanTokens(passages),
+            model: score(prompted.logProbabilities, baseline),
             rtd: score(withReference, baseline),
         });
     }
@@ -111,13 +116,31 @@ async function nearestOf({ store, signal }: EvaluateOptions, tokens: readonly To
     return values;
 }
 
-function probeOf({ store }: EvaluateOptions, tokens: readonly Token[], run: ModelRun): Float64Array | undefined {
+/** Of more than these a sample is taken: it costs minutes, and they add little. */
+const mostProbed = 4096;
+
+async function probeOf(
+    { store, signal }: EvaluateOptions,
+    tokens: readonly Token[],
+    run: ModelRun,
+): Promise<Float64Array | undefined> {
     const ids = Uint32Array.from({ length: store.index.entries }, (_, i) => i);
     const entries = store.index.entriesOf(ids);
-    const kept = ids.filter((id) => entries.live[id] === 1 && tokens.includes(entries.tokens[id] as Token));
+    const usable = ids.filter((id) => entries.live[id] === 1 && tokens.includes(entries.tokens[id] as Token));
+    const kept = Uint32Array.from(shuffle([...usable], 1).slice(0, mostProbed));
     const labels = Int32Array.from(kept, (id) => tokens.indexOf(entries.tokens[id] as Token));
     if (new Set(labels).size < 2) return undefined;
-    return fitLinearProbe(store.index.keysOf(kept), labels, run.dim, tokens.length).predict(run.hidden);
+    const probe = await fitLinearProbe(store.index.keysOf(kept), labels, run.dim, tokens.length, signal);
+    return probe.predict(run.hidden);
+}
+
+function expectRoom(model: LlamaModel, passages: readonly Passage[], shots: number): void {
+    const longest = passages.reduce((most, { tokens }) => Math.max(most, tokens.length), 0);
+    if (longest > model.trainContextSize)
+        throw new RtdError(
+            "ERR_RTD_INVALID_ARGUMENT",
+            `${shots} in-context examples make prompts of up to ${longest} tokens; the model's context holds ${model.trainContextSize}: give fewer shots`,
+        );
 }
 
 /** The right answers, and how values are held against them. */
@@ -135,7 +158,16 @@ class Sheet {
 
     /** values: [rows, labels], of which the largest among those open to a row is its answer. 1 where that is right. */
     right(values: Float64Array): Float64Array {
-        return Float64Array.from(this.answers, (answer, row) => (argmax(this.rowOf(values, row)) === answer ? 1 : 0));
+        const predicted = this.predicted(values);
+        return Float64Array.from(this.answers, (answer, row) => (predicted[row] === answer ? 1 : 0));
+    }
+
+    /** -1 where all labels look alike: nothing is known. */
+    private predicted(values: Float64Array): number[] {
+        return this.answers.map((_, row) => {
+            const own = this.rowOf(values, row);
+            return own.length > 1 && own.every((value) => value === own[0]) ? -1 : argmax(own);
+        });
     }
 
     score(values: Float64Array, against?: Float64Array, areLogarithms = true): LabelScore {
@@ -158,8 +190,7 @@ class Sheet {
     }
 
     confusion(values: Float64Array): number[][] {
-        const predicted = this.answers.map((_, row) => argmax(this.rowOf(values, row)));
-        return confusionOf(this.answers, predicted, this.labels.length);
+        return confusionOf(this.answers, this.predicted(values), this.labels.length);
     }
 
     private rowOf(values: Float64Array, row: number): Float64Array {

@@ -2,6 +2,8 @@
  * Multinomial logistic regression on the reference's own keys: what the same examples are worth to a classifier that is trained. The yardstick of a
  * datastore that is not.
  */
+import { setImmediate } from "node:timers/promises";
+
 import { mulberry32 } from "../recipes/cut.js";
 
 export interface LinearProbe {
@@ -30,7 +32,13 @@ interface Examples {
 }
 
 /** keys: [rows, dim]; labels: their classes, 0 to classes - 1. Keys are standardised per dimension; the penalty is chosen on a fifth of the examples. */
-export function fitLinearProbe(keys: Float32Array, labels: Int32Array, dim: number, classes: number): LinearProbe {
+export async function fitLinearProbe(
+    keys: Float32Array,
+    labels: Int32Array,
+    dim: number,
+    classes: number,
+    signal?: AbortSignal,
+): Promise<LinearProbe> {
     const { mean, scale } = momentsOf(keys, dim);
     const standardised = (from: Float32Array): Float32Array =>
         from.map((value, i) => (value - (mean[i % dim] as number)) * (scale[i % dim] as number));
@@ -44,12 +52,12 @@ export function fitLinearProbe(keys: Float32Array, labels: Int32Array, dim: numb
     let weights: Float64Array = none;
     if (held > 0)
         for (const penalty of penalties) {
-            weights = fit(some(order.slice(held)), penalty, curvature, weights);
+            weights = await fit(some(order.slice(held)), penalty, curvature, weights, signal);
             const loss = meanLoss(some(order.slice(0, held)), weights);
             if (loss > best.loss) break; // weaker ones only fit more closely
             best = { penalty, loss, weights };
         }
-    const final = fit(some(order), best.penalty, curvature, best.weights);
+    const final = await fit(some(order), best.penalty, curvature, best.weights, signal);
     return {
         penalty: best.penalty,
         predict: (from) => {
@@ -68,7 +76,9 @@ function momentsOf(keys: Float32Array, dim: number): { mean: Float64Array; scale
     const squares = new Float64Array(dim);
     for (let i = 0; i < keys.length; i++) mean[i % dim]! += (keys[i] as number) / count;
     for (let i = 0; i < keys.length; i++) squares[i % dim]! += ((keys[i] as number) - mean[i % dim]!) ** 2 / count;
-    return { mean, scale: squares.map((variance) => (variance > 0 ? 1 / Math.sqrt(variance) : 0)) };
+    // What hardly varies is rounding, and says nothing.
+    const isVarying = (variance: number, i: number) => variance > 1e-10 * mean[i]! ** 2;
+    return { mean, scale: squares.map((variance, i) => (isVarying(variance, i) ? 1 / Math.sqrt(variance) : 0)) };
 }
 
 function shuffledRows(count: number): number[] {
@@ -107,12 +117,20 @@ function meanLoss(examples: Examples, weights: Float64Array): number {
 }
 
 /** Nesterov's accelerated gradient descent with restarts (O'Donoghue and Candès 2015), on mean loss + penalty / 2 x the squared weights. */
-function fit(examples: Examples, penalty: number, curvature: number, from: Float64Array): Float64Array {
+async function fit(
+    examples: Examples,
+    penalty: number,
+    curvature: number,
+    from: Float64Array,
+    signal?: AbortSignal,
+): Promise<Float64Array> {
     const step = 1 / (curvature / 2 + penalty);
     let weights = from;
     let ahead = from;
     let momentum = 1;
     for (let i = 0; i < mostSteps; i++) {
+        await setImmediate(); // so that others have their turn, and Ctrl-C is heard
+        signal?.throwIfAborted();
         const gradient = gradientAt(examples, penalty, ahead);
         if (gradient.every((slope) => Math.abs(slope) < smallSlope)) break;
         const next = ahead.map((weight, j) => weight - step * (gradient[j] as number));

@@ -50,15 +50,15 @@ function mergeHits(hits: Hits, run: ModelRun, begin: number, end: number, option
             logits[row * vocabulary + i] = logProbability + (bias?.[i] ?? 0);
         }
         logits[row * vocabulary + candidates] = Math.log1p(-Math.min(share, 1 - 1e-9));
-        const firstToken = isShared ? 0 : (begin + row) * candidates;
+        const asked = isShared ? tokens : tokens.slice((begin + row) * candidates, (begin + row + 1) * candidates);
         for (let head = row * hits.heads; head < (row + 1) * hits.heads; head++)
             for (let i = head * hits.k; i < head * hits.k + (hits.counts[head] as number); i++) {
-                const at = tokens.indexOf(hits.tokens[i] as Token, firstToken) - firstToken;
-                votes[i] = at >= 0 && at < candidates ? at : candidates;
+                const at = asked.indexOf(hits.tokens[i] as Token);
+                votes[i] = at >= 0 ? at : candidates;
             }
     }
     const { temperature, referenceWeight } = fusion;
     fuseSync({ ...hits, tokens: votes }, logits, { temperature, referenceWeight });
-    const asked = Int32Array.from({ length: (end - begin) * candidates }, (_, i) => i % candidates);
-    return logProbabilities(logits, vocabulary, asked, candidates);
+    const all = Int32Array.from({ length: (end - begin) * candidates }, (_, i) => i % candidates);
+    return logProbabilities(logits, vocabulary, all, candidates);
 }

@@ -20,10 +20,11 @@ export function exactMatch(answer: string, expected: string): boolean {
     return answer.trim() === expected.trim();
 }
 
-/** Rows are the right classes, columns the predicted ones. */
+/** Rows are the right classes, columns the predicted ones; -1 predicts none. */
 export function confusionOf(answers: ArrayLike<number>, predicted: ArrayLike<number>, classes: number): number[][] {
     const counts = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
-    for (let i = 0; i < answers.length; i++) (counts[answers[i] as number] as number[])[predicted[i] as number]!++;
+    for (let i = 0; i < answers.length; i++)
+        if ((predicted[i] as number) >= 0) (counts[answers[i] as number] as number[])[predicted[i] as number]!++;
     return counts;
 }
 
@@ -48,6 +49,7 @@ export function calibrationError(confidences: ArrayLike<number>, isRight: ArrayL
     const sums = Array.from({ length: bins }, () => ({ confidence: 0, right: 0 }));
     for (let i = 0; i < confidences.length; i++) {
         const confidence = confidences[i] as number;
+        if (Number.isNaN(confidence)) return NaN;
         const bin = sums[Math.min(bins - 1, Math.floor(confidence * bins))] as (typeof sums)[0];
         bin.confidence += confidence;
         bin.right += isRight[i] as number;

@@ -36,7 +36,7 @@ export async function runModel(passages: readonly Passage[], options: RunOptions
     const known = await cache?.read(passages, labels);
     if (known !== undefined) return known;
     const run = await record(passages, options);
-    await cache?.write(passages, labels, run);
+    await cache?.write(passages, labels, run).catch(() => undefined); // where nothing can be kept, the next evaluation runs the model again
     return run;
 }
 

@@ -62,7 +62,9 @@ export function labelPassages(model: LlamaModel, rows: readonly LabelRow[], reci
 /** A row's prompt and its answer, as in-context examples are written. */
 export function answeredPrompt(row: LabelRow, recipe: LabelRecipe): string {
     const answer = row.kind === "labelled" ? row.label : letter(row.answer);
-    return `${fillTemplate(recipe.prompt, valuesOf(row, recipe))}${joinsNext.test(recipe.prompt) ? "" : " "}${answer}`;
+    const ending = endingOf(recipe.prompt);
+    const prompt = fillTemplate(recipe.prompt, valuesOf(row, recipe));
+    return `${prompt}${recipe.prompt.endsWith(ending) ? "" : ending}${joinsNext.test(ending) ? "" : " "}${answer}`;
 }
 
 /** What the prompt's placeholders stand for; `options` are those of the row, in some order. */
@@ -101,7 +103,7 @@ function labelNames(rows: readonly LabelRow[]): string[] {
 }
 
 function labelTokens(model: LlamaModel, template: string, names: readonly string[]): Label[] {
-    const ending = template.slice(template.lastIndexOf("}") + 1) || "\n";
+    const ending = endingOf(template);
     const byToken = new Map<Token, string>();
     return names.map((name) => {
         const token = tokenizeAfter(model, ending, joinsNext.test(ending) ? name : ` ${name}`)[0] as Token;
@@ -116,6 +118,9 @@ function labelTokens(model: LlamaModel, template: string, names: readonly string
         return { name, token };
     });
 }
+
+/** What a label is written after: the template's end, or a line's where a placeholder ends it. */
+const endingOf = (template: string): string => template.slice(template.lastIndexOf("}") + 1) || "\n";
 
 /** Prompts that end so are followed by the label without a space between. */
 const joinsNext = /[\s("'[{<]$/;

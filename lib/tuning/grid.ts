@@ -1,4 +1,6 @@
 /** Every setting of k, temperature and weight on the same neighbours: the model runs once, and so does the search. */
+import { setImmediate } from "node:timers/promises";
+
 import { fuseSync } from "../fusion.js";
 import type { ModelRun } from "../evaluation/model-run.js";
 import type { FusionDefaults } from "../recipes/metadata.js";
@@ -25,8 +27,9 @@ export type Score = (referenceWeight: number) => Float64Array;
 export function scoreOf(run: ModelRun, near: Neighbours, answers: Answers, k: number, temperature: number): Score {
     const { candidates } = run;
     const votes = votesOf(near, candidates, k, temperature);
-    return (weight) =>
+    return (given) =>
         Float64Array.from(answers.right, (right, row) => {
+            const weight = hasNeighbours(near, row) ? given : 0; // as fusion leaves a row without a hit alone
             const mixed = (candidate: number) =>
                 (1 - weight) * Math.exp(run.logProbabilities[row * candidates + candidate] as number) +
                 weight * (votes[row * (candidates + 1) + candidate] as number);
@@ -36,6 +39,9 @@ export function scoreOf(run: ModelRun, near: Neighbours, answers: Answers, k: nu
             return Math.log(sum === 0 ? 1 / (answers.open[row] as number) : mixed(right) / sum);
         });
 }
+
+export const hasNeighbours = ({ counts, heads }: Neighbours, row: number): boolean =>
+    counts.subarray(row * heads, (row + 1) * heads).some((count) => count > 0);
 
 /** The reference's own distribution over the candidates and all other tokens, [rows, candidates + 1], by the core's fusion at weight 1. */
 function votesOf(near: Neighbours, candidates: number, k: number, temperature: number): Float64Array {
@@ -61,11 +67,19 @@ export interface Tried extends FusionDefaults {
     score: number;
 }
 
-/** All settings, and the rows' scores of any of them. `unit`: the temperature of scale 1. */
-export function tryAll(run: ModelRun, near: Neighbours, answers: Answers, unit: number): Tried[] {
+/** All settings. `unit`: the temperature of scale 1. */
+export async function tryAll(
+    run: ModelRun,
+    near: Neighbours,
+    answers: Answers,
+    unit: number,
+    signal?: AbortSignal,
+): Promise<Tried[]> {
     const tried: Tried[] = [];
     for (const k of grid.k.filter((k) => k <= near.k))
         for (const temperatureScale of grid.temperatureScale) {
+            await setImmediate();
+            signal?.throwIfAborted();
             const score = scoreOf(run, near, answers, k, temperatureScale * unit);
             for (const referenceWeight of grid.referenceWeight)
                 tried.push({ k, temperatureScale, referenceWeight, score: meanOf(score(referenceWeight)) });

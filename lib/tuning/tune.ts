@@ -8,7 +8,7 @@ import { fingerprintModel } from "../llama/fingerprint.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
 import type { Progress } from "../recipes/build.js";
 import { fusionDefaults, recipeOf, type FusionDefaults } from "../recipes/metadata.js";
-import { meanOf, scoreOf, tryAll, type Answers, type Tried } from "./grid.js";
+import { hasNeighbours, meanOf, scoreOf, tryAll, type Answers, type Tried } from "./grid.js";
 import { neighboursOf, ownPassages } from "./validation.js";
 
 export interface TuneOptions {
@@ -45,10 +45,12 @@ export interface TuneReport {
 /** Tokens of a text that count as one measurement. */
 const blockTokens = 50;
 const mostNeighbours = 8 << 20;
+/** Fewer examples or blocks say nothing about noise. */
+const fewestUnits = 10;
 
 /**
  * Label and text stores. Settings are compared by the log-probability of the right answer, over examples or blocks of tokens.
- * @throws RtdError `ERR_RTD_UNSUPPORTED` (chat stores), `ERR_RTD_NOT_FOUND` (their data has moved), `ERR_RTD_NO_TEMPERATURE`
+ * @throws RtdError `ERR_RTD_UNSUPPORTED` (chat stores, and those too small), `ERR_RTD_NOT_FOUND` (their data has moved), `ERR_RTD_NO_TEMPERATURE`
  */
 export async function tune(options: TuneOptions): Promise<TuneReport> {
     const { store, model, dryRun = false, cacheDirectory, signal } = options;
@@ -64,7 +66,9 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
         throw new RtdError("ERR_RTD_NO_TEMPERATURE", `${store.path} is empty or was never sealed: build it first`);
     const unit = own / fusionDefaults.label.temperatureScale; // of every store: see the manifest's temperature
     const labels = metadata.recipe === "label" ? (metadata.labels ?? []).map(({ token }) => token) : undefined;
-    const passages = await ownPassages(store, model, metadata);
+    if (store.size === 0)
+        throw new RtdError("ERR_RTD_UNSUPPORTED", `${store.path} has no entries left: there is nothing to tune`);
+    const { passages, canonical } = await ownPassages(store, model, metadata);
     const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model));
     const run = await runModel(passages, { ...options, labels, cache, unit: labels === undefined ? "tokens" : "examples" });
     const values = passages.flatMap(({ values }) => values);
@@ -72,18 +76,29 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
         right: Int32Array.from(values, (value) => labels?.indexOf(value) ?? 0),
         open: labels && Int32Array.from(passages, ({ openLabels = labels.length }) => openLabels),
     };
-    const k = Math.min(1024, store.size, Math.floor(mostNeighbours / (values.length * store.index.heads)));
-    const near = await neighboursOf(store, run, passages, { k, tokens: labels ?? values, signal });
+    const block = labels === undefined ? blockTokens : 1;
+    const most = Math.max(1, Math.floor(mostNeighbours / (values.length * store.index.heads)));
+    const k = Math.min(1024, store.size, most);
+    const near = await neighboursOf(store, run, passages, { k, tokens: labels ?? values, canonical, signal });
+    const asked = values.filter((_, row) => hasNeighbours(near, row)).length;
+    if (asked < fewestUnits * block)
+        throw new RtdError(
+            "ERR_RTD_UNSUPPORTED",
+            `${store.path}: ${asked} of its ${labels === undefined ? "tokens" : "examples"} have other entries to learn from, too few to tune on (${fewestUnits * block} at least); add data, or give k, T and weight yourself`,
+        );
 
     const rowsOf = ({ k, temperatureScale, referenceWeight }: FusionDefaults) =>
         scoreOf(run, near, answers, Math.min(k, near.k), temperatureScale * unit)(referenceWeight);
-    const block = labels === undefined ? blockTokens : 1;
     const difference = (a: FusionDefaults, b: FusionDefaults) => compare(rowsOf(a), rowsOf(b), block);
-    const tried = tryAll(run, near, answers, unit);
+    const tried = await tryAll(run, near, answers, unit, signal);
     const best = bestOf(tried);
     const before: Tried = { ...metadata.defaults, score: meanOf(rowsOf(metadata.defaults)) };
     const gain = difference(best, before);
-    const simplest = simplestAsGood(tried, best, (a, b) => difference(a, b).interval);
+    const simplest = simplestAsGood(
+        tried,
+        best,
+        (other) => difference(best, other).interval[0] <= 0 && difference(other, before).interval[0] > 0,
+    );
     const isBetter = gain.interval[0] > 0;
     const chosen = isBetter ? simplest : before;
     if (isBetter && !dryRun) {
@@ -105,11 +120,11 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
 
 const bestOf = (tried: readonly Tried[]): Tried => tried.reduce((best, other) => (other.score > best.score ? other : best));
 
-/** Of the best settings of every smaller k, the smallest from which the best of all is not told apart. */
-export function simplestAsGood(tried: readonly Tried[], best: Tried, intervalOf: (best: Tried, other: Tried) => Interval): Tried {
+/** Of the best settings of every smaller k, the smallest that is as good: not told apart from the best of all, and better than what there was. */
+export function simplestAsGood(tried: readonly Tried[], best: Tried, isAsGood: (other: Tried) => boolean): Tried {
     for (const k of [...new Set(tried.map(({ k }) => k))].filter((k) => k < best.k).sort((a, b) => a - b)) {
         const other = bestOf(tried.filter((one) => one.k === k));
-        if (intervalOf(best, other)[0] <= 0) return other;
+        if (isAsGood(other)) return other;
     }
     return best;
 }

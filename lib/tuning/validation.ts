@@ -18,22 +18,42 @@ const asked = { label: 500, text: 4096 } as const;
 /** Entries so near in a text do not answer: they have read the same words. */
 const windowLeftOut = 512;
 
+export interface OwnPassages {
+    passages: Passage[];
+    /** The first example with the same content as an example of the store: sources may overlap, and rows repeat. */
+    canonical: (example: number) => number;
+}
+
 /** Passages of the store's own sources, numbered as the store numbers examples. @throws RtdError `ERR_RTD_NOT_FOUND` where none of the data is left */
-export async function ownPassages(store: Datastore, model: LlamaModel, metadata: RecipeMetadata): Promise<Passage[]> {
+export async function ownPassages(store: Datastore, model: LlamaModel, metadata: RecipeMetadata): Promise<OwnPassages> {
     const passages: Passage[] = [];
+    const firstOf = new Map<string, number>();
+    const canonical = new Map<number, number>();
     for (const source of metadata.sources) {
         const rows = await rowsOfSource(source, metadata.recipe);
         if (rows === undefined) continue;
         const cut = metadata.recipe === "text" ? { offset: source.offset, limit: source.limit } : {}; // others are cut already
-        for (const passage of await passagesOf(model, { ...metadata, rotate: false }, rows, cut))
-            passages.push({ ...passage, example: source.firstExample + passage.example });
+        for (const passage of await passagesOf(model, { ...metadata, rotate: false }, rows, cut)) {
+            const example = source.firstExample + passage.example;
+            // A document is known by its files and its place in them, as windows of it differ; positions are those in the whole document.
+            const content =
+                metadata.recipe === "text"
+                    ? JSON.stringify([source.files.map(({ sha256 }) => sha256), source.seed, passage.example])
+                    : passage.tokens.join();
+            if (!firstOf.has(content)) firstOf.set(content, example);
+            canonical.set(example, firstOf.get(content) as number);
+            passages.push({ ...passage, example });
+        }
     }
     if (passages.length === 0)
         throw new RtdError(
             "ERR_RTD_NOT_FOUND",
             `${store.path}: the data it was built from has been moved or changed (${metadata.sources.flatMap(({ files }) => files.map(({ path }) => path)).join(", ")}); put it back to tune on it`,
         );
-    return sampleOf(passages, asked[metadata.recipe === "text" ? "text" : "label"]);
+    return {
+        passages: sampleOf(passages, asked[metadata.recipe === "text" ? "text" : "label"]),
+        canonical: (example) => canonical.get(example) ?? example,
+    };
 }
 
 /** Passages by chance, always the same ones, until they have enough rows. */
@@ -62,24 +82,32 @@ export interface Neighbours {
     counts: Uint32Array;
 }
 
-/** Entries of an example that are left out at most: around a position, or its rotations. */
-const leftOut = { text: 2 * windowLeftOut + 1, label: 26 } as const;
+/** Entries that are left out at most: around a position, or rotations and repetitions of an example. */
+const leftOut = { text: 2 * windowLeftOut + 1, label: 128 } as const;
 const mostHits = 2048;
 const rowsAtOnce = 128;
 
-/** k: how many at most; fewer where those left out leave fewer. tokens: as of `mergeReference`. */
+interface NeighbourOptions extends Pick<OwnPassages, "canonical"> {
+    /** How many at most; fewer where those left out leave fewer. */
+    k: number;
+    /** As of `mergeReference`. */
+    tokens: readonly Token[];
+    signal?: AbortSignal | undefined;
+}
+
 export async function neighboursOf(
     store: Datastore,
     run: ModelRun,
     passages: readonly Passage[],
-    { k, tokens, signal }: { k: number; tokens: readonly Token[]; signal?: AbortSignal | undefined },
+    { k, tokens, canonical, signal }: NeighbourOptions,
 ): Promise<Neighbours> {
     const { heads } = store.index;
     const origins = passages.flatMap(({ example, position, values }) =>
-        values.map((_, i) => ({ example, position: position + i, isLong: values.length > 1 })),
+        values.map((_, i) => ({ example: canonical(example), position: position + i })),
     );
+    const isText = passages.some(({ values }) => values.length > 1);
     const rows = origins.length;
-    const most = Math.min(mostHits, k + leftOut[passages.some(({ values }) => values.length > 1) ? "text" : "label"]);
+    const most = Math.min(mostHits, k + leftOut[isText ? "text" : "label"]);
     const isShared = tokens.length === run.candidates;
     const found: Neighbours = {
         k,
@@ -93,20 +121,20 @@ export async function neighboursOf(
         const queries = run.hidden.subarray(begin * run.dim, end * run.dim);
         const hits = await store.index.search(queries, { k: most, signal });
         for (let row = begin; row < end; row++) {
-            const { example, position, isLong } = origins[row] as (typeof origins)[0];
-            const firstToken = isShared ? 0 : row * run.candidates;
+            const { example, position } = origins[row] as (typeof origins)[0];
+            const own = isShared ? tokens : tokens.slice(row * run.candidates, (row + 1) * run.candidates);
             for (let head = 0; head < heads; head++) {
                 const hit = ((row - begin) * heads + head) * hits.k;
                 const ids = hits.ids.subarray(hit, hit + (hits.counts[(row - begin) * heads + head] as number));
                 const { examples, positions } = store.origins(ids);
                 const to = row * heads + head;
                 for (let i = 0; i < ids.length && (found.counts[to] as number) < k; i++) {
-                    const isNear = !isLong || Math.abs((positions[i] as number) - position) <= windowLeftOut;
-                    if (examples[i] === example && isNear) continue;
-                    const candidate = tokens.indexOf(hits.tokens[hit + i] as Token, firstToken) - firstToken;
+                    const isNear = !isText || Math.abs((positions[i] as number) - position) <= windowLeftOut;
+                    if (isNear && canonical(examples[i] as number) === example) continue;
+                    const candidate = own.indexOf(hits.tokens[hit + i] as Token);
                     const at = to * k + found.counts[to]!++;
                     found.distances[at] = hits.distances[hit + i] as number;
-                    found.votes[at] = candidate >= 0 && candidate < run.candidates ? candidate : run.candidates;
+                    found.votes[at] = candidate >= 0 ? candidate : run.candidates;
                 }
             }
         }

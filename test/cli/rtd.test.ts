@@ -186,6 +186,15 @@ describe("a label datastore", () => {
         );
     });
 
+    it("is evaluated where nothing can be kept, and is not given more examples than fit", async () => {
+        vi.stubEnv("RTD_CACHE", path.join(inFolder("label.jsonl"), "no folder"));
+        const flags = ["label.rtd", "label.jsonl", "--limit", "3", "--json"] as const;
+        expect((await evaluate(...flags)).code).toBe(0);
+        vi.stubEnv("RTD_CACHE", inFolder("cache"));
+        const crowded = await evaluate(...flags, "--shots", "25");
+        expect([crowded.code, crowded.stderr]).toEqual([1, expect.stringContaining("give fewer shots")]);
+    });
+
     it("is evaluated again without the model, with the same figures", async () => {
         const figures = async (...flags: string[]) => {
             const { seconds, ...rest } = json(
@@ -304,6 +313,11 @@ describe("a text datastore", () => {
         expect(rtd.perplexity).toBeLessThan(model.perplexity); // noise knows nothing of numbers
     });
 
+    it("takes no in-context examples", async () => {
+        const { code, stderr } = await evaluate("text.rtd", "text.txt", "--shots", "2");
+        expect([code, stderr]).toEqual([1, expect.stringContaining("shots are for label stores")]);
+    });
+
     it("is tuned, and attached contexts and evaluations use what was found", async () => {
         const { stdout, code } = await rtd("tune", inFolder("text.rtd"), ...common, "--json");
         const { chosen, gain, before } = json(stdout) as Record<"chosen" | "before", { k: number; referenceWeight: number }> & {
@@ -363,6 +377,10 @@ describe("a store that is not tuned", () => {
         rmSync(inFolder("gone.jsonl"));
         const gone = await rtd("tune", inFolder("gone.rtd"), ...common);
         expect([gone.code, gone.stderr]).toEqual([1, expect.stringContaining("gone.jsonl")]);
+        writeFileSync(inFolder("short.txt"), "a few words of text, and no more than that");
+        await build("short.rtd", "text", "short.txt");
+        const short = await rtd("tune", inFolder("short.rtd"), ...common);
+        expect([short.code, short.stderr]).toEqual([1, expect.stringContaining("too few to tune on")]);
     });
 });
 

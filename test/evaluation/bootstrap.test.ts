@@ -20,6 +20,10 @@ describe("a bootstrap interval", () => {
         expect(bootstrapInterval(10, meanOver(new Float64Array(10).fill(3)))).toEqual([3, 3]);
     });
 
+    it("of one example knows nothing", () => {
+        expect(bootstrapInterval(1, meanOver([1]))).toEqual([-Infinity, Infinity]);
+    });
+
     it("of a text takes blocks: tokens that stand together are not as many measurements", () => {
         const random = mulberry32(6);
         // Whole blocks of 50 are easy or hard.

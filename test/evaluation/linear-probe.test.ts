@@ -21,9 +21,9 @@ function blobs(count: number, seed: number, spread: number) {
     return { keys, labels };
 }
 
-describe("the linear probe", () => {
+describe("the linear probe", async () => {
     const { keys, labels } = blobs(700, 1, 1);
-    const probe = fitLinearProbe(keys, labels, 3, 3);
+    const probe = await fitLinearProbe(keys, labels, 3, 3);
     const rowsOf = (values: Float64Array) =>
         Array.from({ length: values.length / 3 }, (_, i) => values.subarray(3 * i, 3 * i + 3));
 
@@ -46,8 +46,14 @@ describe("the linear probe", () => {
         }
     });
 
-    it("does without a class, and with one example", () => {
-        const few = fitLinearProbe(Float32Array.of(1, 2, 3), Int32Array.of(1), 3, 3);
+    it("takes a dimension that hardly varies for none", async () => {
+        const flat = await fitLinearProbe(Float32Array.from({ length: 40 }, (_, i) => (i % 2 ? 0.1 : i % 4)), Int32Array.from({ length: 20 }, (_, i) => i % 2), 2, 2); // prettier-ignore
+        const [near, off] = [flat.predict(Float32Array.of(2, 0.1)), flat.predict(Float32Array.of(2, 0.1001))];
+        expect(off).toEqual(near);
+    });
+
+    it("does without a class, and with one example", async () => {
+        const few = await fitLinearProbe(Float32Array.of(1, 2, 3), Int32Array.of(1), 3, 3);
         expect(argmax(few.predict(Float32Array.of(0, 0, 0)))).toBe(1);
     });
 });

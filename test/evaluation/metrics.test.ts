@@ -35,6 +35,10 @@ describe("figures of classes", () => {
         expect(confusion).toEqual([[2, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]); // prettier-ignore
     });
 
+    it("count an answer that is none as wrong, of no class", () => {
+        expect(confusionOf([0, 1], [-1, 1], 2)).toEqual([[0, 0], [0, 1]]); // prettier-ignore
+    });
+
     it("weigh classes alike, and one that never occurs not at all", () => {
         expect(macroF1(confusion)).toBeCloseTo((2 / 3 + 1 / 2 + 1) / 3, 12);
     });
@@ -42,6 +46,7 @@ describe("figures of classes", () => {
     it("say how far confidence lies from accuracy", () => {
         expect(calibrationError([0.9, 0.9, 0.9, 0.9], [1, 1, 1, 0])).toBeCloseTo(0.15, 12);
         expect(calibrationError([1, 1], [1, 1])).toBe(0);
+        expect(calibrationError([0.5, NaN], [1, 1])).toBeNaN();
         expect(calibrationError([0.21, 0.99], [0, 1])).toBeCloseTo((0.21 + 0.01) / 2, 12);
     });
 });

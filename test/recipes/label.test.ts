@@ -103,6 +103,7 @@ describe("label recipe", () => {
         expect(answeredPrompt(choice(["x", "y"], 1), newLabelRecipe(model, [choice(["x", "y"], 1)]))).toBe(
             "Question: Which\nA. x\nB. y\nAnswer: B",
         );
+        expect(answeredPrompt(rows[0]!, newLabelRecipe(model, rows, "Kind?\n{text}"))).toBe("Kind?\na dog\npet");
         const [passage] = labelPassages(model, rows, recipe, `${shown}\n\n`);
         expect(model.detokenize(passage!.tokens)).toBe("Of pet, tree: {labels} is tree\n\nOf pet, tree: a dog is");
     });

@@ -42,6 +42,7 @@ const passages = Array.from({ length: examples }, (_, example) => ({
     example,
     position: 0,
 })) as unknown as Passage[];
+const canonical = (example: number) => example;
 const right = Int32Array.from({ length: examples }, (_, i) => i % 3);
 
 let store: Datastore;
@@ -57,7 +58,7 @@ afterAll(() => store.close());
 
 describe("neighbours of a store's own examples", () => {
     it("are the nearest entries of other examples", async () => {
-        const near = await neighboursOf(store, run, passages, { k: 10, tokens: labels });
+        const near = await neighboursOf(store, run, passages, { k: 10, tokens: labels, canonical });
         for (let row = 0; row < examples; row++) {
             const expected = Array.from({ length: 2 * examples }, (_, id) => {
                 let sum = 0;
@@ -73,6 +74,12 @@ describe("neighbours of a store's own examples", () => {
                 expect(near.votes[row * 10 + i]).toBe(labels.indexOf(tokens[id] as Token));
             });
         }
+    });
+
+    it("are none of an example that repeats the one that is asked", async () => {
+        const pair = (example: number) => example - (example % 2);
+        const near = await neighboursOf(store, run, passages, { k: 200, tokens: labels, canonical: pair });
+        expect([...near.counts]).toEqual(new Array(examples).fill(2 * examples - 4));
     });
 
     it("of a text lie beyond what was read with it", async () => {
@@ -92,7 +99,7 @@ describe("neighbours of a store's own examples", () => {
             hidden: states.slice(700 * dim, 702 * dim),
             logProbabilities: Float64Array.of(-1, -1),
         };
-        const near = await neighboursOf(text, two, asked, { k: 1024, tokens: [3, 4] as Token[] });
+        const near = await neighboursOf(text, two, asked, { k: 1024, tokens: [3, 4] as Token[], canonical });
         expect([...near.counts]).toEqual([188 + 287, 189 + 286]); // 0 to 187 and 1213 to 1499; 0 to 188 and 1214 to 1499
         expect(near.votes.subarray(0, 475).filter((vote) => vote === 0)).toHaveLength(
             Array.from({ length }, (_, i) => i).filter((i) => Math.abs(i - 700) > 512 && i % 7 === 3).length,
@@ -115,7 +122,7 @@ describe("scores of the grid", () => {
         const index = createIndex({ dim });
         index.add(keys, tokens);
         const fusion = { k: 8, temperature: 0.4, referenceWeight: 0.7 };
-        const near = await neighboursOf(store, run, passages.map((passage) => ({ ...passage, example: 1000 })), { k: 12, tokens: labels }); // prettier-ignore
+        const near = await neighboursOf(store, run, passages.map((passage) => ({ ...passage, example: 1000 })), { k: 12, tokens: labels, canonical }); // prettier-ignore
         const merged = await mergeReference(index, run, { fusion, tokens: labels });
         const open = new Int32Array(examples).fill(3);
         scoreOf(
@@ -137,9 +144,21 @@ describe("scores of the grid", () => {
         )(0.7).forEach((score, row) => expect(score).toBeCloseTo(merged[row * 3 + right[row]!]!, 4));
     });
 
+    it("are the model's own where no entry may answer", async () => {
+        const near = await neighboursOf(store, run, passages, { k: 4, tokens: labels, canonical: () => 0 });
+        expect(near.counts.every((count) => count === 0)).toBe(true);
+        scoreOf(
+            run,
+            near,
+            { right, open: undefined },
+            4,
+            0.4,
+        )(0.9).forEach((score, row) => expect(score).toBeCloseTo(run.logProbabilities[row * 3 + right[row]!]!, 12));
+    });
+
     it("are best where the reference knows more than the model", async () => {
-        const near = await neighboursOf(store, run, passages, { k: 64, tokens: labels });
-        const tried = tryAll(run, near, { right, open: new Int32Array(examples).fill(3) }, 1);
+        const near = await neighboursOf(store, run, passages, { k: 64, tokens: labels, canonical });
+        const tried = await tryAll(run, near, { right, open: new Int32Array(examples).fill(3) }, 1);
         const best = tried.reduce((a, b) => (b.score > a.score ? b : a));
         expect(best.referenceWeight).toBeGreaterThan(0.5);
         expect(best.k).toBeGreaterThan(1);
@@ -150,10 +169,10 @@ describe("the simplest setting", () => {
     const tried = [1, 4, 16, 64].map((k) => ({ k, temperatureScale: 0.4, referenceWeight: 0.5, score: -1 / k }) satisfies Tried);
 
     it("has the fewest hits that are not told apart from the best", () => {
-        expect(simplestAsGood(tried, tried[3]!, (_, { k }) => (k < 4 ? [0.1, 0.2] : [-0.1, 0.2])).k).toBe(4);
+        expect(simplestAsGood(tried, tried[3]!, ({ k }) => k >= 4).k).toBe(4);
     });
 
     it("is the best where all others are worse", () => {
-        expect(simplestAsGood(tried, tried[3]!, () => [0.1, 0.2])).toBe(tried[3]);
+        expect(simplestAsGood(tried, tried[3]!, () => false)).toBe(tried[3]);
     });
 });
