@@ -12,31 +12,21 @@ export const grid = {
     referenceWeight: [0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98],
 } as const;
 
-/** The right answers of rows. */
-export interface Answers {
-    /** The right candidate of each row. */
-    right: Int32Array;
-    /** Candidates of each row, the first ones, of which one is known to be right; undefined where any token may be. */
-    open: Int32Array | undefined;
-}
-
 /** The log-probability of each row's right answer. */
 export type Score = (referenceWeight: number) => Float64Array;
 
-/** The score of one k and temperature, for any weight. */
-export function scoreOf(run: ModelRun, near: Neighbours, answers: Answers, k: number, temperature: number): Score {
+/**
+ * The score of one k and temperature, for any weight. right: the right candidate of each row. Over the whole vocabulary, of labels too: decoding may answer with any
+ * token.
+ */
+export function scoreOf(run: ModelRun, near: Neighbours, right: Int32Array, k: number, temperature: number): Score {
     const { candidates } = run;
     const votes = votesOf(near, candidates, k, temperature);
     return (given) =>
-        Float64Array.from(answers.right, (right, row) => {
+        Float64Array.from(right, (candidate, row) => {
             const weight = hasNeighbours(near, row) ? given : 0; // as fusion leaves a row without a hit alone
-            const mixed = (candidate: number) =>
-                (1 - weight) * Math.exp(run.logProbabilities[row * candidates + candidate] as number) +
-                weight * (votes[row * (candidates + 1) + candidate] as number);
-            if (answers.open === undefined) return Math.log(mixed(right));
-            let sum = 0;
-            for (let candidate = 0; candidate < (answers.open[row] as number); candidate++) sum += mixed(candidate);
-            return Math.log(sum === 0 ? 1 / (answers.open[row] as number) : mixed(right) / sum);
+            const own = Math.exp(run.logProbabilities[row * candidates + candidate] as number);
+            return Math.log((1 - weight) * own + weight * (votes[row * (candidates + 1) + candidate] as number));
         });
 }
 
@@ -71,7 +61,7 @@ export interface Tried extends FusionDefaults {
 export async function tryAll(
     run: ModelRun,
     near: Neighbours,
-    answers: Answers,
+    right: Int32Array,
     unit: number,
     signal?: AbortSignal,
 ): Promise<Tried[]> {
@@ -80,7 +70,7 @@ export async function tryAll(
         for (const temperatureScale of grid.temperatureScale) {
             await setImmediate();
             signal?.throwIfAborted();
-            const score = scoreOf(run, near, answers, k, temperatureScale * unit);
+            const score = scoreOf(run, near, right, k, temperatureScale * unit);
             for (const referenceWeight of grid.referenceWeight)
                 tried.push({ k, temperatureScale, referenceWeight, score: meanOf(score(referenceWeight)) });
         }

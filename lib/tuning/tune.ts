@@ -8,7 +8,7 @@ import { fingerprintModel } from "../llama/fingerprint.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
 import type { Progress } from "../recipes/build.js";
 import { fusionDefaults, recipeOf, type FusionDefaults } from "../recipes/metadata.js";
-import { hasNeighbours, meanOf, scoreOf, tryAll, type Answers, type Tried } from "./grid.js";
+import { hasNeighbours, meanOf, scoreOf, tryAll, type Tried } from "./grid.js";
 import { neighboursOf, ownPassages } from "./validation.js";
 
 export interface TuneOptions {
@@ -72,10 +72,7 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model));
     const run = await runModel(passages, { ...options, labels, cache, unit: labels === undefined ? "tokens" : "examples" });
     const values = passages.flatMap(({ values }) => values);
-    const answers: Answers = {
-        right: Int32Array.from(values, (value) => labels?.indexOf(value) ?? 0),
-        open: labels && Int32Array.from(passages, ({ openLabels = labels.length }) => openLabels),
-    };
+    const right = Int32Array.from(values, (value) => labels?.indexOf(value) ?? 0);
     const block = labels === undefined ? blockTokens : 1;
     const most = Math.max(1, Math.floor(mostNeighbours / (values.length * store.index.heads)));
     const k = Math.min(1024, store.size, most);
@@ -88,9 +85,9 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
         );
 
     const rowsOf = ({ k, temperatureScale, referenceWeight }: FusionDefaults) =>
-        scoreOf(run, near, answers, Math.min(k, near.k), temperatureScale * unit)(referenceWeight);
+        scoreOf(run, near, right, Math.min(k, near.k), temperatureScale * unit)(referenceWeight);
     const difference = (a: FusionDefaults, b: FusionDefaults) => compare(rowsOf(a), rowsOf(b), block);
-    const tried = await tryAll(run, near, answers, unit, signal);
+    const tried = await tryAll(run, near, right, unit, signal);
     const best = bestOf(tried);
     const before: Tried = { ...metadata.defaults, score: meanOf(rowsOf(metadata.defaults)) };
     const gain = difference(best, before);

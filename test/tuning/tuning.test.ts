@@ -124,41 +124,20 @@ describe("scores of the grid", () => {
         const fusion = { k: 8, temperature: 0.4, referenceWeight: 0.7 };
         const near = await neighboursOf(store, run, passages.map((passage) => ({ ...passage, example: 1000 })), { k: 12, tokens: labels, canonical }); // prettier-ignore
         const merged = await mergeReference(index, run, { fusion, tokens: labels });
-        const open = new Int32Array(examples).fill(3);
-        scoreOf(
-            run,
-            near,
-            { right, open },
-            8,
-            0.4,
-        )(0.7).forEach((score, row) => {
-            const all = [...merged.subarray(row * 3, row * 3 + 3)].map(Math.exp);
-            expect(score).toBeCloseTo(Math.log(all[right[row]!]! / all.reduce((a, b) => a + b, 0)), 4);
-        });
-        scoreOf(
-            run,
-            near,
-            { right, open: undefined },
-            8,
-            0.4,
-        )(0.7).forEach((score, row) => expect(score).toBeCloseTo(merged[row * 3 + right[row]!]!, 4));
+        const scores = scoreOf(run, near, right, 8, 0.4)(0.7);
+        scores.forEach((score, row) => expect(score).toBeCloseTo(merged[row * 3 + right[row]!]!, 4));
     });
 
     it("are the model's own where no entry may answer", async () => {
         const near = await neighboursOf(store, run, passages, { k: 4, tokens: labels, canonical: () => 0 });
         expect(near.counts.every((count) => count === 0)).toBe(true);
-        scoreOf(
-            run,
-            near,
-            { right, open: undefined },
-            4,
-            0.4,
-        )(0.9).forEach((score, row) => expect(score).toBeCloseTo(run.logProbabilities[row * 3 + right[row]!]!, 12));
+        const scores = scoreOf(run, near, right, 4, 0.4)(0.9);
+        scores.forEach((score, row) => expect(score).toBeCloseTo(run.logProbabilities[row * 3 + right[row]!]!, 12));
     });
 
     it("are best where the reference knows more than the model", async () => {
         const near = await neighboursOf(store, run, passages, { k: 64, tokens: labels, canonical });
-        const tried = await tryAll(run, near, { right, open: new Int32Array(examples).fill(3) }, 1);
+        const tried = await tryAll(run, near, right, 1);
         const best = tried.reduce((a, b) => (b.score > a.score ? b : a));
         expect(best.referenceWeight).toBeGreaterThan(0.5);
         expect(best.k).toBeGreaterThan(1);
