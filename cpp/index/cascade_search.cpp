@@ -25,6 +25,7 @@ constexpr uint32_t kProbedMore = 64;             // keys measured first, beyond 
 constexpr size_t kSampledShare = 16;             // one chunk in so many shows whether the cascade helps
 constexpr uint32_t kSampledPages = 16;           // looked for in memory
 constexpr size_t kKeysAtOnce = 16;               // measured between two looks at the bound
+constexpr size_t kKeysForThread = 16'384;        // pairs of a key and a row that are worth another thread
 constexpr size_t kRankedAtOnce = 512;            // keys that a thread ranks at a time
 
 class CascadeSearch {
@@ -53,11 +54,12 @@ class CascadeSearch {
             const uint32_t k = row->wants->k;
             (head.levels && (isForced_ || (k < cascade_.count / 4 && usefulness.isWorthTrying(k))) ? promising : unserved).push_back(row);
         }
-        if (!isForced_ && costOfProbes(promising) > kLargestProbes * costOfScan(promising.size())) {
+        if (!isForced_ && (costOfScan(1) < kSmallestScan || costOfProbes(promising) > kLargestProbes * costOfScan(promising.size()))) {
             unserved.insert(unserved.end(), promising.begin(), promising.end());
             promising.clear();
         }
         if (promising.empty()) return;
+        threads_ = WorkerPool::threadsFor(promising.size() * cascade_.count, kKeysForThread, threadsOf(index_, call_));
         const WorkerPool::Attention attention(index_.workers(), threads_);
         const size_t stride = LevelShape::blocksOf(cascade_.count) * cpu::kBlockKeys;
         const size_t atOnce = std::min({std::clamp<size_t>(kScoreWords / stride, 1, kMostRows), promising.size()});
@@ -142,6 +144,7 @@ class CascadeSearch {
     static constexpr size_t kFewRows = 4;
     static constexpr double kNear2 = 9;                        // a row of level 2 that is in the cache
     static constexpr double kInterleaved = 7, kInBlock = 1.3;  // a key of level 2 in blocks: once, and for each row
+    static constexpr double kSmallestScan = 150'000;           // what the steps of a cascade cost by themselves leaves nothing to gain on less
     static constexpr double kLargestProbes = 0.25;             // of a scan's cost: with more there is too little to gain
     static constexpr double kDoubt = 1.15;                     // a scan's cost is known better than a cascade's
     static double lines(double bytes) { return bytes / 64 + 1; }
