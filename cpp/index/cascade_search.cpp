@@ -37,7 +37,6 @@ class CascadeSearch {
           config_(index.config()),
           codes_(index.backend().codes),
           call_(call),
-          threads_(threadsOf(index, call)),
           dims_(config_.dim / config_.heads),
           isDot_(config_.metric == Metric::dot),
           isForced_(config_.cascade == CascadeUse::always) {
@@ -375,7 +374,7 @@ class CascadeSearch {
     const IndexConfig& config_;
     const cpu::CodeSums& codes_;
     const Call& call_;
-    uint32_t threads_, dims_;
+    uint32_t threads_ = 1, dims_;
     bool isDot_, isForced_, isOnDisk_ = false;
     cpu::TileSums tileSums_;
 };

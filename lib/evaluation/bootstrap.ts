@@ -29,3 +29,29 @@ export function meanOver(values: ArrayLike<number>): (units: Uint32Array) => num
         return sum / units.length;
     };
 }
+
+/** Tokens of a text that count as one measurement: those that stand together are not independent. */
+export const blockTokens = 50;
+
+/**
+ * The interval of a function of the values' mean, by resampling blocks of so many. The last block takes what is left, so that blocks differ in length: means
+ * weigh them by it.
+ */
+export function blockInterval(values: Float64Array, length: number, figure: (mean: number) => number): Interval {
+    const blocks = Math.max(1, Math.floor(values.length / length));
+    const sums = new Float64Array(blocks);
+    const counts = new Float64Array(blocks);
+    values.forEach((value, i) => {
+        const block = Math.min(blocks - 1, Math.floor(i / length));
+        sums[block]! += value;
+        counts[block]!++;
+    });
+    return bootstrapInterval(blocks, (units) => {
+        let [sum, count] = [0, 0];
+        for (const unit of units) {
+            sum += sums[unit] as number;
+            count += counts[unit] as number;
+        }
+        return figure(sum / count);
+    });
+}

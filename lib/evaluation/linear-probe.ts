@@ -4,7 +4,7 @@
  */
 import { setImmediate } from "node:timers/promises";
 
-import { mulberry32 } from "../recipes/cut.js";
+import { shuffle } from "../recipes/cut.js";
 
 export interface LinearProbe {
     /** Log-probabilities of the classes, [rows, classes]. */
@@ -43,7 +43,7 @@ export async function fitLinearProbe(
     const standardised = (from: Float32Array): Float32Array =>
         from.map((value, i) => (value - (mean[i % dim] as number)) * (scale[i % dim] as number));
     const rows = standardised(keys);
-    const order = shuffledRows(labels.length);
+    const order = shuffle([...labels.keys()], 1);
     const held = Math.floor(labels.length / validationShare);
     const some = (of: readonly number[]): Examples => ({ rows, labels, of, dim, classes });
     const curvature = largestCurvature(some(order));
@@ -79,13 +79,6 @@ function momentsOf(keys: Float32Array, dim: number): { mean: Float64Array; scale
     // What hardly varies is rounding, and says nothing.
     const isVarying = (variance: number, i: number) => variance > 1e-10 * mean[i]! ** 2;
     return { mean, scale: squares.map((variance, i) => (isVarying(variance, i) ? 1 / Math.sqrt(variance) : 0)) };
-}
-
-function shuffledRows(count: number): number[] {
-    const random = mulberry32(1);
-    return Array.from({ length: count }, (_, row) => ({ row, at: random() }))
-        .sort((a, b) => a.at - b.at)
-        .map(({ row }) => row);
 }
 
 /** weights: [classes, dim + 1], the last of each a constant. */

@@ -1,7 +1,7 @@
 /** In-context examples, the usual way to adapt a model without training: drawn from the store's own sources and put before each prompt. */
 import { RtdError } from "../errors.js";
 import type { Datastore } from "../datastore.js";
-import { mulberry32 } from "../recipes/cut.js";
+import { shuffle } from "../recipes/cut.js";
 import type { LabelRow } from "../recipes/data.js";
 import { answeredPrompt } from "../recipes/label.js";
 import { labelRecipeOf, type RecipeMetadata } from "../recipes/metadata.js";
@@ -16,10 +16,6 @@ export async function shotsOf(store: Datastore, metadata: RecipeMetadata, count:
             "ERR_RTD_NOT_FOUND",
             `${store.path}: ${count} in-context examples are asked for, and of the data it was built from ${rows.length} are still there`,
         );
-    const random = mulberry32(seed);
-    const chosen = rows
-        .map((row) => ({ row, at: random() }))
-        .sort((a, b) => a.at - b.at)
-        .slice(0, count);
-    return chosen.map(({ row }) => `${answeredPrompt(row, labelRecipeOf(metadata))}\n\n`).join("");
+    const chosen = shuffle(rows, seed).slice(0, count);
+    return chosen.map((row) => `${answeredPrompt(row, labelRecipeOf(metadata))}\n\n`).join("");
 }

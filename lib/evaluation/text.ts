@@ -1,6 +1,6 @@
 /** Perplexity of a text, without and with the reference, in the windows that text datastores are built in. */
 import type { Passage } from "../recipes/passage.js";
-import { bootstrapInterval, type Interval } from "./bootstrap.js";
+import { blockInterval, blockTokens, type Interval } from "./bootstrap.js";
 import { mergeReference } from "./merge.js";
 import { perplexity } from "./metrics.js";
 import { runModel, type RunOptions } from "./model-run.js";
@@ -23,8 +23,6 @@ export interface TextFigures {
     rtd: Perplexity;
 }
 
-const blockTokens = 50;
-
 export async function evaluateText(
     options: EvaluateOptions & Pick<RunOptions, "cache">,
     passages: readonly Passage[],
@@ -45,31 +43,14 @@ export function figures(logs: Float64Array, bytes: number, against?: Float64Arra
     const gains = against && logs.map((log, i) => log - (against[i] as number));
     return {
         perplexity: perplexity(logs),
-        interval: blockInterval(logs, (mean) => Math.exp(-mean)),
+        interval: blockInterval(logs, blockTokens, (mean) => Math.exp(-mean)),
         bitsPerByte: -sum / Math.LN2 / bytes,
         firstHalf: perplexity(logs.subarray(0, middle)),
         secondHalf: perplexity(logs.subarray(middle)),
-        change: gains && { value: perplexity(gains) - 1, interval: blockInterval(gains, (mean) => Math.exp(-mean) - 1) },
+        change: gains && {
+            value: perplexity(gains) - 1,
+            interval: blockInterval(gains, blockTokens, (mean) => Math.exp(-mean) - 1),
+        },
         count: logs.length,
     };
-}
-
-/** Of a function of the mean. The last block takes what is left, so that blocks differ in length: means weigh them by it. */
-function blockInterval(values: Float64Array, figure: (mean: number) => number): Interval {
-    const blocks = Math.max(1, Math.floor(values.length / blockTokens));
-    const sums = new Float64Array(blocks);
-    const counts = new Float64Array(blocks);
-    values.forEach((value, i) => {
-        const block = Math.min(blocks - 1, Math.floor(i / blockTokens));
-        sums[block]! += value;
-        counts[block]!++;
-    });
-    return bootstrapInterval(blocks, (units) => {
-        let [sum, count] = [0, 0];
-        for (const unit of units) {
-            sum += sums[unit] as number;
-            count += counts[unit] as number;
-        }
-        return figure(sum / count);
-    });
 }

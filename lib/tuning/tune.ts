@@ -1,7 +1,7 @@
 /** Fits a store's k, temperature and weight to its own examples, and keeps them as its defaults. */
 import type { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
-import { bootstrapInterval, meanOver, type Interval } from "../evaluation/bootstrap.js";
+import { blockInterval, blockTokens, type Interval } from "../evaluation/bootstrap.js";
 import { runModel } from "../evaluation/model-run.js";
 import { RunCache } from "../evaluation/run-cache.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
@@ -42,8 +42,6 @@ export interface TuneReport {
     seconds: number;
 }
 
-/** Tokens of a text that count as one measurement. */
-const blockTokens = 50;
 const mostNeighbours = 8 << 20;
 /** Fewer examples or blocks say nothing about noise. */
 const fewestUnits = 10;
@@ -128,10 +126,6 @@ export function simplestAsGood(tried: readonly Tried[], best: Tried, isAsGood: (
 
 /** The mean difference of rows' scores, over blocks of them. */
 function compare(a: Float64Array, b: Float64Array, block: number): { value: number; interval: Interval } {
-    const blocks = Math.max(1, Math.floor(a.length / block));
-    const sums = new Float64Array(blocks);
-    a.forEach((score, row) => (sums[Math.min(blocks - 1, Math.floor(row / block))]! += score - (b[row] as number)));
-    const scale = blocks / a.length; // of a block's sum to a row's mean
-    const [low, high] = bootstrapInterval(blocks, meanOver(sums));
-    return { value: meanOf(sums) * scale, interval: [low * scale, high * scale] };
+    const gains = a.map((score, row) => score - (b[row] as number));
+    return { value: meanOf(gains), interval: blockInterval(gains, block, (mean) => mean) };
 }

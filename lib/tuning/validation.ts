@@ -7,7 +7,7 @@ import { RtdError } from "../errors.js";
 import type { ModelRun } from "../evaluation/model-run.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import { passagesOf } from "../recipes/build.js";
-import { mulberry32 } from "../recipes/cut.js";
+import { shuffle } from "../recipes/cut.js";
 import type { RecipeMetadata } from "../recipes/metadata.js";
 import type { Passage } from "../recipes/passage.js";
 import { rowsOfSource } from "../recipes/source.js";
@@ -58,11 +58,9 @@ export async function ownPassages(store: Datastore, model: LlamaModel, metadata:
 
 /** Passages by chance, always the same ones, until they have enough rows. */
 export function sampleOf(passages: readonly Passage[], rows: number): Passage[] {
-    const random = mulberry32(1);
-    const shuffled = passages.map((passage) => ({ passage, at: random() })).sort((a, b) => a.at - b.at);
     const sample: Passage[] = [];
     let count = 0;
-    for (const { passage } of shuffled) {
+    for (const passage of shuffle(passages, 1)) {
         if (count >= rows) break;
         sample.push(passage);
         count += passage.values.length;
