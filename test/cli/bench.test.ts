@@ -39,7 +39,9 @@ describe("rtd bench", { timeout: 240_000 }, () => {
         expect(results.figures.map(({ way }) => way)).toContain("usearch");
         expect(results.figures.map(({ way }) => way)).toEqual(expect.arrayContaining(["empty call", "asynchronous call"]));
         const fastest = own.find(({ k, batch }) => k === 64 && batch === 1)!;
-        expect(results.advice.join("\n")).toMatch(/^k: (up to \d+ costs hardly more than 4|every step up costs time).* for k = 1024/m);
+        expect(results.advice.join("\n")).toMatch(
+            /^k: (up to \d+ costs hardly more than 4|every step up costs time).* for k = 1024/m,
+        );
         expect(results.advice.join("\n")).toMatch(/^Back end: /m);
         expect(results.advice.join("\n")).toContain(`${fastest.median.toPrecision(2)} ms`);
         expect(results.advice.join("\n")).toMatch(/^Cascade: /m);
