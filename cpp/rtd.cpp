@@ -1,11 +1,14 @@
 // The C interface, but for rtd_store_*: nothing but the passage from C to C++.
 #include "rtd.h"
 
+#include <algorithm>
+
 #include "core/arguments.h"
 #include "cpu/dispatch.h"
 #include "index/handle.h"
 #include "index/search_call.h"
 #include "index/workers.h"
+#include "transform/fit.h"
 
 using rtd::guard;
 using rtd::needPointer;
@@ -19,6 +22,13 @@ rtd::Index& writableIndexOf(rtd_index* handle) {
     rtd::Index& index = *needPointer(handle, "index")->index;
     if (index.ownedByStore()) rtd::fail(RTD_READ_ONLY, "this is the index of a store: use the store's append, remove and seal");
     return index;
+}
+
+// Fills a struct of the caller's, of any version: what it has no room for is left out.
+template <typename Options>
+void writeOptions(Options all, Options* to, const char* name) {
+    all.struct_size = rtd::readOptions(to, name).struct_size;
+    std::memcpy(static_cast<void*>(to), &all, std::min<size_t>(all.struct_size, sizeof all));
 }
 
 void needIds(const uint32_t* ids, size_t count) {
@@ -51,12 +61,39 @@ rtd_status rtd_backends(const rtd_backend_info** list, size_t* count) {
     });
 }
 
+rtd_status rtd_transform_fit(const rtd_fit_options* options, const rtd_matrix* keys, const int32_t* classes, const rtd_call_options* call,
+                             float* mean, float* weights, rtd_transform* fitted) {
+    return guard([&] {
+        const rtd_fit_options given = rtd::readOptions(needPointer(options, "options"), "fit options");
+        needPointer(mean, "mean");
+        needPointer(weights, "weights");
+        const auto made = rtd::fitTransform(given, *needPointer(keys, "keys"), classes, rtd::readCall(call));
+        std::copy(made->mean().begin(), made->mean().end(), mean);
+        std::copy(made->weights().begin(), made->weights().end(), weights);
+        if (!fitted) return;
+        rtd_transform described = made->view();
+        described.mean = mean;
+        described.weights = weights;
+        writeOptions(described, fitted, "transform");
+    });
+}
+
+rtd_status rtd_transform_apply(const rtd_transform* transform, const rtd_matrix* rows, float* out) {
+    return guard([&] {
+        const auto read = rtd::Transform::read(rtd::readOptions(needPointer(transform, "transform"), "transform"));
+        if (!read) rtd::fail(RTD_INVALID_ARGUMENT, "transform.kind is RTD_TRANSFORM_NONE: there is nothing to apply");
+        const rtd::MatrixView view(rows, "rows");
+        view.needColumns(read->inputDim());
+        if (view.rows() > 0) read->apply(rtd::cpu::chooseInstructionSet(), view, 0, view.rows(), needPointer(out, "out"));
+    });
+}
+
 rtd_status rtd_index_create(const rtd_index_options* options, rtd_index** index) {
     return guard([&] {
         const rtd_index_options given = rtd::readOptions(needPointer(options, "options"), "index options");
         needPointer(index, "index");
         rtd::IndexConfig config;
-        config.dim = given.dim;
+        config.setSpace(given.dim, given.transform ? rtd::Transform::read(rtd::readOptions(given.transform, "transform")) : nullptr);
         config.metric = rtd::readMetric(given.metric);
         config.dtype = rtd::readDtype(given.dtype, "index options");
         config.heads = given.heads;
@@ -79,9 +116,10 @@ rtd_status rtd_index_get_info(const rtd_index* index, rtd_index_info* info) {
     return guard([&] {
         const rtd::IndexConfig& config = indexOf(index).config();
         const rtd::Snapshot snapshot = indexOf(index).snapshot();
-        rtd_index_info all = rtd::readOptions(needPointer(info, "info"), "index info");
-        const uint32_t size = all.struct_size;
-        all.dim = config.dim;
+        needPointer(info, "info");
+        rtd_index_info all{};
+        all.dim = config.givenDim();
+        all.searched_dim = config.dim;
         all.metric = static_cast<rtd_metric>(config.metric);
         all.dtype = static_cast<rtd_dtype>(config.dtype);
         all.heads = config.heads;
@@ -94,7 +132,7 @@ rtd_status rtd_index_get_info(const rtd_index* index, rtd_index_info* info) {
         all.cascaded = snapshot.cascaded();
         all.max_token = snapshot.maxToken;
         all.temperature = snapshot.temperature;
-        std::memcpy(info, &all, size < sizeof all ? size : sizeof all);
+        writeOptions(all, info, "index info");
     });
 }
 
@@ -128,6 +166,13 @@ rtd_status rtd_index_keys(const rtd_index* index, const uint32_t* ids, size_t co
         needIds(ids, count);
         if (count > 0) needPointer(keys, "keys");
         indexOf(index).keysOf(ids, count, keys);
+    });
+}
+
+rtd_status rtd_index_transform(const rtd_index* index, rtd_transform* transform) {
+    return guard([&] {
+        const auto& own = indexOf(index).config().transform;
+        writeOptions(own ? own->view() : rtd_transform{}, needPointer(transform, "transform"), "transform");
     });
 }
 

@@ -197,6 +197,48 @@ typedef struct rtd_backend_info {
  * is the environment's RTD_CUDA_DEVICE: the one that has the decoder's logits, where there are several. */
 RTD_API rtd_status rtd_backends(const rtd_backend_info** list, size_t* count);
 
+/* ---- transforms of keys --------------------------------------------------------------------------------------------------------- */
+
+typedef enum rtd_transform_kind {
+    RTD_TRANSFORM_NONE = 0,  /* keys are searched as they are given */
+    RTD_TRANSFORM_SCALE = 1, /* z_i = w_i (x_i - mean_i) */
+    RTD_TRANSFORM_MATRIX = 2 /* z = W (x - mean); only with one head */
+} rtd_transform_kind;
+
+/* A linear map from keys and queries as they are given to those that are searched. Distances are those of the images. */
+typedef struct rtd_transform {
+    uint32_t struct_size;
+    rtd_transform_kind kind;
+    uint32_t input_dim;
+    uint32_t output_dim;  /* of a scale: as input_dim */
+    const float* mean;    /* [input_dim]; NULL: 0 */
+    const float* weights; /* [input_dim], or [output_dim, input_dim] */
+} rtd_transform;
+
+typedef enum rtd_fit_method {
+    RTD_FIT_STANDARDISE = 0, /* a scale: divides by sqrt(variance + shrinkage x mean variance) */
+    RTD_FIT_WHITEN = 1,      /* a square matrix: the same along the keys' principal axes (their order and signs make no difference to distances) */
+    RTD_FIT_PROJECT = 2      /* C - 1 rows: Fisher's discriminants of C classes, whitened within the classes with that shrinkage */
+} rtd_fit_method;
+
+#define RTD_MAX_FIT_CLASSES 4096u
+
+typedef struct rtd_fit_options {
+    uint32_t struct_size;
+    rtd_fit_method method;
+    float shrinkage; /* 0 and up, in units of the mean variance over dimensions (within classes) */
+} rtd_fit_options;
+
+/* Fits a transform to keys [n, dim] of any dtype. classes [n] number the keys' classes from 0 on without gaps; only read to project. mean [dim] and
+ * weights are written: [dim] to standardise, [dim, dim] to whiten, [C - 1, dim] to project onto C classes. fitted (may be NULL) describes them with
+ * pointers to both. Cost: n dim^2 / 2 products, and to whiten or project dim^3 / 2 more and 12 dim^2 bytes. Errors: RTD_INVALID_ARGUMENT (also where
+ * keys do not vary), RTD_NOT_FINITE, RTD_OUT_OF_MEMORY, RTD_CANCELLED. */
+RTD_API rtd_status rtd_transform_fit(const rtd_fit_options* options, const rtd_matrix* keys, const int32_t* classes, const rtd_call_options* call,
+                                     float* mean, float* weights, rtd_transform* fitted);
+
+/* out [B, output_dim] = the images of rows [B, input_dim], with the bits that every index computes. */
+RTD_API rtd_status rtd_transform_apply(const rtd_transform* transform, const rtd_matrix* rows, float* out);
+
 /* ---- an index in memory -------------------------------------------------------------------------------------------------------- */
 
 typedef struct rtd_index rtd_index;
@@ -217,6 +259,7 @@ typedef struct rtd_index_options {
     const char* backend; /* NULL or "auto": the environment's RTD_BACKEND, else the fastest. A name that cannot be used here: RTD_UNSUPPORTED */
     uint32_t threads;    /* 0: the environment's RTD_THREADS, else as many as the processors this process may use */
     rtd_cascade cascade; /* RTD_CASCADE_AUTO: the environment's RTD_CASCADE ("auto", "off" or "always"), else as below */
+    const rtd_transform* transform; /* copied; its input_dim is dim. Keys are kept transformed. NULL: none */
 } rtd_index_options;
 
 typedef struct rtd_index_info {
@@ -226,14 +269,15 @@ typedef struct rtd_index_info {
     rtd_dtype dtype;
     uint32_t heads;
     uint32_t threads;
-    const char* backend; /* the name of the back end that serves; lives as long as the process */
-    uint64_t entries;    /* ids given so far, removed ones included: the next id */
-    uint64_t live;       /* entries less the removed */
-    uint64_t sealed;     /* ids below this are sealed */
-    uint64_t bytes;      /* memory and mapped files that hold keys and their values */
-    int32_t max_token;   /* the largest token ever added, -1 if none */
-    float temperature;   /* the default computed when last sealed, 0 if never */
-    uint64_t cascaded;   /* entries that have a cascade; the others are scanned */
+    const char* backend;   /* the name of the back end that serves; lives as long as the process */
+    uint64_t entries;      /* ids given so far, removed ones included: the next id */
+    uint64_t live;         /* entries less the removed */
+    uint64_t sealed;       /* ids below this are sealed */
+    uint64_t bytes;        /* memory and mapped files that hold keys and their values */
+    int32_t max_token;     /* the largest token ever added, -1 if none */
+    float temperature;     /* the default computed when last sealed, 0 if never */
+    uint64_t cascaded;     /* entries that have a cascade; the others are scanned */
+    uint32_t searched_dim; /* of keys as they are searched: dim, or what the transform makes of it */
 } rtd_index_info;
 
 /* The index starts with one reference, the caller's; the last release frees it. */
@@ -260,7 +304,10 @@ RTD_API rtd_status rtd_index_seal(rtd_index* index, const rtd_call_options* call
 /* Tokens, namespaces and liveness of entries by id; any output may be NULL. A removed entry is reported with live 0. */
 RTD_API rtd_status rtd_index_entries(const rtd_index* index, const uint32_t* ids, size_t count, int32_t* tokens, uint32_t* namespaces, uint8_t* live);
 
-/* Copies the keys [count, dim] of entries by id as float32 (exact: every dtype fits). */
+/* The index's transform; its kind is RTD_TRANSFORM_NONE where there is none. Its pointers live as long as the index. */
+RTD_API rtd_status rtd_index_transform(const rtd_index* index, rtd_transform* transform);
+
+/* Copies the keys [count, searched_dim] of entries by id, as they are searched, as float32 (exact: every dtype fits). */
 RTD_API rtd_status rtd_index_keys(const rtd_index* index, const uint32_t* ids, size_t count, float* keys);
 
 /* ---- search and fusion --------------------------------------------------------------------------------------------------------- */
@@ -303,7 +350,7 @@ RTD_API rtd_status rtd_log_probabilities(const rtd_matrix* logits, const int32_t
  * (RTD_INTERNAL; with CUDA the process cannot use that device any more) logits are undefined. */
 
 /* Sets *reaches to 1 if kernels of the index's device may use memory at this address: of that device, of another that it reaches as a peer,
- * managed, or pinned; else to 0. Always 0 on a CPU back end. */
+ * managed, or pinned; else to 0. Always 0 on a CPU back end, and for an index with a transform, which queries go through on the host. */
 RTD_API rtd_status rtd_index_reaches(const rtd_index* index, const void* pointer, int* reaches);
 
 #define RTD_PLAN_MAX_ROWS 64u /* rows of one launch */
@@ -324,7 +371,7 @@ typedef struct rtd_plan_options {
  * One launch at a time uses a workspace, which the plan's stream sees to: use a plan for each stream. Any number of threads may call a plan; they
  * wait for one another. Replays of a captured graph are launches too: launch them on the plan's stream, or when it is idle.
  *
- * Errors: RTD_UNSUPPORTED (the index is on a CPU back end), RTD_TOKEN_RANGE, RTD_OUT_OF_MEMORY (names the bytes), RTD_INVALID_ARGUMENT. */
+ * Errors: RTD_UNSUPPORTED (the index is on a CPU back end, or has a transform), RTD_TOKEN_RANGE, RTD_OUT_OF_MEMORY (names the bytes), RTD_INVALID_ARGUMENT. */
 RTD_API rtd_status rtd_plan_create(rtd_index* index, const rtd_plan_options* options, rtd_plan** plan);
 
 /* Waits for the plan's stream, then frees. Release a plan before its stream is destroyed, and not while the stream is captured. NULL is allowed. */
@@ -387,7 +434,8 @@ RTD_API rtd_status rtd_store_close(rtd_store* store);
 RTD_API void rtd_store_retain(rtd_store* store);
 RTD_API void rtd_store_release(rtd_store* store); /* the last one closes; NULL is allowed */
 
-/* The index over the store's entries; appended entries are found at once, sealed or not. Borrowed: retain it to keep it beyond the store. */
+/* The index over the store's entries; appended entries are found at once, sealed or not. Borrowed: retain it to keep it beyond the store or
+ * beyond rtd_store_set_space. */
 RTD_API rtd_status rtd_store_index(rtd_store* store, rtd_index** index);
 
 /* Appends entries: as rtd_index_add, and for each the example it came from and its position there ([n] each, NULL: all 0). Durable after
@@ -398,6 +446,15 @@ RTD_API rtd_status rtd_store_append(rtd_store* store, const rtd_matrix* keys, co
 /* Writes pending entries as a new segment and pending removals, then the manifest: after a crash at any moment the store is as it was before
  * or after. Also builds what rtd_index_seal builds. Nothing pending: only that. */
 RTD_API rtd_status rtd_store_seal(rtd_store* store, const rtd_call_options* call);
+
+/* Sets how keys are searched from now on: the number of heads (0: as it is) and the transform (NULL, or of kind RTD_TRANSFORM_NONE: none), for every entry and query. Seals
+ * what is pending, makes what is derived from the keys anew, and puts another index in the place of the store's: the one before goes on for who
+ * retains it, with the entries of now. Appending waits meanwhile. Durable when it returns. Errors: RTD_INVALID_ARGUMENT, RTD_NOT_FINITE (a key
+ * whose image overflows the store's dtype), and as rtd_store_seal; the store is then as it was, or sealed. */
+RTD_API rtd_status rtd_store_set_space(rtd_store* store, uint32_t heads, const rtd_transform* transform, const rtd_call_options* call);
+
+/* Copies the keys [count, dim] of entries by id, as they were appended (rounded to the store's dtype), as float32. */
+RTD_API rtd_status rtd_store_keys(rtd_store* store, const uint32_t* ids, size_t count, float* keys);
 
 /* As rtd_index_remove; durable when it returns for sealed entries. */
 RTD_API rtd_status rtd_store_remove(rtd_store* store, const uint32_t* ids, size_t count);

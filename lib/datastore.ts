@@ -6,6 +6,7 @@ import { asyncDispose, Handle } from "./handle.js";
 import { native, type FileReport, type OpenedStore } from "./native.js";
 import { expectOptions } from "./option-names.js";
 import { ReferenceIndex } from "./reference-index.js";
+import type { KeyTransform } from "./transform.js";
 import type {
     AddOptions,
     BackendName,
@@ -40,8 +41,18 @@ export interface StoreManifest {
     segments: StoreFile[];
     /** The file of removed ids, once there is one. */
     removed: StoreFile | null;
+    /** The file of the transform that keys are searched through; absent where there is none. Its entries are the dimensions it makes. */
+    transform?: StoreFile & { kind: "scale" | "matrix" };
     /** Of all that stands before it. */
     checksum: string;
+}
+
+/** How the keys of a store are searched; what is left out stays as it is. */
+export interface SearchSpace {
+    /** Slices of a key that search and vote on their own. */
+    heads?: number | undefined;
+    /** A map that keys and queries go through; null takes it away. */
+    transform?: KeyTransform | null | undefined;
 }
 
 export interface StoreFile {
@@ -51,7 +62,7 @@ export interface StoreFile {
     checksum: string;
 }
 
-export interface CreateStoreOptions extends IndexOptions {
+export interface CreateStoreOptions extends Omit<IndexOptions, "transform"> {
     /** What makes the keys. Default: not said, and then {@link Datastore.open} cannot check it. */
     model?: ModelFingerprint | undefined;
     /** What the application wants to keep with the store. */
@@ -90,9 +101,8 @@ export interface AppendOptions extends AddOptions {
 export class Datastore implements AsyncDisposable {
     /** The store's directory, as it was given. */
     readonly path: string;
-    /** The entries. Read-only: append and remove go through the store. */
-    readonly index: ReferenceIndex;
     readonly #handle: Handle;
+    #index: ReferenceIndex;
     #manifest: StoreManifest;
     #writes: Promise<unknown> = Promise.resolve();
     #closing: Promise<void> | undefined;
@@ -100,7 +110,7 @@ export class Datastore implements AsyncDisposable {
     private constructor(path: string, opened: OpenedStore) {
         this.path = path;
         this.#handle = new Handle(opened.store);
-        this.index = new ReferenceIndex(opened.index);
+        this.#index = new ReferenceIndex(opened.index);
         this.#manifest = JSON.parse(opened.manifest) as StoreManifest;
     }
 
@@ -142,6 +152,11 @@ export class Datastore implements AsyncDisposable {
      */
     static async verify(path: string, options?: Pick<CallOptions, "signal">): Promise<FileReport[]> {
         return cancellable(options?.signal, (task) => native().storeVerify(String(path), task));
+    }
+
+    /** The entries. Read-only: append and remove go through the store. {@link setSpace} puts another one in its place. */
+    get index(): ReferenceIndex {
+        return this.#index;
     }
 
     /** The manifest as it is on disk. */
@@ -196,6 +211,34 @@ export class Datastore implements AsyncDisposable {
         await this.#write(() => native().storeSetMetadata(this.#handle.number, json));
     }
 
+    /**
+     * Sets how keys are searched: the number of heads, and a transform fitted to them ({@link fitTransform}). Seals what is pending and makes anew what
+     * is derived from the keys, which are kept as they were appended; durable when it resolves. {@link index} is then another one: contexts attached
+     * before go on with the old one, and with the entries of then, until they are attached anew. {@link append} blocks meanwhile.
+     * @throws RtdError `ERR_RTD_INVALID_ARGUMENT` (dimensions, a matrix with several heads), `ERR_RTD_NOT_FINITE` (a key whose image the store's dtype
+     * cannot hold), and as {@link seal}; the store is then as it was, or sealed
+     */
+    async setSpace(space: SearchSpace, options?: Omit<SealOptions, "threads">): Promise<void> {
+        expectObject(space, "space");
+        expectOptions(space, "space", "space");
+        expectOptions(options, "sealStore");
+        if (space.transform != null) expectOptions(space.transform, "transform", "transform");
+        await this.#write(async () => {
+            const { heads, transform = this.#index.transform } = space;
+            const manifest = await observed(options, (task) =>
+                native().storeSetSpace(this.#handle.number, { heads, transform }, task),
+            );
+            this.#index = new ReferenceIndex(native().storeIndex(this.#handle.number));
+            return manifest;
+        });
+    }
+
+    /** Keys [n, dim] of entries by id, as they were appended. */
+    keysOf(ids: Ids): Float32Array {
+        this.#expectOpen();
+        return native().storeKeys(this.#handle.number, ids);
+    }
+
     /** Reads every file through and compares lengths, headers and checksums: one report for each, also for good ones. */
     async verify(options?: Pick<CallOptions, "signal">): Promise<FileReport[]> {
         this.#expectOpen();
@@ -210,7 +253,7 @@ export class Datastore implements AsyncDisposable {
     /** Waits for writing calls, drops what was not sealed, and gives up the lock; the index is disposed. More than once is fine. */
     close(): Promise<void> {
         this.#closing ??= this.#writes.then(() => {
-            this.index.dispose();
+            this.#index.dispose();
             return native().storeClose(this.#handle.detach());
         });
         return this.#closing;

@@ -10,11 +10,13 @@ export {
     type CreateStoreOptions,
     type JsonObject,
     type OpenStoreOptions,
+    type SearchSpace,
     type StoreFile,
     type StoreManifest,
 } from "./datastore.js";
 export { RtdError, type RtdErrorCode } from "./errors.js";
 export { evaluate, type EvaluateOptions, type Evaluation } from "./evaluation/index.js";
+export { fitSpace, type FitSpaceOptions } from "./fit-space.js";
 export type { MismatchField, ModelFingerprint } from "./fingerprint.js";
 export { fuse, fuseSync, logProbabilities } from "./fusion.js";
 export { attach, type AttachOptions, type ReferenceOptions, type Step } from "./llama/attach.js";
@@ -27,5 +29,6 @@ export { buildDatastore, type BuildOptions, type BuildReport, type Progress } fr
 export type { Cut } from "./recipes/cut.js";
 export type { Task } from "./recipes/data.js";
 export { createIndex, ReferenceIndex } from "./reference-index.js";
+export { fitTransform, type FitMethod, type FitTransformOptions, type KeyTransform } from "./transform.js";
 export { tune, type TuneOptions, type TuneReport } from "./tuning/tune.js";
 export type * from "./types.js";

@@ -2,6 +2,7 @@ import { createRequire } from "node:module";
 import { extname, resolve } from "node:path";
 
 import { RtdError, type RtdErrorCode } from "./errors.js";
+import type { KeyTransform } from "./transform.js";
 import type { Backend, EntryInfo, FuseResult, Hits, IndexInfo, IndexOptions } from "./types.js";
 
 /** A native resource's number; 0 is none. */
@@ -52,6 +53,8 @@ export interface Native {
     sealSync(index: HandleNumber, options: object | undefined): void;
     entriesOf(index: HandleNumber, ids: Uint32Array | readonly number[]): EntryInfo;
     keysOf(index: HandleNumber, ids: Uint32Array | readonly number[]): Float32Array;
+    indexTransform(index: HandleNumber): KeyTransform | undefined;
+    fitTransform(options: object, keys: Plain, classes: Int32Array | undefined, task: Task): Promise<KeyTransform>;
 
     search(index: HandleNumber, queries: Plain, options: object | undefined, task: Task): Promise<Hits>;
     searchSync(index: HandleNumber, queries: Plain, options: object | undefined): Hits;
@@ -79,6 +82,9 @@ export interface Native {
     storeSeal(store: HandleNumber, task: Task): Promise<string>;
     storeRemove(store: HandleNumber, ids: Uint32Array | readonly number[]): Promise<string>;
     storeSetMetadata(store: HandleNumber, metadata: string): Promise<string>;
+    storeSetSpace(store: HandleNumber, space: object, task: Task): Promise<string>;
+    storeIndex(store: HandleNumber): HandleNumber;
+    storeKeys(store: HandleNumber, ids: Uint32Array | readonly number[]): Float32Array;
     storeVerify(storeOrPath: HandleNumber | string, task: Task): Promise<FileReport[]>;
     storeOrigins(store: HandleNumber, ids: Uint32Array | readonly number[]): { examples: Uint32Array; positions: Uint32Array };
     storeClose(store: HandleNumber): Promise<void>;

@@ -3,9 +3,11 @@
  * something else than was asked for.
  */
 import { expectObject, invalid } from "./arguments.js";
-import type { AppendOptions, CreateStoreOptions, OpenStoreOptions } from "./datastore.js";
+import type { AppendOptions, CreateStoreOptions, OpenStoreOptions, SearchSpace } from "./datastore.js";
+import type { FitSpaceOptions } from "./fit-space.js";
 import type { AttachOptions, ReferenceOptions } from "./llama/attach.js";
 import type { RecordOptions } from "./llama/record.js";
+import type { FitTransformOptions, KeyTransform } from "./transform.js";
 import type {
     AddOptions,
     CallOptions,
@@ -34,7 +36,12 @@ const index: Names<IndexOptions> = {
     backend: true,
     threads: true,
     cascade: true,
+    transform: true,
 };
+const fitTransform: Names<FitTransformOptions> = { ...call, dim: true, method: true, shrinkage: true, classes: true };
+const fitSpace: Names<FitSpaceOptions> = { ...sealStore, method: true, shrinkage: true };
+const transform: Names<KeyTransform> = { mean: true, scale: true, matrix: true };
+const space: Names<SearchSpace> = { heads: true, transform: true };
 /** One object may serve `search`, `fuse` and `searchAndFuse`, which takes all that the others do. */
 const search: Names<SearchAndFuseOptions & SearchOptions & FuseOptions> = {
     ...row,
@@ -45,7 +52,8 @@ const search: Names<SearchAndFuseOptions & SearchOptions & FuseOptions> = {
     stats: true,
 };
 const searchRow: Names<NonNullable<SearchAndFuseOptions["rows"]>[number]> = { ...row, ...fuseRow, skip: true };
-const createStore: Names<CreateStoreOptions> = { ...index, model: true, metadata: true };
+const { transform: _, ...storeIndex } = index; // a store's is fitted to its entries
+const createStore: Names<CreateStoreOptions> = { ...storeIndex, model: true, metadata: true };
 const openStore: Names<OpenStoreOptions> = {
     writable: true,
     verify: true,
@@ -60,7 +68,25 @@ const reference: Names<ReferenceOptions> = { ...row, ...fuseRow, enabled: true }
 const attach: Names<AttachOptions> = { ...reference, onStep: true, onError: true, threads: true };
 const record: Names<RecordOptions> = { from: true, logits: true, reuseBeginning: true, signal: true };
 
-const known = { add, call, seal, sealStore, index, search, searchRow, createStore, openStore, append, reference, attach, record };
+const known = {
+    add,
+    call,
+    seal,
+    sealStore,
+    index,
+    fitTransform,
+    fitSpace,
+    transform,
+    space,
+    search,
+    searchRow,
+    createStore,
+    openStore,
+    append,
+    reference,
+    attach,
+    record,
+};
 
 /** Throws unless options are an object without other names, or left out; what is undefined is as if left out. */
 export function expectOptions(options: unknown, kind: keyof typeof known, name = "options"): void {

@@ -2,6 +2,7 @@ import { bitsOf, cancellable, observed, plain } from "./calls.js";
 import { dispose, Handle } from "./handle.js";
 import { native, type HandleNumber } from "./native.js";
 import { expectOptions, expectSearchOptions } from "./option-names.js";
+import type { KeyTransform } from "./transform.js";
 import type {
     AddOptions,
     CallOptions,
@@ -32,7 +33,7 @@ let isIndexOfOurs: (value: object) => boolean;
  * is `ERR_RTD_CLOSED`; calls in progress finish.
  */
 export class ReferenceIndex implements Disposable {
-    /** Dimensions of a key. */
+    /** Dimensions of a key as it is given. */
     readonly dim: number;
     readonly metric: IndexInfo["metric"];
     readonly dtype: IndexInfo["dtype"];
@@ -149,7 +150,12 @@ export class ReferenceIndex implements Disposable {
         return native().entriesOf(this.#handle.number, ids);
     }
 
-    /** Keys [n, dim] of entries by id, as they are kept. */
+    /** The map that keys and queries go through; undefined where there is none. */
+    get transform(): KeyTransform | undefined {
+        return native().indexTransform(this.#handle.number);
+    }
+
+    /** Keys [n, searchedDim] of entries by id, as they are searched. */
     keysOf(ids: Ids): Float32Array {
         return native().keysOf(this.#handle.number, ids);
     }
@@ -170,6 +176,7 @@ export class ReferenceIndex implements Disposable {
  */
 export function createIndex(options: IndexOptions): ReferenceIndex {
     expectOptions(options, "index");
+    if (options?.transform != null) expectOptions(options.transform, "transform", "transform");
     return new ReferenceIndex(native().createIndex(options));
 }
 

@@ -1,3 +1,5 @@
+import type { KeyTransform } from "./transform.js";
+
 /**
  * How near two vectors are: `"l2"` the Euclidean distance, `"l2sq"` its square, `"dot"` the negative dot product. Temperatures of one metric do
  * not carry over to another.
@@ -60,10 +62,15 @@ export interface IndexOptions {
     threads?: number | undefined;
     /** Default `"auto"`. */
     cascade?: CascadeUse | undefined;
+    /** A map that keys and queries go through before they are compared; see {@link fitTransform}. Keys are kept as it makes them. Default: none. */
+    transform?: KeyTransform | undefined;
 }
 
 export interface IndexInfo {
+    /** Of keys and queries as they are given. */
     dim: number;
+    /** Of keys as they are searched: `dim`, or what the transform makes of it. */
+    searchedDim: number;
     metric: Metric;
     dtype: Dtype;
     heads: number;

@@ -21,17 +21,39 @@ constexpr size_t kFirstChunkBytes = size_t{64} << 10, kLargestChunkBytes = size_
     fail(RTD_UNKNOWN_ID, "id %u %s; ids given so far: %u", id, why, entries);
 }
 
-// Copies a key into the index, rounded to its dtype. row: room for dim numbers.
-void writeKey(const MatrixView& keys, size_t r, const IndexConfig& config, std::vector<float>& row, std::byte* to) {
-    convertToFloat(keys.row(r), keys.dtype(), row.size(), row.data());
-    if (const size_t at = firstNotFinite(row.data(), row.size(), config.dtype); at < row.size())
-        fail(RTD_NOT_FINITE, "key %zu holds %g at dimension %zu; keys must be finite as %s", r, static_cast<double>(row[at]), at,
-             nameOf(config.dtype));
-    if (keys.dtype() == config.dtype)
-        std::memcpy(to, keys.row(r), config.rowBytes());
-    else
-        convertFromFloat(row.data(), row.size(), config.dtype, to);
-}
+// Given keys as an index keeps them: transformed, where it has a transform, and rounded to its dtype. Rows are asked for in order.
+class KeyRows {
+  public:
+    KeyRows(const MatrixView& keys, const IndexConfig& config, const cpu::Backend& backend)
+        : keys_(keys), config_(config), backend_(backend), rows_((config.transform ? kTransformRows : 1) * config.dim) {}
+
+    void write(size_t r, std::byte* to) {
+        const float* row = config_.transform ? transformed(r) : given(r);
+        if (const size_t at = firstNotFinite(row, config_.dim, config_.dtype); at < config_.dim)
+            fail(RTD_NOT_FINITE, "key %zu holds %g at dimension %zu%s; keys must be finite as %s", r, static_cast<double>(row[at]), at,
+                 config_.transform ? " under the transform" : "", nameOf(config_.dtype));
+        if (!config_.transform && keys_.dtype() == config_.dtype)
+            std::memcpy(to, keys_.row(r), config_.rowBytes());
+        else
+            convertFromFloat(row, config_.dim, config_.dtype, to);
+    }
+
+  private:
+    const float* given(size_t r) {
+        convertToFloat(keys_.row(r), keys_.dtype(), config_.dim, rows_.data());
+        return rows_.data();
+    }
+    const float* transformed(size_t r) {
+        const size_t place = r % kTransformRows;
+        if (place == 0) config_.transform->apply(backend_, keys_, r, std::min(kTransformRows, keys_.rows() - r), rows_.data());
+        return rows_.data() + place * config_.dim;
+    }
+
+    const MatrixView& keys_;
+    const IndexConfig& config_;
+    const cpu::Backend& backend_;
+    std::vector<float> rows_;
+};
 
 // The largest of n tokens, -1 if there are none. RTD_TOKEN_RANGE names a negative one.
 int32_t largestToken(const int32_t* tokens, size_t n) {
@@ -67,6 +89,14 @@ std::shared_ptr<const std::vector<Part>> withPart(const Snapshot& snapshot, Part
 
 }  // namespace
 
+void IndexConfig::setSpace(uint32_t givenDim, std::shared_ptr<const Transform> through) {
+    if (through && through->inputDim() != givenDim)
+        fail(RTD_INVALID_ARGUMENT, "the transform takes keys of %u dimensions, and these have %u; fit it to keys like these", through->inputDim(),
+             givenDim);
+    transform = std::move(through);
+    dim = transform ? transform->outputDim() : givenDim;
+}
+
 void Call::throwIfStopped() const {
     if (stopped()) fail(RTD_CANCELLED, "cancelled by should_stop");
 }
@@ -78,6 +108,9 @@ Index::Index(const IndexConfig& config, Ownership ownership) : config_(config), 
     if (config.heads == 0) config_.heads = 1;
     if (config.dim % config_.heads != 0)
         fail(RTD_INVALID_ARGUMENT, "dim is %u and heads is %u; give a dim that is a multiple of heads", config.dim, config.heads);
+    if (config_.heads > 1 && config.transform && config.transform->isMatrix())
+        fail(RTD_INVALID_ARGUMENT, "heads is %u and the transform a matrix, which mixes what heads keep apart; give one head, or a scale",
+             config.heads);
     if (config.threads > WorkerPool::kMaxThreads) fail(RTD_INVALID_ARGUMENT, "threads is %u; give 0..%u", config.threads, WorkerPool::kMaxThreads);
     if (config.threads == 0) config_.threads = WorkerPool::defaultThreads();
     if (config.cascade == CascadeUse::automatic) config_.cascade = defaultCascade();
@@ -110,7 +143,7 @@ void Index::publish(Snapshot next) {
 
 uint32_t Index::add(const rtd_matrix& keys, const int32_t* tokens, const uint32_t* namespaces) {
     const MatrixView view(&keys, "keys");
-    view.needColumns(config_.dim);
+    view.needColumns(config_.givenDim());
     const std::lock_guard lock(writing_);
     Snapshot next = current_;
     const uint32_t first = next.entries;
@@ -120,7 +153,7 @@ uint32_t Index::add(const rtd_matrix& keys, const int32_t* tokens, const uint32_
 
     // Rows are written where no snapshot looks yet: first the room of the last chunk, then a new one. Nothing is seen before publish().
     WritablePart tail = tail_;
-    std::vector<float> row(config_.dim);
+    KeyRows rows(view, config_, *backend_);
     for (size_t r = 0; r < keys.rows; ++r) {
         if (!tail.keys || next.entries == next.parts->back().first + tail.part.count) {
             const size_t room = std::clamp(next.entries * config_.rowBytes() / 2, kFirstChunkBytes, kLargestChunkBytes) / config_.rowBytes();
@@ -129,7 +162,7 @@ uint32_t Index::add(const rtd_matrix& keys, const int32_t* tokens, const uint32_
             next.parts = withPart(next, tail.part);
         }
         const uint32_t at = next.entries - next.parts->back().first;
-        writeKey(view, r, config_, row, tail.keys + at * config_.rowBytes());
+        rows.write(r, tail.keys + at * config_.rowBytes());
         tail.tokens[at] = tokens[r];
         tail.namespaces[at] = namespaces ? namespaces[r] : 0;
         ++next.entries;

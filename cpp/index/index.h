@@ -14,18 +14,23 @@
 #include "index/entries.h"
 #include "index/scratch.h"
 #include "rtd.h"
+#include "transform/transform.h"
 
 namespace rtd {
 
 struct IndexConfig {
-    uint32_t dim = 0;  // 1..RTD_MAX_DIM, a multiple of heads
+    uint32_t dim = 0;  // of keys as they are searched, 1..RTD_MAX_DIM, a multiple of heads; the transform's outputDim, where there is one
     Metric metric = Metric::l2;
     Dtype dtype = Dtype::f32;
     uint32_t heads = 1;
-    const char* backend = nullptr;               // null or "auto": RTD_BACKEND, else the fastest
-    uint32_t threads = 0;                        // 0: RTD_THREADS, else the processors of this process
-    CascadeUse cascade = CascadeUse::automatic;  // RTD_CASCADE, else automatic
+    const char* backend = nullptr;                    // null or "auto": RTD_BACKEND, else the fastest
+    uint32_t threads = 0;                             // 0: RTD_THREADS, else the processors of this process
+    CascadeUse cascade = CascadeUse::automatic;       // RTD_CASCADE, else automatic
+    std::shared_ptr<const Transform> transform = {};  // of given keys and queries; null: none
 
+    // A config whose keys and queries are given with `givenDim` numbers. RTD_INVALID_ARGUMENT where that is not what the transform takes.
+    void setSpace(uint32_t givenDim, std::shared_ptr<const Transform> through);
+    uint32_t givenDim() const { return transform ? transform->inputDim() : dim; }
     size_t rowBytes() const { return size_t{dim} * bytesOf(dtype); }
 };
 
@@ -82,7 +87,7 @@ class Index {
 
     // Any output may be null. RTD_UNKNOWN_ID for an id never given; removed ones are reported with live 0.
     void entriesOf(const uint32_t* ids, size_t count, int32_t* tokens, uint32_t* namespaces, uint8_t* live) const;
-    void keysOf(const uint32_t* ids, size_t count, float* keys) const;  // [count, dim], exact
+    void keysOf(const uint32_t* ids, size_t count, float* keys) const;  // [count, dim] as they are searched, exact
 
     WorkerPool& workers() const { return *workers_; }
     ScratchPool& scratch() const { return scratch_; }

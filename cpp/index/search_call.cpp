@@ -15,18 +15,32 @@
 namespace rtd {
 namespace {
 
-// The queries as float32 without gaps; those of rows that are not searched are not looked at.
-std::unique_ptr<float[]> readQueries(const MatrixView& queries, const std::vector<RowOptions>& rows) {
+void needFiniteQuery(const float* row, size_t dim, size_t b, const char* where) {
+    if (const size_t at = firstNotFinite(row, dim); at < dim)
+        fail(RTD_NOT_FINITE, "query %zu holds %g at dimension %zu%s; queries must be finite", b, static_cast<double>(row[at]), at, where);
+}
+
+// The queries as they are searched for: float32 without gaps, transformed where the index has a transform. Those of rows that are not searched
+// are not looked at.
+std::unique_ptr<float[]> readQueries(const Index& index, const MatrixView& queries, const std::vector<RowOptions>& rows) {
     const size_t dim = queries.columns();
     auto read = allocate<float>(checkedProduct(queries.rows(), dim, "queries"), "queries");
     for (size_t b = 0; b < rows.size(); ++b) {
-        if (rows[b].search.k == 0) continue;
         float* row = read.get() + b * dim;
+        if (rows[b].search.k == 0) {
+            std::fill_n(row, dim, 0.0f);
+            continue;
+        }
         convertToFloat(queries.row(b), queries.dtype(), dim, row);
-        if (const size_t at = firstNotFinite(row, dim); at < dim)
-            fail(RTD_NOT_FINITE, "query %zu holds %g at dimension %zu; queries must be finite", b, static_cast<double>(row[at]), at);
+        needFiniteQuery(row, dim, b, "");
     }
-    return read;
+    const IndexConfig& config = index.config();
+    if (!config.transform) return read;
+    auto transformed = allocate<float>(checkedProduct(queries.rows(), config.dim, "queries"), "queries");
+    config.transform->apply(index.backend(), read.get(), queries.rows(), transformed.get());
+    for (size_t b = 0; b < rows.size(); ++b)
+        if (rows[b].search.k > 0) needFiniteQuery(transformed.get() + b * config.dim, config.dim, b, " under the transform");
+    return transformed;
 }
 
 int32_t tokenOf(const Snapshot& snapshot, uint32_t id) {
@@ -82,6 +96,9 @@ gpu::OffloadedIndex* offloadedFor(const Index& index, const Call& call) {
         fail(RTD_UNSUPPORTED,
              "memory is RTD_MEMORY_DEVICE, but this index is on the back end \"%s\": give pointers of the host, or create it on \"cuda\"",
              index.config().backend);
+    if (call.onDevice && index.config().transform)
+        fail(RTD_UNSUPPORTED,
+             "memory is RTD_MEMORY_DEVICE, and this index has a transform, which queries go through on the host: give pointers of the host");
     return index.offloaded();
 }
 
@@ -109,7 +126,7 @@ void runSearchCall(const Index& index, const rtd_matrix* queries, const rtd_muta
     const IndexConfig& config = index.config();
     const bool isRoot = config.metric == Metric::l2;
     const MatrixView queryView(queries, "queries");
-    queryView.needColumns(config.dim);
+    queryView.needColumns(config.givenDim());
     queryView.needDtypeOtherThan(Dtype::bf16);
     std::vector<RowOptions> options = readRowOptions(rows, rowCount, queryView.rows(), {true, logits != nullptr});
     if (wantsHits(hits)) checkHits(*hits, options, config.heads);
@@ -125,7 +142,7 @@ void runSearchCall(const Index& index, const rtd_matrix* queries, const rtd_muta
     }
 
     gpu::OffloadedIndex* offloaded = offloadedFor(index, call);
-    const std::unique_ptr<float[]> queryRows = call.onDevice ? nullptr : readQueries(queryView, options);
+    const std::unique_ptr<float[]> queryRows = call.onDevice ? nullptr : readQueries(index, queryView, options);
     if (offloaded) {
         const std::optional<MatrixView> logitView = logits ? std::optional<MatrixView>(std::in_place, logits, "logits") : std::nullopt;
         offloaded->run({snapshot, queryView, queryRows.get(), options, logitView ? &*logitView : nullptr, hits, statuses, call});

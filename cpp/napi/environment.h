@@ -59,6 +59,7 @@ struct Index : Resource {
 struct Store : Resource {
     static constexpr const char* kName = "store";
     StoreRef ref;
+    rtd_index_info keys{};  // of its index when it was opened; what keys are given as does not change
 };
 
 class Environment : public std::enable_shared_from_this<Environment> {

@@ -1,9 +1,12 @@
 // An index in memory: creating, adding, removing, sealing, reading back.
+#include <algorithm>
+
 #include "napi/arguments.h"
 #include "napi/async_work.h"
 #include "napi/binding.h"
 #include "napi/keys.h"
 #include "napi/options.h"
+#include "napi/transform.h"
 
 namespace rtd::napi {
 namespace {
@@ -21,6 +24,9 @@ Napi::Value createIndex(const Napi::CallbackInfo& info) {
     wanted.cascade = options.cascade();
     const std::string backend = options.backend();
     wanted.backend = backend.c_str();
+    const auto transform = readTransform(options, wanted.dim);
+    const rtd_transform view = transform ? transform->view() : rtd_transform{};
+    if (transform) wanted.transform = &view;
 
     rtd_index* index = nullptr;
     check(rtd_index_create(&wanted, &index));
@@ -35,6 +41,7 @@ Napi::Value indexInfo(const Napi::CallbackInfo& info) {
     const rtd_index_info found = infoOf(index.ref);
     auto result = Napi::Object::New(info.Env());
     result.Set("dim", found.dim);
+    result.Set("searchedDim", found.searched_dim);
     result.Set("metric", kMetrics[found.metric]);
     result.Set("dtype", kDtypes[found.dtype]);
     result.Set("heads", found.heads);
@@ -119,11 +126,61 @@ Napi::Value entriesOf(const Napi::CallbackInfo& info) {
     return results.orThrow(entries);
 }
 
-// (handle, ids) -> Float32Array [ids, dim]
+// (handle) -> { mean, scale } or { mean, matrix }; undefined where there is none
+Napi::Value indexTransform(const Napi::CallbackInfo& info) {
+    rtd_transform transform{};
+    transform.struct_size = sizeof transform;
+    check(rtd_index_transform(Environment::of(info.Env()).get<Index>(info[0]).ref.get(), &transform));
+    Results results(info.Env());
+    return results.orThrow(transformResult(results, transform));
+}
+
+constexpr const char* kFitMethods[] = {"standardise", "whiten", "project"};  // by rtd_fit_method
+
+struct FitJob : Job {
+    rtd_fit_options options{};
+    InArray keysArray, classes;
+    rtd_matrix keys{};
+    std::vector<float> mean, weights;
+    rtd_transform fitted{};
+
+    rtd_status execute(const rtd_call_options& call) override {
+        return rtd_transform_fit(&options, &keys, classes.as<int32_t>(), &call, mean.data(), weights.data(), &fitted);
+    }
+    napi_value finish(Results& results) override { return transformResult(results, fitted); }
+};
+
+// (options, keys, classes or undefined, task) -> promise of { mean, scale } or { mean, matrix }
+Napi::Value fitTransform(const Napi::CallbackInfo& info) {
+    const Options options(info[0]);
+    auto job = std::make_unique<FitJob>();
+    job->options.struct_size = sizeof job->options;
+    job->options.method = static_cast<rtd_fit_method>(options.choice("method", RTD_FIT_WHITEN, kFitMethods));
+    job->options.shrinkage = options.number("shrinkage", 1);
+    job->fitted.struct_size = sizeof job->fitted;
+    const uint32_t dim = readInteger(options.get("dim"), "dim", 1, RTD_MAX_DIM), threads = options.threads();
+    const View keyView = viewArray(info[1], "keys", {napi_float32_array, napi_uint16_array});
+    job->keysArray = InArray(keyView, Access::copied);
+    job->keys = matrixOf(job->keysArray, keyView.halfOrFloat(), dim, "keys", "dim");
+    size_t rows = dim;
+    if (job->options.method == RTD_FIT_PROJECT) {
+        const View classView = viewArray(info[2], "classes", {napi_int32_array});
+        expectLength(classView.length, job->keys.rows, "classes", "one for each key");
+        job->classes = InArray(classView, Access::copied);
+        const auto* classes = job->classes.as<int32_t>();
+        const int32_t last = classView.length ? *std::max_element(classes, classes + classView.length) : 0;
+        rows = static_cast<size_t>(std::clamp<int32_t>(last, 0, RTD_MAX_FIT_CLASSES));
+    }
+    job->mean.resize(dim);
+    job->weights.resize(job->options.method == RTD_FIT_STANDARDISE ? dim : std::max<size_t>(rows, 1) * dim);
+    return runLater(info.Env(), "rtd fitTransform", std::move(job), threads, readTask(info[3]));
+}
+
+// (handle, ids) -> Float32Array [ids, searchedDim]
 Napi::Value keysOf(const Napi::CallbackInfo& info) {
     const auto ids = readList(info[1], "ids");
     const auto& index = Environment::of(info.Env()).get<Index>(info[0]);
-    std::vector<float> keys(ids.size() * infoOf(index.ref).dim);
+    std::vector<float> keys(ids.size() * infoOf(index.ref).searched_dim);
     check(rtd_index_keys(index.ref.get(), ids.data(), ids.size(), keys.data()));
     Results results(info.Env());
     return results.orThrow(results.array(keys));
@@ -140,6 +197,8 @@ void registerIndex(Napi::Env env, Napi::Object exports) {
     define<sealSync>(env, exports, "sealSync");
     define<entriesOf>(env, exports, "entriesOf");
     define<keysOf>(env, exports, "keysOf");
+    define<indexTransform>(env, exports, "indexTransform");
+    define<fitTransform>(env, exports, "fitTransform");
 }
 
 }  // namespace rtd::napi

@@ -6,6 +6,7 @@
 #include "napi/binding.h"
 #include "napi/keys.h"
 #include "napi/options.h"
+#include "napi/transform.h"
 
 namespace rtd::napi {
 namespace {
@@ -54,8 +55,9 @@ class OpenJob : public Job {
         if (status == RTD_OK) status = rtd_store_manifest(store, &json);
         if (status != RTD_OK) return status;
         index_->ref = IndexRef::share(index);
+        store_->keys.struct_size = sizeof store_->keys;
         manifest_ = json;
-        return RTD_OK;
+        return rtd_index_get_info(index, &store_->keys);
     }
     napi_value finish(Results& results) override {
         const napi_value opened = results.object();
@@ -119,12 +121,10 @@ Napi::Value storeOpen(const Napi::CallbackInfo& info) {
 // (handle, keys, tokens, options, dtype of the keys' bits or undefined) -> first id. In memory until sealed.
 Napi::Value storeAppend(const Napi::CallbackInfo& info) {
     auto& store = Environment::of(info.Env()).get<Store>(info[0]);
-    rtd_index* index = nullptr;
-    check(rtd_store_index(store.ref.get(), &index));
     const Options options(info[3]);
     const Napi::Value examplesValue = options.get("examples");
     const Napi::Value positionsValue = options.get("positions");
-    const Entries entries(infoOf(IndexRef::share(index)), info[1], info[2], options, info[4]);
+    const Entries entries(store.keys, info[1], info[2], options, info[4]);
     const Column examples(examplesValue, "examples", entries.keys.rows);
     const Column positions(positionsValue, "positions", entries.keys.rows);
     uint32_t first = 0;
@@ -196,6 +196,38 @@ class VerifyJob : public Job {
     std::vector<File> files_;
 };
 
+// (handle, { heads, transform }, task) -> promise of the manifest; storeIndex then gives the index that took the other's place
+Napi::Value storeSetSpace(const Napi::CallbackInfo& info) {
+    const uint32_t dim = Environment::of(info.Env()).get<Store>(info[0]).keys.dim;
+    const Options options(info[1]);
+    const uint32_t heads = options.integer("heads", 0, 1, dim);
+    return later(info, "rtd Datastore.setSpace", readTask(info[2]),
+                 [heads, transform = readTransform(options, dim)](rtd_store* store, const rtd_call_options& call) {
+                     const rtd_transform view = transform ? transform->view() : rtd_transform{};
+                     return rtd_store_set_space(store, heads, transform ? &view : nullptr, &call);
+                 });
+}
+
+// (handle) -> handle of the store's index
+Napi::Value storeIndex(const Napi::CallbackInfo& info) {
+    auto& environment = Environment::of(info.Env());
+    rtd_index* index = nullptr;
+    check(rtd_store_index(environment.get<Store>(info[0]).ref.get(), &index));
+    auto resource = std::make_unique<Index>();
+    resource->ref = IndexRef::share(index);
+    return Napi::Number::New(info.Env(), static_cast<double>(environment.add(std::move(resource))));
+}
+
+// (handle, ids) -> Float32Array [ids, dim]
+Napi::Value storeKeys(const Napi::CallbackInfo& info) {
+    const auto ids = readList(info[1], "ids");
+    auto& store = Environment::of(info.Env()).get<Store>(info[0]);
+    std::vector<float> keys(ids.size() * store.keys.dim);
+    check(rtd_store_keys(store.ref.get(), ids.data(), ids.size(), keys.data()));
+    Results results(info.Env());
+    return results.orThrow(results.array(keys));
+}
+
 // (handle or path, task) -> promise of [{ file, ok, code?, message? }]
 Napi::Value storeVerify(const Napi::CallbackInfo& info) {
     auto job = info[0].IsString() ? std::make_unique<VerifyJob>(readString(info[0], "path"))
@@ -245,6 +277,9 @@ void registerStore(Napi::Env env, Napi::Object exports) {
     define<storeRemove>(env, exports, "storeRemove");
     define<storeSetMetadata>(env, exports, "storeSetMetadata");
     define<storeVerify>(env, exports, "storeVerify");
+    define<storeSetSpace>(env, exports, "storeSetSpace");
+    define<storeIndex>(env, exports, "storeIndex");
+    define<storeKeys>(env, exports, "storeKeys");
     define<storeOrigins>(env, exports, "storeOrigins");
     define<storeClose>(env, exports, "storeClose");
 }

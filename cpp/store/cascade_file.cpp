@@ -45,7 +45,7 @@ struct Layout {
 };
 
 Layout layoutOf(const DerivedFacts& facts, const Manifest& manifest) {
-    const LevelShape shape = LevelShape::of(manifest.dim / manifest.heads, manifest.metric, facts.rowBytes2b);
+    const LevelShape shape = LevelShape::of(manifest.searchedDim() / manifest.heads, manifest.metric, facts.rowBytes2b);
     if (shape.rowBytes2b && !(shape.directions2 && shape.admits2b(shape.rowBytes2b)))
         fail(RTD_BAD_FORMAT, "rows of level 2b have %u bytes", shape.rowBytes2b);
     return {shape, manifest.heads, facts.entries};

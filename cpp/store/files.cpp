@@ -48,6 +48,10 @@ FileFacts writeDurably(Directory& directory, const std::string& name, const Call
     return facts;
 }
 
+NewFiles::~NewFiles() {
+    for (const auto& name : names_) discard(directory_, name);
+}
+
 void discard(Directory& directory, const std::string& name) noexcept {
     try {
         directory.remove(name);

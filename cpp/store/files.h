@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/status.h"
@@ -40,6 +41,22 @@ class ChecksummedFile {
 // Returns name, bytes and checksum.
 FileFacts writeDurably(Directory& directory, const std::string& name, const Call& call, const std::function<void(ChecksummedFile&)>& content,
                        bool* visible = nullptr);
+
+// Files that no manifest names yet. Unless a commit takes them over they are removed again: nobody knows of them, and their room may be what
+// is missing.
+class NewFiles {
+  public:
+    explicit NewFiles(Directory& directory) : directory_(directory) {}
+    NewFiles(const NewFiles&) = delete;
+    NewFiles& operator=(const NewFiles&) = delete;
+    ~NewFiles();
+    const std::string& add(std::string name) { return names_.emplace_back(std::move(name)); }
+    std::vector<std::string> takeOver() { return std::exchange(names_, {}); }
+
+  private:
+    Directory& directory_;
+    std::vector<std::string> names_;
+};
 
 // Removes a file nobody needs; that it cannot be removed is no failure, the next writer's recovery tries again.
 void discard(Directory& directory, const std::string& name) noexcept;

@@ -41,9 +41,17 @@ std::string textOf(const FileFacts& facts) {
            ",\"checksum\":\"" + toHex(facts.checksum) + "\"}";
 }
 
-std::string textOf(const DerivedFacts& facts) {
-    const std::string text = textOf(static_cast<const FileFacts&>(facts));
-    return "{\"first\":" + std::to_string(facts.first) + ",\"level2b\":" + std::to_string(facts.rowBytes2b) + "," + text.substr(1);
+// The same with one more member.
+std::string withMember(const std::string& member, const std::string& object) { return "{" + member + "," + object.substr(1); }
+
+std::string textOfCascade(const DerivedFacts& facts) {
+    return withMember("\"first\":" + std::to_string(facts.first), withMember("\"level2b\":" + std::to_string(facts.rowBytes2b), textOf(facts)));
+}
+
+std::string textOfTransformed(const DerivedFacts& facts) { return withMember("\"first\":" + std::to_string(facts.first), textOf(facts)); }
+
+std::string textOfTransform(const TransformFacts& facts) {
+    return withMember(std::string("\"kind\":\"") + (facts.isMatrix ? "matrix" : "scale") + '"', textOf(facts));
 }
 
 // The shortest text that reads back as the same float.
@@ -57,7 +65,6 @@ class Members {
   public:
     Members(json::Reader& reader, std::set<std::string> expected, std::set<std::string> optional = {})
         : reader_(reader), missing_(std::move(expected)), optional_(std::move(optional)) {}
-    void expect(const std::string& key) { missing_.insert(key); }
     void seen(const std::string& key) {
         if (!missing_.erase(key) && !optional_.erase(key)) reader_.reject("a member of this name is not expected: " + json::quote(key));
     }
@@ -91,21 +98,46 @@ Enum readName(json::Reader& reader, const std::string_view (&names)[n]) {
     reader.reject("no such value: " + json::quote(name));
 }
 
-// A file's members; a derived one's are those, the id of its first entry, and what its tensors' sizes do not follow from otherwise.
-DerivedFacts readFacts(json::Reader& reader, bool isDerived) {
-    DerivedFacts facts;
-    Members members(reader, {"file", "entries", "bytes", "checksum"}, isDerived ? std::set<std::string>{"level2b"} : std::set<std::string>{});
-    if (isDerived) members.expect("first");
+// A file's members, and those that files of its kind have besides: readMember(key) reads one of them.
+template <typename ReadMember>
+void readFacts(json::Reader& reader, FileFacts& facts, std::set<std::string> expected, std::set<std::string> optional, const ReadMember& readMember) {
+    expected.insert({"file", "entries", "bytes", "checksum"});
+    Members members(reader, std::move(expected), std::move(optional));
     reader.object([&](const std::string& key) {
         members.seen(key);
-        if (key == "first") facts.first = readInteger(reader, 0, RTD_NO_ID);
-        if (key == "level2b") facts.rowBytes2b = static_cast<uint32_t>(readInteger(reader, 0, RTD_MAX_DIM));
+        readMember(key);
         if (key == "file") facts.name = reader.string();
         if (key == "entries") facts.entries = readInteger(reader, 1, RTD_NO_ID);
         if (key == "bytes") facts.bytes = reader.integer();
         if (key == "checksum") facts.checksum = readChecksum(reader);
     });
     members.done();
+}
+
+FileFacts readFile(json::Reader& reader) {
+    FileFacts facts;
+    readFacts(reader, facts, {}, {}, [](const std::string&) {});
+    return facts;
+}
+
+// Of a cascade's file also what its tensors' sizes do not follow from otherwise.
+DerivedFacts readDerived(json::Reader& reader, bool isCascade) {
+    DerivedFacts facts;
+    readFacts(reader, facts, {"first"}, isCascade ? std::set<std::string>{"level2b"} : std::set<std::string>{}, [&](const std::string& key) {
+        if (key == "first") facts.first = readInteger(reader, 0, RTD_NO_ID);
+        if (key == "level2b") facts.rowBytes2b = static_cast<uint32_t>(readInteger(reader, 0, RTD_MAX_DIM));
+    });
+    return facts;
+}
+
+constexpr std::string_view kTransformKinds[] = {"scale", "matrix"};
+
+TransformFacts readTransform(json::Reader& reader) {
+    TransformFacts facts;
+    enum class Kind { scale, matrix };
+    readFacts(reader, facts, {"kind"}, {}, [&](const std::string& key) {
+        if (key == "kind") facts.isMatrix = readName<Kind>(reader, kTransformKinds) == Kind::matrix;
+    });
     return facts;
 }
 
@@ -114,6 +146,27 @@ float readTemperature(json::Reader& reader) {
     const auto value = static_cast<float>(reader.number());
     if (!(value > 0) || !std::isfinite(value)) reader.reject("expected a temperature over 0, or null");
     return value;
+}
+
+void checkTransform(const Manifest& manifest) {
+    if (!manifest.transform) {
+        if (!manifest.transformed.empty()) fail(RTD_BAD_FORMAT, "transformed keys without a transform");
+        return;
+    }
+    const TransformFacts& transform = *manifest.transform;
+    if (transformNumber(transform.name) == 0) fail(RTD_BAD_FORMAT, "not the name of a transform: %s", json::quote(transform.name).c_str());
+    if (transform.entries > RTD_MAX_DIM || (!transform.isMatrix && transform.entries != manifest.dim) || (transform.isMatrix && manifest.heads > 1))
+        fail(RTD_BAD_FORMAT, "%s makes %llu dimensions of %u, for %u heads", transform.name.c_str(),
+             static_cast<unsigned long long>(transform.entries), manifest.dim, manifest.heads);
+    auto segment = manifest.segments.begin();
+    uint64_t first = 0;
+    for (const auto& file : manifest.transformed) {
+        if (transformedNumber(file.name) == 0) fail(RTD_BAD_FORMAT, "not the name of a file of transformed keys: %s", json::quote(file.name).c_str());
+        while (segment != manifest.segments.end() && first < file.first) first += segment++->entries;
+        if (segment == manifest.segments.end() || first != file.first || segment->entries != file.entries)
+            fail(RTD_BAD_FORMAT, "%s is not of one segment, in their order", file.name.c_str());
+        first += segment++->entries;
+    }
 }
 
 // Cascades begin and end where segments do, one after another.
@@ -142,6 +195,7 @@ void checkWhole(const Manifest& manifest) {
     }
     if (entries > RTD_NO_ID) fail(RTD_BAD_FORMAT, "%llu entries, more than there are ids", static_cast<unsigned long long>(entries));
     checkDerived(manifest);
+    checkTransform(manifest);
     if (!manifest.removed) return;
     if (removedNumber(manifest.removed->name) == 0) {
         fail(RTD_BAD_FORMAT, "not the name of a file of removed ids: %s", json::quote(manifest.removed->name).c_str());
@@ -155,7 +209,7 @@ Manifest parse(std::string_view text) {
     Members members(
         reader,
         {"format", "version", "generation", "dim", "metric", "dtype", "heads", "temperature", "model", "metadata", "segments", "removed", "checksum"},
-        {"derived"});
+        {"derived", "transform", "transformed"});
     reader.object([&](const std::string& key) {
         members.seen(key);
         if (key == "format" && reader.string() != kFormat) reader.reject("not the manifest of a store");
@@ -173,9 +227,11 @@ Manifest parse(std::string_view text) {
         if (key == "temperature") manifest.temperature = readTemperature(reader);
         if (key == "model") manifest.model = reader.rawObject();
         if (key == "metadata") manifest.metadata = reader.rawObject();
-        if (key == "segments") reader.array([&] { manifest.segments.push_back(readFacts(reader, false)); });
-        if (key == "removed" && !reader.null()) manifest.removed = readFacts(reader, false);
-        if (key == "derived") reader.array([&] { manifest.derived.push_back(readFacts(reader, true)); });
+        if (key == "segments") reader.array([&] { manifest.segments.push_back(readFile(reader)); });
+        if (key == "removed" && !reader.null()) manifest.removed = readFile(reader);
+        if (key == "derived") reader.array([&] { manifest.derived.push_back(readDerived(reader, true)); });
+        if (key == "transform") manifest.transform = readTransform(reader);
+        if (key == "transformed") reader.array([&] { manifest.transformed.push_back(readDerived(reader, false)); });
         if (key == "checksum") readChecksum(reader);  // compared before
     });
     members.done();
@@ -192,6 +248,15 @@ uint32_t Manifest::entries() const {
     return static_cast<uint32_t>(sum);
 }
 
+std::set<std::string> Manifest::replaceableFiles() const {
+    std::set<std::string> names;
+    if (removed) names.insert(removed->name);
+    if (transform) names.insert(transform->name);
+    for (const auto* files : {&derived, &transformed})
+        for (const FileFacts& facts : *files) names.insert(facts.name);
+    return names;
+}
+
 uint64_t Manifest::lastSegment() const { return segments.empty() ? 0 : segmentNumber(segments.back().name); }
 
 std::string writeManifest(const Manifest& manifest) {
@@ -204,8 +269,13 @@ std::string writeManifest(const Manifest& manifest) {
                        ",\n\"metadata\":" + manifest.metadata + ",\n\"segments\":[";
     for (size_t i = 0; i < manifest.segments.size(); ++i) text += (i ? ",\n" : "\n") + textOf(manifest.segments[i]);
     text += "],\n\"removed\":" + (manifest.removed ? textOf(*manifest.removed) : "null") + ",\n\"derived\":[";
-    for (size_t i = 0; i < manifest.derived.size(); ++i) text += (i ? ",\n" : "\n") + textOf(manifest.derived[i]);
+    for (size_t i = 0; i < manifest.derived.size(); ++i) text += (i ? ",\n" : "\n") + textOfCascade(manifest.derived[i]);
     text += "]";
+    if (manifest.transform) {
+        text += ",\n\"transform\":" + textOfTransform(*manifest.transform) + ",\n\"transformed\":[";
+        for (size_t i = 0; i < manifest.transformed.size(); ++i) text += (i ? ",\n" : "\n") + textOfTransformed(manifest.transformed[i]);
+        text += "]";
+    }
     const uint64_t digest = checksumOf(text);
     text.append(kTailBegin).append(toHex(digest)).append(kTailEnd);
     if (text.size() > kMaxManifestBytes) {
@@ -232,9 +302,13 @@ Manifest readManifest(std::string_view text) {
 std::string segmentName(uint64_t number) { return numbered("segment-", number); }
 std::string removedName(uint64_t number) { return numbered("removed-", number); }
 std::string derivedName(uint64_t number) { return numbered("derived-", number); }
+std::string transformName(uint64_t number) { return numbered("transform-", number); }
+std::string transformedName(uint64_t number) { return numbered("transformed-", number); }
 uint64_t segmentNumber(std::string_view name) { return name.starts_with("segment-") ? numberIn(name, "segment-") : 0; }
 uint64_t removedNumber(std::string_view name) { return name.starts_with("removed-") ? numberIn(name, "removed-") : 0; }
 uint64_t derivedNumber(std::string_view name) { return name.starts_with("derived-") ? numberIn(name, "derived-") : 0; }
+uint64_t transformNumber(std::string_view name) { return name.starts_with("transform-") ? numberIn(name, "transform-") : 0; }
+uint64_t transformedNumber(std::string_view name) { return name.starts_with("transformed-") ? numberIn(name, "transformed-") : 0; }
 
 void checkJsonObject(std::string_view text, const char* what) {
     try {

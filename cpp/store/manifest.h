@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,10 +22,15 @@ struct FileFacts {
     uint64_t checksum = 0;  // XXH64 of the whole file
 };
 
-// A file of a cascade: of the entries from id `first` on.
+// The file of a transform's numbers; `entries` is its outputDim.
+struct TransformFacts : FileFacts {
+    bool isMatrix = false;
+};
+
+// A file derived from entries, those from id `first` on: a cascade over whole segments, or the transformed keys of one.
 struct DerivedFacts : FileFacts {
     uint64_t first = 0;
-    uint32_t rowBytes2b = 0;  // of the cascade's level 2b; 0: it has none
+    uint32_t rowBytes2b = 0;  // of a cascade's level 2b; 0: it has none
 };
 
 struct Manifest {
@@ -38,10 +44,14 @@ struct Manifest {
     std::string metadata = "{}";
     std::vector<FileFacts> segments;    // ids run through them in this order; numbers of the names ascend
     std::optional<FileFacts> removed;   // once something was removed
-    std::vector<DerivedFacts> derived;  // ascending, of whole segments; the store is whole without them
+    std::vector<DerivedFacts> derived;  // cascades, ascending, of whole segments; the store is whole without them
+    std::optional<TransformFacts> transform;
+    std::vector<DerivedFacts> transformed;  // keys as they are searched, ascending, each of one segment; the store is whole without them
 
+    uint32_t searchedDim() const { return transform ? static_cast<uint32_t>(transform->entries) : dim; }
     uint32_t entries() const;
-    uint64_t lastSegment() const;  // number of the last segment's name, 0 without one
+    std::set<std::string> replaceableFiles() const;  // those it names and a later one may not: all but the segments
+    uint64_t lastSegment() const;                    // number of the last segment's name, 0 without one
 };
 
 // RTD_INVALID_ARGUMENT where the text would be longer than a manifest may be.
@@ -53,11 +63,15 @@ Manifest readManifest(std::string_view text);
 // Names of the files of a store: "segment-000001.safetensors", "removed-000001.safetensors".
 std::string segmentName(uint64_t number);
 std::string removedName(uint64_t number);
-std::string derivedName(uint64_t number);  // "derived-000001.safetensors"
+std::string derivedName(uint64_t number);      // "derived-000001.safetensors"
+std::string transformName(uint64_t number);    // "transform-000001.safetensors"
+std::string transformedName(uint64_t number);  // "transformed-000001.safetensors"
 // The number in such a name, 0 if it is not one.
 uint64_t segmentNumber(std::string_view name);
 uint64_t removedNumber(std::string_view name);
 uint64_t derivedNumber(std::string_view name);
+uint64_t transformNumber(std::string_view name);
+uint64_t transformedNumber(std::string_view name);
 
 // RTD_INVALID_ARGUMENT unless the text is one JSON object; `what` names it.
 void checkJsonObject(std::string_view text, const char* what);

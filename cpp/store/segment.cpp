@@ -5,14 +5,12 @@
 #include "core/status.h"
 #include "store/files.h"
 #include "store/safetensors.h"
+#include "store/tensor_values.h"
 
 namespace rtd::store {
 namespace {
 
 using Text = unsigned long long;  // what printf calls a 64-bit number
-using Bytes = const unsigned char*;
-
-constexpr const char* kDtypeNames[] = {"F32", "F16", "BF16"};
 
 // Four-byte columns before keys: so all are aligned to their elements and the keys to 64 bytes, whatever the number of entries.
 enum Column { kTokens, kNamespaces, kExamples, kPositions, kKeys };
@@ -35,36 +33,6 @@ void checkTokens(const int32_t* tokens, size_t count, uint64_t firstEntry) {
     fail(RTD_BAD_FORMAT, "entry %llu of the segment has the token %d", Text{firstEntry + bad}, tokens[bad]);
 }
 
-// Not finite: every bit of the exponent is set.
-template <typename Word>
-void checkFinite(const void* keys, size_t count, Word exponent, uint64_t firstElement, uint32_t dim) {
-    const auto words = static_cast<const Word*>(keys);
-    Word bad = 0;
-    for (size_t i = 0; i < count; ++i) bad |= static_cast<Word>((words[i] & exponent) == exponent);
-    if (!bad) return;
-    const auto at = static_cast<size_t>(std::find_if(words, words + count, [=](Word word) { return (word & exponent) == exponent; }) - words);
-    fail(RTD_BAD_FORMAT, "the key of entry %llu of the segment is not finite", Text{(firstElement + at) / dim});
-}
-
-void checkKeys(const void* keys, size_t count, uint64_t firstElement, KeyShape shape) {
-    switch (shape.dtype) {
-        case Dtype::f32:
-            return checkFinite<uint32_t>(keys, count, 0x7F800000, firstElement, shape.dim);
-        case Dtype::f16:
-            return checkFinite<uint16_t>(keys, count, 0x7C00, firstElement, shape.dim);
-        case Dtype::bf16:
-            return checkFinite<uint16_t>(keys, count, 0x7F80, firstElement, shape.dim);
-    }
-}
-
-// The elements of a tensor at `tensorOffset` that lie in a piece of the file: body(data, count, index of the first).
-template <typename Body>
-void forElementsIn(Bytes piece, uint64_t offset, size_t bytes, const TensorSpec& tensor, uint64_t tensorOffset, const Body& body) {
-    const uint64_t begin = std::max(offset, tensorOffset), end = std::min(offset + bytes, tensorOffset + tensor.bytes());
-    if (begin < end)
-        body(piece + (begin - offset), static_cast<size_t>(end - begin) / tensor.elementBytes, (begin - tensorOffset) / tensor.elementBytes);
-}
-
 // Checksum and values of a segment whose header is known to be good.
 void readValues(InputFile& file, const FileFacts& facts, KeyShape shape, const std::vector<uint64_t>& offsets, const Call& call) {
     const auto tensors = segmentTensors(facts.entries, shape);
@@ -72,11 +40,17 @@ void readValues(InputFile& file, const FileFacts& facts, KeyShape shape, const s
         forElementsIn(piece, offset, bytes, tensors[kTokens], offsets[kTokens],
                       [](Bytes data, size_t count, uint64_t first) { checkTokens(reinterpret_cast<const int32_t*>(data), count, first); });
         forElementsIn(piece, offset, bytes, tensors[kKeys], offsets[kKeys],
-                      [&](Bytes data, size_t count, uint64_t first) { checkKeys(data, count, first, shape); });
+                      [&](Bytes data, size_t count, uint64_t first) { checkKeys(data, count, first, shape.dim, shape.dtype); });
     });
 }
 
 }  // namespace
+
+void Segment::searchThrough(const SearchedKeys& searched) {
+    part.keys = searched.keys;
+    using Owners = std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>;
+    part.owner = std::make_shared<const Owners>(file, searched.owner);
+}
 
 FileFacts writeSegment(Directory& directory, const std::string& name, KeyShape shape, const NewSegment& segment, const Call& call) {
     const Snapshot& snapshot = segment.snapshot;
@@ -102,7 +76,7 @@ FileFacts writeSegment(Directory& directory, const std::string& name, KeyShape s
         });
         file.write(segment.examples.data(), size_t{4} * count);
         file.write(segment.positions.data(), size_t{4} * count);
-        forEachPiece([&](const Part& part, uint32_t begin, size_t n) { file.write(static_cast<Bytes>(part.keys) + begin * rowBytes, n * rowBytes); });
+        for (const KeyRun& run : segment.keys) file.write(run.keys, run.count * rowBytes);
     });
     facts.entries = count;
     return facts;
@@ -125,11 +99,11 @@ Segment openSegment(Directory& directory, const FileFacts& facts, KeyShape shape
         };
         const auto owner = std::make_shared<Owner>(Owner{mapping, {tokens, tokens + facts.entries}});
         Segment segment;
-        segment.part.keys = column(kKeys);
+        segment.keys = segment.part.keys = column(kKeys);
         segment.part.tokens = owner->tokens.data();
         segment.part.namespaces = words(kNamespaces);
         segment.part.count = static_cast<uint32_t>(facts.entries);
-        segment.part.owner = owner;
+        segment.part.owner = segment.file = owner;
         segment.examples = words(kExamples);
         segment.positions = words(kPositions);
         checkTokens(segment.part.tokens, segment.part.count, 0);

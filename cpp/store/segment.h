@@ -16,17 +16,35 @@ struct KeyShape {
     Dtype dtype;
 };
 
-// A segment as it is mapped; its columns live as long as part.owner.
-struct Segment {
-    Part part;
-    const uint32_t* examples = nullptr;   // [part.count]
-    const uint32_t* positions = nullptr;  // [part.count]
+// Keys as they are searched, where a transform makes them from those of a segment.
+struct SearchedKeys {
+    const void* keys = nullptr;
+    std::shared_ptr<const void> owner;
 };
 
-// What a new segment is to hold: the entries of `snapshot` from id `first` on, and where they came from.
+// A segment as it is mapped.
+struct Segment {
+    Part part;                            // as it is searched: with the keys of the file, or transformed ones
+    const void* keys = nullptr;           // [part.count, dim] of the file
+    std::shared_ptr<const void> file;     // keeps its columns
+    const uint32_t* examples = nullptr;   // [part.count]
+    const uint32_t* positions = nullptr;  // [part.count]
+
+    // From now on it is searched by other keys than the file's.
+    void searchThrough(const SearchedKeys& searched);
+};
+
+// Keys in one piece of memory, in the store's dtype.
+struct KeyRun {
+    const void* keys;
+    size_t count;
+};
+
+// What a new segment is to hold: the entries of `snapshot` from id `first` on, their keys as they were given, and where they came from.
 struct NewSegment {
     const Snapshot& snapshot;
     uint32_t first;
+    const std::vector<KeyRun>& keys;
     const std::vector<uint32_t>& examples;   // [snapshot.entries - first]
     const std::vector<uint32_t>& positions;  // [snapshot.entries - first]
 };

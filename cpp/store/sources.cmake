@@ -7,6 +7,8 @@ target_sources(rtd_objects PRIVATE
     ${CMAKE_CURRENT_SOURCE_DIR}/store/posix_file_system.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/store/safetensors.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/store/segment.cpp
+    ${CMAKE_CURRENT_SOURCE_DIR}/store/space.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/store/store.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/store/store_abi.cpp
+    ${CMAKE_CURRENT_SOURCE_DIR}/store/transform_file.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/store/verify.cpp)

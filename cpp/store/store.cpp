@@ -4,11 +4,11 @@
 #include <cmath>
 #include <new>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "core/arguments.h"
 #include "core/status.h"
-#include "store/cascade_file.h"
 #include "store/files.h"
 
 namespace rtd::store {
@@ -23,12 +23,13 @@ struct OwnName {
         manifest = name == kManifestName;
         segment = segmentNumber(name);
         removed = removedNumber(name);
-        derived = derivedNumber(name);
+        derived = std::max({derivedNumber(name), transformNumber(name), transformedNumber(name)});
     }
     bool temporary;
     bool manifest;
     uint64_t segment, removed, derived;
-    bool leftover() const { return temporary && (manifest || segment || removed || derived); }
+    bool isData() const { return segment || removed || derived; }
+    bool leftover() const { return temporary && (manifest || isData()); }
 };
 
 // Files are removed once a newer manifest stands, so a reader that was overtaken finds one missing; it then begins anew. A writer would have to
@@ -47,6 +48,30 @@ void withCurrentManifest(Directory& directory, const Attempt& attempt) {
     }
 }
 
+// The keys of a snapshot's entries from id `first` on.
+std::vector<KeyRun> keyRuns(const Snapshot& snapshot, uint32_t first, size_t rowBytes) {
+    std::vector<KeyRun> runs;
+    for (const Part& part : *snapshot.parts) {
+        const uint32_t filled = snapshot.filled(part), begin = first > part.first ? first - part.first : 0;
+        if (begin < filled) runs.push_back({static_cast<const std::byte*>(part.keys) + begin * rowBytes, filled - begin});
+    }
+    return runs;
+}
+
+// Keys without gaps in the store's dtype. RTD_NOT_FINITE.
+std::vector<std::byte> roundedKeys(const MatrixView& keys, Dtype dtype) {
+    const size_t dim = keys.columns(), rowBytes = dim * bytesOf(dtype);
+    std::vector<std::byte> rounded(checkedProduct(keys.rows(), rowBytes, "keys"));
+    std::vector<float> row(dim);
+    for (size_t r = 0; r < keys.rows(); ++r) {
+        convertToFloat(keys.row(r), keys.dtype(), dim, row.data());
+        if (const size_t at = firstNotFinite(row.data(), dim, dtype); at < dim)
+            fail(RTD_NOT_FINITE, "key %zu holds %g at dimension %zu; keys must be finite as %s", r, static_cast<double>(row[at]), at, nameOf(dtype));
+        convertFromFloat(row.data(), dim, dtype, &rounded[r * rowBytes]);
+    }
+    return rounded;
+}
+
 // `count` values at the end, zeros where there are none to copy.
 void extend(std::vector<uint32_t>& column, const uint32_t* values, size_t count) {
     if (values) {
@@ -57,24 +82,6 @@ void extend(std::vector<uint32_t>& column, const uint32_t* values, size_t count)
 }
 
 }  // namespace
-
-// Files that no manifest names yet. Unless a commit takes them over they are removed again: nobody knows of them, and their room may be what
-// is missing.
-class Store::NewFiles {
-  public:
-    explicit NewFiles(Directory& directory) : directory_(directory) {}
-    NewFiles(const NewFiles&) = delete;
-    NewFiles& operator=(const NewFiles&) = delete;
-    ~NewFiles() {
-        for (const auto& name : names_) discard(directory_, name);
-    }
-    const std::string& add(std::string name) { return names_.emplace_back(std::move(name)); }
-    std::vector<std::string> takeOver() { return std::exchange(names_, {}); }
-
-  private:
-    Directory& directory_;
-    std::vector<std::string> names_;
-};
 
 std::unique_ptr<Store> Store::create(FileSystem& files, const std::string& path, const IndexConfig& config, const std::string& model,
                                      const std::string& metadata) {
@@ -135,18 +142,21 @@ void Store::load(const std::string& text, const OpenOptions& options) {
     // First what can go missing, then the large files.
     std::vector<uint32_t> removed;
     if (manifest.removed) removed = readRemoved(*directory_, *manifest.removed, manifest.entries());
-    const auto index = Index::create({.dim = manifest.dim,
-                                      .metric = manifest.metric,
-                                      .dtype = manifest.dtype,
-                                      .heads = manifest.heads,
-                                      .backend = options.backend,
-                                      .threads = options.threads,
-                                      .cascade = options.cascade},
-                                     Ownership::store);
+    IndexConfig config = {.metric = manifest.metric,
+                          .dtype = manifest.dtype,
+                          .heads = manifest.heads,
+                          .backend = options.backend,
+                          .threads = options.threads,
+                          .cascade = options.cascade};
+    config.setSpace(manifest.dim, manifest.transform ? openTransform(*directory_, manifest) : nullptr);
+    const auto index = Index::create(config, Ownership::store);
     std::vector<Segment> segments;
+    uint32_t first = 0;
     for (const auto& facts : manifest.segments) {
-        segments.push_back(openSegment(*directory_, facts, {manifest.dim, manifest.dtype}, !options.skipChecksums));
-        segments.back().part.first = index->addPart(segments.back().part);
+        Segment& segment = segments.emplace_back(openSegment(*directory_, facts, {manifest.dim, manifest.dtype}, !options.skipChecksums));
+        segment.part.first = first;
+        if (manifest.transform) segment.searchThrough(searchedKeysOf(segment, manifest, *index, !options.skipChecksums, text));
+        first = index->addPart(segment.part) + segment.part.count;
     }
     index->remove(removed.data(), removed.size());
     index->markSealed(manifest.entries(), manifest.temperature, openCascades(manifest, *index, !options.skipChecksums, text));
@@ -157,24 +167,10 @@ void Store::load(const std::string& text, const OpenOptions& options) {
     segments_ = std::move(segments);
 }
 
-// The cascades there are. One that is missing or damaged is passed over: its entries are scanned, and the next seal makes it anew.
-std::vector<std::shared_ptr<const cascade::Cascade>> Store::openCascades(const Manifest& manifest, const Index& index, bool readThrough,
-                                                                         const std::string& text) const {
-    std::vector<std::shared_ptr<const cascade::Cascade>> cascades;
-    if (!index.usesCascades()) return cascades;
-    for (const DerivedFacts& facts : manifest.derived) {
-        try {
-            cascades.push_back(openCascade(*directory_, facts, manifest, readThrough));
-        } catch (const Error& error) {
-            if (error.status == RTD_NOT_FOUND && readManifestText(*directory_) != text) throw;  // a writer has replaced it: begin anew
-        }
-    }
-    return cascades;
-}
-
 // What a writer that did not come to its end left behind: temporary files, and files that the manifest does not name.
 void Store::recover() {
     const auto names = directory_->list();
+    const std::set<std::string> replaceable = manifest_.replaceableFiles();
     nextSegment_ = manifest_.lastSegment() + 1;
     nextGeneration_ = text_.empty() ? 1 : manifest_.generation + 1;
     std::vector<std::string> leftovers;
@@ -183,11 +179,9 @@ void Store::recover() {
         nextSegment_ = std::max(nextSegment_, own.segment + 1);
         nextRemoved_ = std::max(nextRemoved_, own.removed + 1);
         nextDerived_ = std::max(nextDerived_, own.derived + 1);
-        const bool named =
-            (manifest_.removed && name == manifest_.removed->name) ||
-            std::any_of(manifest_.segments.begin(), manifest_.segments.end(), [&](const FileFacts& facts) { return facts.name == name; }) ||
-            std::any_of(manifest_.derived.begin(), manifest_.derived.end(), [&](const FileFacts& facts) { return facts.name == name; });
-        if (own.leftover() || ((own.segment || own.removed || own.derived) && !named)) leftovers.push_back(name);
+        const bool isNamed = replaceable.contains(name) || std::any_of(manifest_.segments.begin(), manifest_.segments.end(),
+                                                                       [&](const FileFacts& facts) { return facts.name == name; });
+        if (own.leftover() || (own.isData() && !isNamed)) leftovers.push_back(name);
     }
     if (leftovers.empty()) return;
     // The manifest we read may have been renamed but not synced: what the one before it names must not go first.
@@ -203,10 +197,9 @@ void Store::commit(Manifest next, NewFiles& newFiles) {
     try {
         writeDurably(
             *directory_, kManifestName, {}, [&](ChecksummedFile& file) { file.write(text.data(), text.size()); }, &visible);
-        if (manifest_.removed && next.removed->name != manifest_.removed->name) garbage_.push_back(manifest_.removed->name);
-        for (const DerivedFacts& old : manifest_.derived)
-            if (std::none_of(next.derived.begin(), next.derived.end(), [&](const FileFacts& facts) { return facts.name == old.name; }))
-                garbage_.push_back(old.name);
+        const std::set<std::string> kept = next.replaceableFiles();
+        for (const std::string& old : manifest_.replaceableFiles())
+            if (!kept.contains(old)) garbage_.push_back(old);
     } catch (...) {
         // Whether the new manifest will be there after a crash is not known. For us it is not; what it names stays until another one stands.
         if (visible) {
@@ -229,23 +222,34 @@ uint32_t Store::append(const rtd_matrix& keys, const int32_t* tokens, const uint
     const std::lock_guard appending(appending_);
     requireWritable();
     // What the index would refuse must not first grow two columns.
-    MatrixView(&keys, "keys").needColumns(index_->config().dim);
+    const MatrixView view(&keys, "keys");
+    const IndexConfig& config = index_->config();
+    view.needColumns(config.givenDim());
     if (const uint32_t entries = index_->snapshot().entries; keys.rows > RTD_NO_ID - entries) {
         fail(RTD_INVALID_ARGUMENT, "%zu entries do not fit: the store has %u and holds at most %u", keys.rows, entries, RTD_NO_ID);
     }
-    const size_t pending = examples_.size();
+    // What a segment holds is what the index has to transform: keys rounded to the store's dtype.
+    rtd_matrix rounded = keys;
+    std::shared_ptr<PendingKeys> given;
+    if (config.transform && keys.rows > 0) {
+        given = std::make_shared<PendingKeys>(PendingKeys{roundedKeys(view, config.dtype), static_cast<uint32_t>(keys.rows)});
+        rounded = {given->rows.data(), keys.rows, config.givenDim(), 0, static_cast<rtd_dtype>(config.dtype)};
+    }
+    const size_t pending = examples_.size(), pendingKeys = pendingKeys_.size();
     // The origins come first, so that whoever finds a new entry also finds where it came from.
     try {
         {
             const std::lock_guard state(state_);
             extend(examples_, examples, keys.rows);
             extend(positions_, positions, keys.rows);
+            if (given) pendingKeys_.push_back(given);
         }
-        return index_->add(keys, tokens, namespaces);
+        return index_->add(rounded, tokens, namespaces);
     } catch (...) {
         const std::lock_guard state(state_);
         examples_.resize(pending);
         positions_.resize(pending);
+        pendingKeys_.resize(pendingKeys);
         throw;
     }
 }
@@ -253,81 +257,74 @@ uint32_t Store::append(const rtd_matrix& keys, const int32_t* tokens, const uint
 void Store::seal(const Call& call) {
     const std::lock_guard writing(writing_);
     requireWritable();
+    sealPending(call);
+}
+
+void Store::sealPending(const Call& call) {
     Snapshot snapshot;
     std::vector<uint32_t> examples, positions;
+    std::vector<std::shared_ptr<const PendingKeys>> pendingKeys;
     {
         const std::lock_guard appending(appending_);
         snapshot = index_->endPart();
         examples = examples_;
         positions = positions_;
+        pendingKeys = pendingKeys_;
     }
+    const bool isTransformed = manifest_.transform.has_value();
     const uint32_t first = manifest_.entries(), end = snapshot.entries;
     const auto known = std::exchange(snapshot.cascades, index_->buildCascades(snapshot, end, call.part(0, 0.6)));
-    if (first == end && !staleTemperature_ && snapshot.cascades == known) return;
+    const bool isDerived =
+        snapshot.cascades == known && (!isTransformed || (manifest_.transformed.size() == segments_.size() && passedOver_.empty()));
+    if (first == end && !staleTemperature_ && isDerived) return;
 
     const KeyShape shape{manifest_.dim, manifest_.dtype};
     Manifest next = manifest_;
     next.temperature = index_->computeTemperature(snapshot, call);
     call.progress.report(0.65);
     NewFiles newFiles(*directory_);
-    std::optional<Segment> segment;
+    std::vector<Segment> segments = segments_;
     if (first < end) {
+        std::vector<KeyRun> runs;
+        for (const auto& keys : pendingKeys) runs.push_back({keys->rows.data(), keys->count});
+        if (!isTransformed) runs = keyRuns(snapshot, first, index_->config().rowBytes());
         const std::string& name = newFiles.add(segmentName(nextSegment_++));
-        next.segments.push_back(writeSegment(*directory_, name, shape, {snapshot, first, examples, positions}, call));
-        segment = openSegment(*directory_, next.segments.back(), shape, false);
-        segment->part.first = first;
+        next.segments.push_back(writeSegment(*directory_, name, shape, {snapshot, first, runs, examples, positions}, call));
+        segments.push_back(openSegment(*directory_, next.segments.back(), shape, false));
+        segments.back().part.first = first;
         bool removed = false;
         for (uint32_t id = first; id < end; ++id) removed |= !snapshot.isLive(id);
         if (removed) next.removed = writeRemovedBelow(end, {}, newFiles);
-        const std::lock_guard state(state_);
-        segments_.reserve(segments_.size() + 1);
     }
+    std::vector<Segment> replacing;
+    if (isTransformed)
+        replacing = writeTransformedKeys(segments, *index_, next, newFiles, call.part(0.7, 0.85));
+    else
+        replacing.assign(segments.begin() + static_cast<ptrdiff_t>(segments_.size()), segments.end());
     call.progress.report(0.85);
-    if (index_->usesCascades()) next.derived.clear();
-    for (const auto& cascade : snapshot.cascades) {
-        const auto isOf = [&](const DerivedFacts& facts) { return facts.first == cascade->first && facts.entries == cascade->count; };
-        const auto written = std::find_if(manifest_.derived.begin(), manifest_.derived.end(), isOf);
-        const bool isKnown = std::find(known.begin(), known.end(), cascade) != known.end();
-        if (isKnown && written != manifest_.derived.end()) {
-            next.derived.push_back(*written);
-            continue;
-        }
-        try {
-            next.derived.push_back(writeCascade(*directory_, newFiles.add(derivedName(nextDerived_++)), *cascade, call));
-        } catch (const Error& error) {
-            // The entries matter more: where there is room for them alone, the cascade serves from memory, and the next seal tries again.
-            if (error.status != RTD_NO_SPACE && error.status != RTD_IO) throw;
-        }
-    }
+    writeCascades(snapshot.cascades, known, next, newFiles, call);
     const float temperature = next.temperature;
     const Manifest sealed = next;
     commit(std::move(next), newFiles);
 
     // Durable; nothing may fail from here on.
     staleTemperature_ = false;
-    if (segment) {
-        {
-            const std::lock_guard appending(appending_);
-            const std::lock_guard state(state_);
-            segments_.push_back(*segment);
-            examples_.erase(examples_.begin(), examples_.begin() + segment->part.count);
-            positions_.erase(positions_.begin(), positions_.begin() + segment->part.count);
-        }
+    passedOver_.clear();
+    {
+        const std::lock_guard appending(appending_);
+        const std::lock_guard state(state_);
+        segments_.swap(segments);
+        examples_.erase(examples_.begin(), examples_.begin() + (end - first));
+        positions_.erase(positions_.begin(), positions_.begin() + (end - first));
+        pendingKeys_.erase(pendingKeys_.begin(), pendingKeys_.begin() + static_cast<ptrdiff_t>(pendingKeys.size()));
+    }
+    for (const Segment& segment : replacing) {
         try {
-            index_->replaceParts(segment->part);
+            index_->replaceParts(segment.part);
         } catch (const std::bad_alloc&) {  // the entries stay in memory, which is as good
         }
     }
-    // From now on they are the files' pages, which the system may drop; where mapping fails, memory is as good.
-    for (auto& cascade : snapshot.cascades) {
-        if (std::find(known.begin(), known.end(), cascade) != known.end()) continue;
-        const auto facts =
-            std::find_if(sealed.derived.begin(), sealed.derived.end(), [&](const DerivedFacts& f) { return f.first == cascade->first; });
-        if (facts == sealed.derived.end()) continue;
-        try {
-            cascade = openCascade(*directory_, *facts, sealed, false);
-        } catch (const Error&) {}
-    }
+    mapCascades(snapshot.cascades, known, sealed);
     index_->markSealed(end, temperature, std::move(snapshot.cascades));
     call.progress.report(1);
 }
@@ -401,20 +398,56 @@ std::string Store::manifestText() const {
     return text_;
 }
 
-void Store::origins(const uint32_t* ids, size_t count, uint32_t* examples, uint32_t* positions) const {
+void Store::keysOf(const uint32_t* ids, size_t count, float* keys) const {
     const std::lock_guard state(state_);
     requireOpen();
+    needGiven(ids, count);
+    const size_t dim = manifest_.dim, rowBytes = dim * bytesOf(manifest_.dtype);
+    if (!index_->config().transform) return index_->keysOf(ids, count, keys);
+    const uint32_t sealed = sealedEntries();
+    for (size_t i = 0; i < count; ++i) {
+        const void* rows = nullptr;
+        uint32_t at = ids[i];
+        if (at < sealed) {
+            const Segment& segment = *segmentOf(at);
+            rows = segment.keys;
+            at -= segment.part.first;
+        } else {
+            at -= sealed;
+            auto pending = pendingKeys_.begin();
+            while (at >= (*pending)->count) at -= (*pending++)->count;
+            rows = (*pending)->rows.data();
+        }
+        convertToFloat(static_cast<const std::byte*>(rows) + at * rowBytes, manifest_.dtype, dim, keys + i * dim);
+    }
+}
+
+// RTD_UNKNOWN_ID names the first id that was never given. state_ is held.
+void Store::needGiven(const uint32_t* ids, size_t count) const {
     const uint32_t entries = index_->snapshot().entries;
     const auto unknown = std::find_if(ids, ids + count, [&](uint32_t id) { return id >= entries; });
     if (unknown != ids + count) fail(RTD_UNKNOWN_ID, "id %u was never given; ids given so far: %u", *unknown, entries);
-    const uint32_t sealed = segments_.empty() ? 0 : segments_.back().part.first + segments_.back().part.count;
+}
+
+// Entries of segments. state_ is held: the manifest may be ahead of them for an instant.
+uint32_t Store::sealedEntries() const { return segments_.empty() ? 0 : segments_.back().part.first + segments_.back().part.count; }
+
+// The segment of a sealed entry. state_ is held.
+std::vector<Segment>::const_iterator Store::segmentOf(uint32_t id) const {
+    return std::upper_bound(segments_.begin(), segments_.end(), id, [](uint32_t i, const Segment& after) { return i < after.part.first; }) - 1;
+}
+
+void Store::origins(const uint32_t* ids, size_t count, uint32_t* examples, uint32_t* positions) const {
+    const std::lock_guard state(state_);
+    requireOpen();
+    needGiven(ids, count);
+    const uint32_t sealed = sealedEntries();
     for (size_t i = 0; i < count; ++i) {
-        const bool pending = ids[i] >= sealed;
-        const auto after =
-            std::upper_bound(segments_.begin(), segments_.end(), ids[i], [](uint32_t id, const Segment& b) { return id < b.part.first; });
-        const uint32_t at = ids[i] - (pending ? sealed : (after - 1)->part.first);
-        if (examples) examples[i] = (pending ? examples_.data() : (after - 1)->examples)[at];
-        if (positions) positions[i] = (pending ? positions_.data() : (after - 1)->positions)[at];
+        const bool isPending = ids[i] >= sealed;
+        const auto segment = isPending ? segments_.end() : segmentOf(ids[i]);
+        const uint32_t at = ids[i] - (isPending ? sealed : segment->part.first);
+        if (examples) examples[i] = (isPending ? examples_.data() : segment->examples)[at];
+        if (positions) positions[i] = (isPending ? positions_.data() : segment->positions)[at];
     }
 }
 

@@ -7,13 +7,16 @@
 #pragma once
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "index/index.h"
 #include "store/file_system.h"
+#include "store/files.h"
 #include "store/manifest.h"
 #include "store/segment.h"
+#include "store/transform_file.h"
 #include "store/verify.h"
 
 namespace rtd::store {
@@ -37,24 +40,42 @@ class Store {
     void seal(const Call& call);
     void remove(const uint32_t* ids, size_t count);
     void setMetadata(const std::string& json);
+    void setSpace(uint32_t heads, std::shared_ptr<const Transform> transform, const Call& call);  // as rtd_store_set_space
     void close();
 
     std::shared_ptr<Index> index() const;
-    std::string manifestText() const;  // as this store last read or wrote it
+    std::string manifestText() const;                                   // as this store last read or wrote it
+    void keysOf(const uint32_t* ids, size_t count, float* keys) const;  // [count, dim] as they were appended
     void origins(const uint32_t* ids, size_t count, uint32_t* examples, uint32_t* positions) const;
     void verify(const Report& report, const Call& call) const;  // verifyFiles of what is on disk now
 
   private:
-    class NewFiles;
-
     explicit Store(std::shared_ptr<Directory> directory) : directory_(std::move(directory)) {}
+
+    // The keys of some pending entries as they were given, where the index has them transformed.
+    struct PendingKeys {
+        std::vector<std::byte> rows;
+        uint32_t count;
+    };
+    using Cascades = std::vector<std::shared_ptr<const cascade::Cascade>>;
 
     void load(const std::string& text, const OpenOptions& options);
     void recover();
     void commit(Manifest next, NewFiles& newFiles);
-    std::vector<std::shared_ptr<const cascade::Cascade>> openCascades(const Manifest& manifest, const Index& index, bool readThrough,
-                                                                      const std::string& text) const;
+    void sealPending(const Call& call);  // writing_ is held
+    Cascades openCascades(const Manifest& manifest, const Index& index, bool readThrough, const std::string& text) const;
+    SearchedKeys searchedKeysOf(const Segment& segment, const Manifest& manifest, const Index& index, bool readThrough, const std::string& text);
+    // Writes what is derived from sealed entries and not on disk yet, and names it in `next`. Where there is no room for it memory serves, and the
+    // next seal tries again.
+    void writeCascades(const Cascades& cascades, const Cascades& known, Manifest& next, NewFiles& newFiles, const Call& call);
+    std::vector<Segment> writeTransformedKeys(const std::vector<Segment>& segments, const Index& index, Manifest& next, NewFiles& newFiles,
+                                              const Call& call);
+    // Those of `cascades` that are not known, as the files' pages, which the system may drop; where mapping fails, memory is as good.
+    void mapCascades(Cascades& cascades, const Cascades& known, const Manifest& manifest) const;
     FileFacts writeRemovedBelow(uint32_t end, const std::vector<uint32_t>& more, NewFiles& newFiles);
+    void needGiven(const uint32_t* ids, size_t count) const;
+    uint32_t sealedEntries() const;
+    std::vector<Segment>::const_iterator segmentOf(uint32_t id) const;
     void requireOpen() const;
     void requireWritable() const;
 
@@ -64,8 +85,9 @@ class Store {
     std::unique_ptr<Lock> lock_;  // null: opened for reading; until the store is closed
     uint64_t nextSegment_ = 1;    // numbers and generations are not used twice, also where a write failed and yet may be on disk
     uint64_t nextRemoved_ = 1;
-    uint64_t nextDerived_ = 1;
+    uint64_t nextDerived_ = 1;  // of everything that is derived, and of transforms
     uint64_t nextGeneration_ = 1;
+    std::set<std::string> passedOver_;  // files of transformed keys that could not be used; the next seal writes others
     bool staleTemperature_ = false;     // entries were removed since it was computed
     std::vector<std::string> garbage_;  // files that only an older manifest names, or one that may or may not have become durable
 
@@ -77,7 +99,8 @@ class Store {
     Manifest manifest_;
     std::string text_;
     std::vector<Segment> segments_;
-    std::vector<uint32_t> examples_, positions_;  // of the pending entries
+    std::vector<uint32_t> examples_, positions_;                   // of the pending entries
+    std::vector<std::shared_ptr<const PendingKeys>> pendingKeys_;  // the same; only with a transform
 };
 
 }  // namespace rtd::store

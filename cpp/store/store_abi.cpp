@@ -18,6 +18,7 @@ struct rtd_store {
     rtd_store& operator=(const rtd_store&) = delete;
     ~rtd_store() { dropIndex(); }
     void dropIndex() { rtd_index_release(index.exchange(nullptr)); }
+    void renewIndex() { rtd_index_release(index.exchange(new rtd_index(store->index()))); }
 
     std::unique_ptr<rtd::store::Store> store;
     std::atomic<rtd_index*> index;  // lent by rtd_store_index; null once closed
@@ -110,6 +111,22 @@ rtd_status rtd_store_append(rtd_store* store, const rtd_matrix* keys, const int3
 
 rtd_status rtd_store_seal(rtd_store* store, const rtd_call_options* call) {
     return guard([&] { storeOf(store).seal(rtd::readCall(call)); });
+}
+
+rtd_status rtd_store_set_space(rtd_store* store, uint32_t heads, const rtd_transform* transform, const rtd_call_options* call) {
+    return guard([&] {
+        rtd::store::Store& of = storeOf(store);
+        of.setSpace(heads, transform ? rtd::Transform::read(rtd::readOptions(transform, "transform")) : nullptr, rtd::readCall(call));
+        store->renewIndex();
+    });
+}
+
+rtd_status rtd_store_keys(rtd_store* store, const uint32_t* ids, size_t count, float* keys) {
+    return guard([&] {
+        const rtd::store::Store& of = storeOf(store);
+        if (count > 0) needPointer(ids, "ids"), needPointer(keys, "keys");
+        of.keysOf(ids, count, keys);
+    });
 }
 
 rtd_status rtd_store_remove(rtd_store* store, const uint32_t* ids, size_t count) {

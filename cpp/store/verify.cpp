@@ -7,6 +7,7 @@
 #include "store/cascade_file.h"
 #include "store/files.h"
 #include "store/segment.h"
+#include "store/transform_file.h"
 
 namespace rtd::store {
 namespace {
@@ -60,17 +61,17 @@ void verifyFiles(Directory& directory, Manifest known, const Report& report, con
         call.throwIfStopped();
         note(facts.name, failureOf([&] { verifySegment(directory, facts, {manifest.dim, manifest.dtype}, call); }));
     }
-    for (const auto& facts : manifest.derived) {
+    // A writer may replace these files, too, and then nobody needs them.
+    const auto noteReplaceable = [&](const FileFacts& facts, const auto& verify) {
         call.throwIfStopped();
-        const auto failure = failureOf([&] { verifyCascade(directory, facts, manifest, call); });
-        // A writer may replace this file, too, and then nobody needs it.
+        const auto failure = failureOf(verify);
         Manifest current = manifest;
-        const auto isSame = [&](const FileFacts& other) { return other.name == facts.name; };
-        if (failure && failure->status == RTD_NOT_FOUND && overtaken(directory, current) &&
-            std::none_of(current.derived.begin(), current.derived.end(), isSame))
-            continue;
+        if (failure && failure->status == RTD_NOT_FOUND && overtaken(directory, current) && !current.replaceableFiles().contains(facts.name)) return;
         note(facts.name, failure);
-    }
+    };
+    if (manifest.transform) noteReplaceable(*manifest.transform, [&] { openTransform(directory, manifest); });
+    for (const auto& facts : manifest.transformed) noteReplaceable(facts, [&] { verifyTransformed(directory, facts, manifest, call); });
+    for (const auto& facts : manifest.derived) noteReplaceable(facts, [&] { verifyCascade(directory, facts, manifest, call); });
     if (first) throw *first;
 }
 

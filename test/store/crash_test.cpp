@@ -43,6 +43,14 @@ const std::vector<Step>& history() {
              remove(s, {0, 17});
          }},
         {"last seal", [](Store& s) { s.seal({}); }},
+        {"append", [](Store& s) { append(s, 4, 2); }},
+        {"seal", [](Store& s) { s.seal({}); }},
+        {"space of a matrix", [](Store& s) { s.setSpace(1, smallMatrix(3), {}); }},
+        {"append", [](Store& s) { append(s, 5, 4); }},
+        {"remove one", [](Store& s) { remove(s, {1}); }},
+        {"seal transformed", [](Store& s) { s.seal({}); }},
+        {"space of two heads", [](Store& s) { s.setSpace(2, smallScale(), {}); }},
+        {"space as at first", [](Store& s) { s.setSpace(1, nullptr, {}); }},
     };
     return steps;
 }
@@ -109,6 +117,8 @@ void checkNoLeftovers(FakeFileSystem& files, const Store& store) {
         bool named = name == kManifestName || name == "lock" || (manifest.removed && name == manifest.removed->name);
         for (const auto& segment : manifest.segments) named |= name == segment.name;
         for (const auto& derived : manifest.derived) named |= name == derived.name;
+        for (const auto& transformed : manifest.transformed) named |= name == transformed.name;
+        named |= manifest.transform && name == manifest.transform->name;
         if (!named) test::fail(__FILE__, __LINE__, "left over: " + name);
     }
 }
@@ -173,7 +183,8 @@ TEST("crash: the history has all the operations that format.md names") {
     for (const char* name :
          {"make directory", "lock lock", "create manifest.json.tmp", "write manifest.json.tmp", "sync manifest.json.tmp", "rename to manifest.json",
           "sync directory", "create segment-000001.safetensors.tmp", "sync segment-000002.safetensors.tmp", "rename to segment-000003.safetensors",
-          "rename to removed-000001.safetensors", "remove removed-000001.safetensors"})
+          "rename to removed-000001.safetensors", "remove removed-000001.safetensors", "rename to transform-000001.safetensors",
+          "rename to transformed-000002.safetensors", "remove transform-000001.safetensors", "remove transformed-000002.safetensors"})
         if (!seen[name]) test::fail(__FILE__, __LINE__, std::string("never happens: ") + name);
 }
 

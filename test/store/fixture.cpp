@@ -31,12 +31,21 @@ uint32_t Batch::appendTo(Store& store) const { return store.append(matrix(), tok
 
 IndexConfig smallConfig(uint32_t dim, Dtype dtype) { return {.dim = dim, .dtype = dtype, .threads = 1}; }
 
+std::shared_ptr<const Transform> smallMatrix(uint32_t rows) {
+    std::vector<float> mean(6), weights(size_t{6} * rows);
+    for (size_t i = 0; i < mean.size(); ++i) mean[i] = 0.25f * static_cast<float>(i);
+    for (size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<float>(static_cast<int>(i * 7 % 11) - 5) / 3;
+    return Transform::make(RTD_TRANSFORM_MATRIX, rows, mean, weights);
+}
+
+std::shared_ptr<const Transform> smallScale() { return Transform::make(RTD_TRANSFORM_SCALE, 6, {1, 2, 3, 4, 5, 6}, {0.1f, 3, 0.7f, 2, 1, 5}); }
+
 namespace {
 
 // The bits of a search with a few queries.
 void addSearch(const std::shared_ptr<Index>& index, Checksum& digest) {
     rtd_index handle(index);
-    const Batch queries(77, 3, index->config().dim);
+    const Batch queries(77, 3, index->config().givenDim());
     const auto matrix = queries.matrix();
     const uint32_t k = 64;
     const size_t rows = 3 * index->config().heads;
@@ -64,9 +73,10 @@ std::string contentOf(const Store& store) {
     std::iota(ids.begin(), ids.end(), 0);
     std::vector<int32_t> tokens(n);
     std::vector<uint8_t> live(n);
-    std::vector<float> keys(n * index->config().dim);
+    std::vector<float> keys(n * index->config().givenDim()), searched(n * index->config().dim);
     index->entriesOf(ids.data(), n, tokens.data(), namespaces.data(), live.data());
-    index->keysOf(ids.data(), n, keys.data());
+    index->keysOf(ids.data(), n, searched.data());
+    store.keysOf(ids.data(), n, keys.data());
     store.origins(ids.data(), n, examples.data(), positions.data());
 
     Checksum digest;
@@ -74,6 +84,11 @@ std::string contentOf(const Store& store) {
     digest.update(tokens.data(), 4 * n);
     digest.update(live.data(), n);
     digest.update(keys.data(), 4 * keys.size());
+    digest.update(searched.data(), 4 * searched.size());
+    if (const auto& transform = index->config().transform) {
+        digest.update(transform->mean().data(), 4 * transform->mean().size());
+        digest.update(transform->weights().data(), 4 * transform->weights().size());
+    }
     addSearch(index, digest);
 
     const Manifest manifest = readManifest(store.manifestText());

@@ -32,6 +32,10 @@ struct Batch {
 
 IndexConfig smallConfig(uint32_t dim = 6, Dtype dtype = Dtype::f16);
 
+// Transforms of the six dimensions of such keys: to `rows` of them, and in place. Some images need rounding.
+std::shared_ptr<const Transform> smallMatrix(uint32_t rows);
+std::shared_ptr<const Transform> smallScale();
+
 // Everything a store holds, sealed or not: counts, temperature, model, metadata, and a digest over every entry's values and the bits that a
 // search returns. Equal texts are equal stores.
 std::string contentOf(const Store& store);

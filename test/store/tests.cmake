@@ -11,7 +11,8 @@ add_executable(test_store
     ${CMAKE_CURRENT_SOURCE_DIR}/store/damage_test.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/store/derived_test.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/store/disk_test.cpp
-    ${CMAKE_CURRENT_SOURCE_DIR}/store/forged_test.cpp)
+    ${CMAKE_CURRENT_SOURCE_DIR}/store/forged_test.cpp
+    ${CMAKE_CURRENT_SOURCE_DIR}/store/space_test.cpp)
 target_link_libraries(test_store PRIVATE rtd_harness)
 add_test(NAME store COMMAND test_store)
 if(CMAKE_CROSSCOMPILING)  # an emulator does not tell the system which pages are wanted
