@@ -17,6 +17,7 @@ describe("an index", () => {
         expect(index).toBeInstanceOf(ReferenceIndex);
         expect(index.info()).toEqual({
             dim: 64,
+            searchedDim: 64,
             metric: "dot",
             dtype: "f16",
             heads: 4,
