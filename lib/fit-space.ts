@@ -46,7 +46,7 @@ export function liveEntries(store: Datastore): Entries {
 export async function fitTo(
     store: Datastore,
     { ids, tokens }: Entries,
-    { method, shrinkage, signal }: Pick<FitSpaceOptions, "method" | "shrinkage" | "signal">,
+    { method, shrinkage, signal }: FitSpaceOptions,
 ): Promise<KeyTransform> {
     if (ids.length === 0)
         throw new RtdError("ERR_RTD_UNSUPPORTED", `${store.path} has no entries: build it before its keys are transformed`);

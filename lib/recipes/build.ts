@@ -50,7 +50,7 @@ export interface BuildOptions extends Cut, IndexSettings {
 export interface Progress {
     done: number;
     total: number;
-    unit: "tokens" | "examples" | "answers";
+    unit: "tokens" | "examples" | "answers" | "spaces";
 }
 
 export interface BuildReport {

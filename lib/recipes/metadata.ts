@@ -2,6 +2,7 @@
 import type { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
 import { tasks, type Task } from "./data.js";
+import type { Space } from "../tuning/spaces.js";
 import type { Label, LabelRecipe } from "./label.js";
 
 export interface FusionDefaults {
@@ -33,6 +34,8 @@ export interface RecipeMetadata extends Partial<LabelRecipe> {
     recipe: Task;
     defaults: FusionDefaults;
     sources: Source[];
+    /** What its keys are searched in, where that was chosen; without `method` and with one head: the keys as they are. */
+    space?: Space;
     /** Of label stores: the model's own logits of the labels at the first references' prompts, for the matched bias. See label-logits.ts. */
     labelLogits?: string;
 }

@@ -53,28 +53,48 @@ function votesOf(near: Neighbours, candidates: number, k: number, temperature: n
 }
 
 export interface Tried extends FusionDefaults {
+    /** The space that was searched. */
+    space: string;
     /** The mean log-probability of the right answers. */
     score: number;
 }
 
-/** All settings. `unit`: the temperature of scale 1. */
+/** A setting with the log-probability of every row's right answer. */
+export interface Scored extends Tried {
+    rows: Float64Array;
+}
+
+export interface Trial {
+    tried: Tried[];
+    /** The best of each k, k ascending. */
+    bestOfEach: Scored[];
+}
+
+/** All settings in one space. `unit`: its temperature of scale 1. */
 export async function tryAll(
     run: ModelRun,
     near: Neighbours,
     right: Int32Array,
-    unit: number,
-    signal?: AbortSignal,
-): Promise<Tried[]> {
+    { space, unit, signal }: { space: string; unit: number; signal?: AbortSignal | undefined },
+): Promise<Trial> {
     const tried: Tried[] = [];
-    for (const k of grid.k.filter((k) => k <= near.k))
+    const bestOfEach: Scored[] = [];
+    for (const k of grid.k.filter((k) => k <= near.k)) {
+        let best: Scored | undefined;
         for (const temperatureScale of grid.temperatureScale) {
             await setImmediate();
             signal?.throwIfAborted();
-            const score = scoreOf(run, near, right, k, temperatureScale * unit);
-            for (const referenceWeight of grid.referenceWeight)
-                tried.push({ k, temperatureScale, referenceWeight, score: meanOf(score(referenceWeight)) });
+            const scores = scoreOf(run, near, right, k, temperatureScale * unit);
+            for (const referenceWeight of grid.referenceWeight) {
+                const rows = scores(referenceWeight);
+                const one = { space, k, temperatureScale, referenceWeight, score: meanOf(rows) };
+                tried.push(one);
+                if (best === undefined || one.score > best.score) best = { ...one, rows };
+            }
         }
-    return tried;
+        if (best !== undefined) bestOfEach.push(best);
+    }
+    return { tried, bestOfEach };
 }
 
 export function meanOf(values: Float64Array): number {

@@ -1,4 +1,4 @@
-/** Fits a store's k, temperature and weight to its own examples, and keeps them as its defaults. */
+/** Fits a store's space, k, temperature and weight to its own examples, and keeps them. */
 import type { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
 import { blockInterval, blockTokens, type Interval } from "../evaluation/bootstrap.js";
@@ -7,9 +7,10 @@ import { RunCache } from "../evaluation/run-cache.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
 import type { Progress } from "../recipes/build.js";
-import { fusionDefaults, recipeOf, type FusionDefaults } from "../recipes/metadata.js";
-import { hasNeighbours, meanOf, scoreOf, tryAll, type Tried } from "./grid.js";
-import { neighboursOf, ownPassages } from "./validation.js";
+import { fusionDefaults, recipeOf, type RecipeMetadata } from "../recipes/metadata.js";
+import { hasNeighbours, meanOf, scoreOf, tryAll, type Scored, type Tried } from "./grid.js";
+import { foldsIn, setTo, spacesFor, type Space } from "./spaces.js";
+import { findNeighbours, neighboursOf, noNeighbours, ownPassages, type Neighbours } from "./validation.js";
 
 export interface TuneOptions {
     /** Open for writing, unless `dryRun`. */
@@ -17,6 +18,8 @@ export interface TuneOptions {
     model: LlamaModel;
     /** Only says what it would keep. */
     dryRun?: boolean | undefined;
+    /** Whether only k, temperature and weight are fitted, in the space that the store has. Default false. */
+    keepSpace?: boolean | undefined;
     /** A folder where runs of the model are kept. */
     cacheDirectory?: string | undefined;
     threads?: number | undefined;
@@ -35,8 +38,10 @@ export interface TuneReport {
     chosen: Tried;
     /** By how much the best scores above what the store had before, with its interval: nothing is changed unless all of that is above 0. */
     gain: { value: number; interval: Interval };
-    /** Whether fewer hits than the best setting's do as well, within noise, and were taken. */
+    /** Whether a simpler space or fewer hits than the best setting's do as well, within noise, and were taken. */
     isSimpler: boolean;
+    /** The best setting of each space, simpler spaces first. */
+    spaces: Tried[];
     /** All settings that were tried. */
     tried: Tried[];
     seconds: number;
@@ -47,11 +52,12 @@ const mostNeighbours = 8 << 20;
 const fewestUnits = 10;
 
 /**
- * Label and text stores. Settings are compared by the log-probability of the right answer, over examples or blocks of tokens.
+ * Label and text stores. Settings are compared by the log-probability of the right answer, over examples or blocks of tokens. Label stores are also
+ * searched in other spaces: with several heads, and through transforms fitted to their keys ({@link Datastore.setSpace}).
  * @throws RtdError `ERR_RTD_UNSUPPORTED` (chat stores, and those too small), `ERR_RTD_NOT_FOUND` (their data has moved), `ERR_RTD_NO_TEMPERATURE`
  */
 export async function tune(options: TuneOptions): Promise<TuneReport> {
-    const { store, model, dryRun = false, cacheDirectory, signal } = options;
+    const { store, model, dryRun = false, keepSpace = false, cacheDirectory, signal, onProgress } = options;
     const started = performance.now();
     const metadata = recipeOf(store);
     if (metadata.recipe === "chat")
@@ -62,7 +68,6 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     const own = store.index.temperature;
     if (own === undefined)
         throw new RtdError("ERR_RTD_NO_TEMPERATURE", `${store.path} is empty or was never sealed: build it first`);
-    const unit = own / fusionDefaults.label.temperatureScale; // of every store: see the manifest's temperature
     const labels = metadata.recipe === "label" ? (metadata.labels ?? []).map(({ token }) => token) : undefined;
     if (store.size === 0)
         throw new RtdError("ERR_RTD_UNSUPPORTED", `${store.path} has no entries left: there is nothing to tune`);
@@ -72,54 +77,111 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     const values = passages.flatMap(({ values }) => values);
     const right = Int32Array.from(values, (value) => labels?.indexOf(value) ?? 0);
     const block = labels === undefined ? blockTokens : 1;
-    const most = Math.max(1, Math.floor(mostNeighbours / (values.length * store.index.heads)));
-    const k = Math.min(1024, store.size, most);
-    const near = await neighboursOf(store, run, passages, { k, tokens: labels ?? values, canonical, signal });
-    const asked = values.filter((_, row) => hasNeighbours(near, row)).length;
-    if (asked < fewestUnits * block)
-        throw new RtdError(
-            "ERR_RTD_UNSUPPORTED",
-            `${store.path}: ${asked} of its ${labels === undefined ? "tokens" : "examples"} have other entries to learn from, too few to tune on (${fewestUnits * block} at least); add data, or give k, T and weight yourself`,
-        );
+    const inSpace = { tokens: labels ?? values, canonical, signal };
+    const mostHits = (heads: number) =>
+        Math.min(1024, store.size, Math.max(1, Math.floor(mostNeighbours / (values.length * heads))));
 
-    const rowsOf = ({ k, temperatureScale, referenceWeight }: FusionDefaults) =>
-        scoreOf(run, near, right, Math.min(k, near.k), temperatureScale * unit)(referenceWeight);
-    const difference = (a: FusionDefaults, b: FusionDefaults) => compare(rowsOf(a), rowsOf(b), block);
-    const tried = await tryAll(run, near, right, unit, signal);
-    const best = bestOf(tried);
-    const before: Tried = { ...metadata.defaults, score: meanOf(rowsOf(metadata.defaults)) };
-    const gain = difference(best, before);
-    const simplest = simplestAsGood(
-        tried,
-        best,
-        (other) => difference(best, other).interval[0] <= 0 && difference(other, before).interval[0] > 0,
-    );
+    const present = spaceOf(store, metadata);
+    const others = keepSpace || labels === undefined ? [] : spacesFor(store, labels.length);
+    const spaces = others.some(({ name }) => name === present.name) ? others : [present, ...others];
+    const tried: Tried[] = [];
+    const bests: Scored[][] = [];
+    let before: Scored | undefined;
+    for (const [done, space] of spaces.entries()) {
+        onProgress?.({ done, total: spaces.length, unit: "spaces" });
+        const { near, unit } = await neighboursIn(space);
+        if (space === present || space.name === present.name) {
+            expectEnough(near);
+            const { k, temperatureScale, referenceWeight } = metadata.defaults;
+            const rows = scoreOf(run, near, right, Math.min(k, near.k), temperatureScale * unit)(referenceWeight);
+            before = { ...metadata.defaults, space: present.name, score: meanOf(rows), rows };
+        }
+        const trial = await tryAll(run, near, right, { space: space.name, unit, signal });
+        tried.push(...trial.tried);
+        bests.push(trial.bestOfEach);
+    }
+    onProgress?.({ done: spaces.length, total: spaces.length, unit: "spaces" });
+    const was = before as Scored;
+    const difference = (a: Scored, b: Scored) => compare(a.rows, b.rows, block);
+    const best = bestOf(bests.flat());
+    const gain = difference(best, was);
     const isBetter = gain.interval[0] > 0;
-    const chosen = isBetter ? simplest : before;
+    const simplest = simplestAsGood(
+        bests,
+        best,
+        (other) => difference(best, other).interval[0] <= 0 && difference(other, was).interval[0] > 0,
+    );
+    const chosen = isBetter ? simplest : was;
     if (isBetter && !dryRun) {
         const { k, temperatureScale, referenceWeight } = chosen;
-        await store.setMetadata({ ...metadata, defaults: { k, temperatureScale, referenceWeight } });
+        const space = spaces.find(({ name }) => name === chosen.space) as Space;
+        if (space.name !== present.name) await setTo(store, space, { signal });
+        await store.setMetadata({ ...metadata, space, defaults: { k, temperatureScale, referenceWeight } });
     }
     return {
         rows: values.length,
-        model: meanOf(rowsOf({ ...best, referenceWeight: 0 })),
-        before,
-        best,
-        chosen,
+        model: meanOf(run.logProbabilities.filter((_, i) => i % run.candidates === right[Math.floor(i / run.candidates)])),
+        before: withoutRows(was),
+        best: withoutRows(best),
+        chosen: withoutRows(chosen),
         gain,
         isSimpler: isBetter && simplest !== best,
+        spaces: bests.map((some) => withoutRows(bestOf(some))),
         tried,
         seconds: (performance.now() - started) / 1000,
     };
+
+    async function neighboursIn(space: Space): Promise<{ near: Neighbours; unit: number }> {
+        const options = { ...inSpace, k: mostHits(space.heads) };
+        if (!others.includes(space))
+            return { near: await neighboursOf(store, run, passages, options), unit: (own as number) / manifestScale };
+        const near = noNeighbours(values.length, space.heads, options.k);
+        const temperature = await foldsIn(
+            store,
+            space,
+            canonical,
+            (fold) => findNeighbours(near, store, fold, run, passages, options),
+            signal,
+        );
+        return { near, unit: temperature / manifestScale };
+    }
+
+    function expectEnough(near: Neighbours): void {
+        const asked = values.filter((_, row) => hasNeighbours(near, row)).length;
+        if (asked < fewestUnits * block)
+            throw new RtdError(
+                "ERR_RTD_UNSUPPORTED",
+                `${store.path}: ${asked} of its ${labels === undefined ? "tokens" : "examples"} have other entries to learn from, too few to tune on (${fewestUnits * block} at least); add data, or give k, T and weight yourself`,
+            );
+    }
 }
 
-const bestOf = (tried: readonly Tried[]): Tried => tried.reduce((best, other) => (other.score > best.score ? other : best));
+/** Of an index's own temperature: see the manifest's. */
+const manifestScale = fusionDefaults.label.temperatureScale;
 
-/** Of the best settings of every smaller k, the smallest that is as good: not told apart from the best of all, and better than what there was. */
-export function simplestAsGood(tried: readonly Tried[], best: Tried, isAsGood: (other: Tried) => boolean): Tried {
-    for (const k of [...new Set(tried.map(({ k }) => k))].filter((k) => k < best.k).sort((a, b) => a - b)) {
-        const other = bestOf(tried.filter((one) => one.k === k));
-        if (isAsGood(other)) return other;
+/** What a store is searched in now, by the name it has among those that are tried. */
+function spaceOf({ index }: Datastore, { space }: RecipeMetadata): Space {
+    if (space !== undefined && space.heads === index.heads && (space.method === undefined) === (index.transform === undefined))
+        return space;
+    if (index.transform !== undefined) return { name: "a transform of its own", heads: index.heads };
+    return { name: index.heads === 1 ? "keys as they are" : `${index.heads} heads`, heads: index.heads };
+}
+
+function withoutRows({ space, k, temperatureScale, referenceWeight, score }: Scored): Tried {
+    return { space, k, temperatureScale, referenceWeight, score };
+}
+
+const bestOf = <T extends Tried>(tried: readonly T[]): T =>
+    tried.reduce((best, other) => (other.score > best.score ? other : best));
+
+/**
+ * The simplest setting that is as good: in the first space (simpler ones come first) that has one, that with the fewest hits. bests: of each space the best of each k,
+ * k ascending.
+ */
+export function simplestAsGood<T extends Tried>(bests: readonly (readonly T[])[], best: T, isAsGood: (other: T) => boolean): T {
+    for (const some of bests) {
+        const top = bestOf(some);
+        if (top === best || isAsGood(top)) return some.find((other) => other === top || isAsGood(other)) as T;
     }
     return best;
 }

@@ -11,6 +11,7 @@ import { shuffle } from "../recipes/cut.js";
 import type { RecipeMetadata } from "../recipes/metadata.js";
 import type { Passage } from "../recipes/passage.js";
 import { rowsOfSource } from "../recipes/source.js";
+import type { Fold } from "./spaces.js";
 
 /** Rows that are asked: enough for differences of a few percent, few enough for a minute of the model's time. */
 const asked = { label: 500, text: 4096 } as const;
@@ -93,37 +94,55 @@ interface NeighbourOptions extends Pick<OwnPassages, "canonical"> {
     signal?: AbortSignal | undefined;
 }
 
+/** Of all rows, in the space that the store has. */
 export async function neighboursOf(
     store: Datastore,
     run: ModelRun,
     passages: readonly Passage[],
-    { k, tokens, canonical, signal }: NeighbourOptions,
+    options: NeighbourOptions,
 ): Promise<Neighbours> {
-    const { heads } = store.index;
+    const found = noNeighbours(run.hidden.length / run.dim, store.index.heads, options.k);
+    await findNeighbours(found, store, { searched: { index: store.index }, holds: () => true }, run, passages, options);
+    return found;
+}
+
+export const noNeighbours = (rows: number, heads: number, k: number): Neighbours => ({
+    k,
+    heads,
+    distances: new Float32Array(rows * heads * k).fill(Infinity),
+    votes: new Int32Array(rows * heads * k).fill(-1),
+    counts: new Uint32Array(rows * heads),
+});
+
+/** Fills in the rows of a fold's examples. */
+export async function findNeighbours(
+    found: Neighbours,
+    store: Datastore,
+    { searched, holds }: Fold,
+    run: ModelRun,
+    passages: readonly Passage[],
+    { tokens, canonical, signal }: NeighbourOptions,
+): Promise<void> {
+    const { k, heads } = found;
     const origins = passages.flatMap(({ example, position, values }) =>
         values.map((_, i) => ({ example: canonical(example), position: position + i })),
     );
     const isText = passages.some(({ values }) => values.length > 1);
-    const rows = origins.length;
     const most = Math.min(mostHits, k + leftOut[isText ? "text" : "label"]);
     const isShared = tokens.length === run.candidates;
-    const found: Neighbours = {
-        k,
-        heads,
-        distances: new Float32Array(rows * heads * k).fill(Infinity),
-        votes: new Int32Array(rows * heads * k).fill(-1),
-        counts: new Uint32Array(rows * heads),
-    };
-    for (let begin = 0; begin < rows; begin += rowsAtOnce) {
-        const end = Math.min(rows, begin + rowsAtOnce);
-        const queries = run.hidden.subarray(begin * run.dim, end * run.dim);
-        const hits = await store.index.search(queries, { k: most, signal });
-        for (let row = begin; row < end; row++) {
+    const rows = origins.flatMap(({ example }, row) => (holds(example) ? [row] : []));
+    for (let begin = 0; begin < rows.length; begin += rowsAtOnce) {
+        const some = rows.slice(begin, begin + rowsAtOnce);
+        const queries = new Float32Array(some.length * run.dim);
+        some.forEach((row, i) => queries.set(run.hidden.subarray(row * run.dim, (row + 1) * run.dim), i * run.dim));
+        const hits = await searched.index.search(queries, { k: most, signal });
+        for (const [place, row] of some.entries()) {
             const { example, position } = origins[row] as (typeof origins)[0];
             const own = isShared ? tokens : tokens.slice(row * run.candidates, (row + 1) * run.candidates);
             for (let head = 0; head < heads; head++) {
-                const hit = ((row - begin) * heads + head) * hits.k;
-                const ids = hits.ids.subarray(hit, hit + (hits.counts[(row - begin) * heads + head] as number));
+                const hit = (place * heads + head) * hits.k;
+                const near = hits.ids.subarray(hit, hit + (hits.counts[place * heads + head] as number));
+                const ids = searched.ids === undefined ? near : near.map((id) => (searched.ids as Uint32Array)[id] as number);
                 const { examples, positions } = store.origins(ids);
                 const to = row * heads + head;
                 for (let i = 0; i < ids.length && (found.counts[to] as number) < k; i++) {
@@ -137,5 +156,4 @@ export async function neighboursOf(
             }
         }
     }
-    return found;
 }

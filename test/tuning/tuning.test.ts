@@ -11,7 +11,8 @@ import { mulberry32 } from "../../lib/recipes/cut.js";
 import type { Passage } from "../../lib/recipes/passage.js";
 import { scoreOf, tryAll, type Tried } from "../../lib/tuning/grid.js";
 import { simplestAsGood } from "../../lib/tuning/tune.js";
-import { neighboursOf, sampleOf } from "../../lib/tuning/validation.js";
+import { foldsIn, setTo, spacesFor } from "../../lib/tuning/spaces.js";
+import { findNeighbours, neighboursOf, noNeighbours, sampleOf } from "../../lib/tuning/validation.js";
 
 const folder = mkdtempSync(join(tmpdir(), "rtd-tuning-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -137,21 +138,88 @@ describe("scores of the grid", () => {
 
     it("are best where the reference knows more than the model", async () => {
         const near = await neighboursOf(store, run, passages, { k: 64, tokens: labels, canonical });
-        const tried = await tryAll(run, near, right, 1);
+        const { tried, bestOfEach } = await tryAll(run, near, right, { space: "s", unit: 1 });
         const best = tried.reduce((a, b) => (b.score > a.score ? b : a));
+        expect(best.space).toBe("s");
+        for (const one of bestOfEach) {
+            const { rows, ...setting } = one;
+            expect(setting).toEqual(tried.filter(({ k }) => k === one.k).reduce((a, b) => (b.score > a.score ? b : a)));
+            expect(rows.reduce((sum, row) => sum + row, 0) / rows.length).toBeCloseTo(one.score, 12);
+        }
         expect(best.referenceWeight).toBeGreaterThan(0.5);
         expect(best.k).toBeGreaterThan(1);
     });
 });
 
 describe("the simplest setting", () => {
-    const tried = [1, 4, 16, 64].map((k) => ({ k, temperatureScale: 0.4, referenceWeight: 0.5, score: -1 / k }) satisfies Tried);
+    const inSpace = (space: string, most: number): Tried[] =>
+        [1, 4, 16, 64].map((k) => ({ space, k, temperatureScale: 0.4, referenceWeight: 0.5, score: most - 1 / k }));
+    const [plain, heads, projected] = [inSpace("plain", 0), inSpace("heads", 0.5), inSpace("projected", 1)];
+    const bests = [plain, heads, projected];
 
     it("has the fewest hits that are not told apart from the best", () => {
-        expect(simplestAsGood(tried, tried[3]!, ({ k }) => k >= 4).k).toBe(4);
+        expect(simplestAsGood([plain], plain[3]!, ({ k }) => k >= 4)).toBe(plain[1]);
+    });
+
+    it("is in the simplest space that is not told apart from the best", () => {
+        expect(simplestAsGood(bests, projected[3]!, ({ space, k }) => space !== "plain" && k >= 16)).toBe(heads[2]);
     });
 
     it("is the best where all others are worse", () => {
-        expect(simplestAsGood(tried, tried[3]!, () => false)).toBe(tried[3]);
+        expect(simplestAsGood(bests, projected[3]!, () => false)).toBe(projected[3]);
+    });
+});
+
+describe("spaces", () => {
+    const answersFor = (classes: number) => spacesFor(store, classes).map(({ name }) => name);
+
+    it("are those that the keys' dimensions allow, simpler ones first", () => {
+        expect(answersFor(3)).toEqual([
+            "keys as they are",
+            "standardised",
+            "whitened",
+            ...[0.03, 0.1, 0.3, 1, 3].map((shrinkage) => `projected, shrinkage ${shrinkage}`),
+        ]);
+        expect(answersFor(40).filter((name) => name.startsWith("projected"))).toEqual([]);
+        expect(answersFor(1)).toEqual([]);
+    });
+
+    it("are judged by entries that know nothing of the examples' labels", async () => {
+        // Random keys and labels: whoever has seen an example's label tells it, everybody else guesses.
+        const wide = 40;
+        const noise = await Datastore.create(join(folder, "noise"), { dim: wide });
+        const count = 80;
+        const noiseKeys = normals(count * wide);
+        const noiseTokens = Int32Array.from({ length: count }, () => labels[Math.floor(random() * 2)]!);
+        noise.append(noiseKeys, noiseTokens, { examples: Uint32Array.from(noiseTokens, (_, i) => i) });
+        await noise.seal();
+        const noiseRun: ModelRun = {
+            dim: wide,
+            candidates: 2,
+            hidden: noiseKeys,
+            logProbabilities: new Float64Array(2 * count).fill(-1),
+        };
+        const asked = Array.from(noiseTokens, (value, example) => ({ tokens: [1], from: 0, values: [value], example, position: 0 })) as unknown as Passage[]; // prettier-ignore
+        const space = { name: "p", heads: 1, method: "project", shrinkage: 0.001 } as const;
+        const near = noNeighbours(count, 1, 9);
+        const options = { k: 9, tokens: labels.slice(0, 2), canonical };
+        const seen: number[] = [];
+        await foldsIn(noise, space, canonical, async (fold) => {
+            seen.push(...Array.from({ length: count }, (_, i) => i).filter(fold.holds));
+            await findNeighbours(near, noise, fold, noiseRun, asked, options);
+        });
+        expect(seen.toSorted((a, b) => a - b)).toEqual(Array.from({ length: count }, (_, i) => i));
+        const rightVotes = (of: typeof near) =>
+            asked.filter(({ values }, row) => {
+                const votes = [...of.votes.subarray(row * 9, row * 9 + 9)].map((vote) => labels[vote]);
+                return votes.filter((vote) => vote === values[0]).length > 4;
+            }).length / count;
+        expect(rightVotes(near)).toBeLessThan(0.7);
+
+        // And fitted to all of them, the same space knows them by heart.
+        await setTo(noise, space);
+        expect(noise.index.info()).toMatchObject({ heads: 1, searchedDim: 1 });
+        expect(rightVotes(await neighboursOf(noise, noiseRun, asked, options))).toBeGreaterThan(0.8);
+        await noise.close();
     });
 });
