@@ -5,11 +5,14 @@ import { Command } from "commander";
 import { Datastore } from "../datastore.js";
 import { cacheDirectory } from "../demo/fetch-model.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
+import { expectReportFile, writeReport } from "../report/file.js";
+import { provenanceOf } from "../report/provenance.js";
+import { tuningReport } from "../report/tuning.js";
 import { grid, type Tried } from "../tuning/grid.js";
 import { tune, type TuneReport } from "../tuning/tune.js";
 import { interruptible } from "./interrupt.js";
 import { mismatchOption, type OpenFlags } from "./open-store.js";
-import { gpuOption, jsonOption, modelOption, threadsOption } from "./options.js";
+import { gpuOption, jsonOption, modelOption, reportOption, threadsOption } from "./options.js";
 import { print, printJson, table } from "./output.js";
 import { count, duration, progressLine } from "./progress.js";
 import { withModel, type ModelFlags } from "./with-model.js";
@@ -17,6 +20,7 @@ import { withModel, type ModelFlags } from "./with-model.js";
 interface TuneFlags extends ModelFlags, OpenFlags {
     dryRun?: boolean;
     cache: boolean;
+    report?: string;
 }
 
 const examples = `
@@ -29,7 +33,7 @@ Attached contexts, rtd eval and rtd generate use what it writes.
 
 Examples:
   $ rtd tune animals.rtd --model model.gguf
-  $ rtd tune novel.rtd --model model.gguf --dry-run --json
+  $ rtd tune novel.rtd --model model.gguf --dry-run --json --report novel.html
 `;
 
 export function tuneCommand(): Command {
@@ -43,12 +47,14 @@ export function tuneCommand(): Command {
         .option("--dry-run", "change nothing")
         .option("--no-cache", "run the model, whatever is known of it on this data")
         .addHelpText("after", examples);
-    for (const option of [mismatchOption(), threadsOption(), gpuOption(), jsonOption()]) command.addOption(option);
+    for (const option of [mismatchOption(), threadsOption(), gpuOption(), jsonOption(), reportOption()])
+        command.addOption(option);
     return command.action(run);
 }
 
-async function run(path: string, { model: name, gpu, cache, ...flags }: TuneFlags): Promise<void> {
-    const report = await interruptible((signal) =>
+async function run(path: string, { model: name, gpu, cache, report: file, ...flags }: TuneFlags): Promise<void> {
+    if (file !== undefined) await expectReportFile(file);
+    const { report, provenance } = await interruptible((signal) =>
         withModel({ model: name, ...flags, ...(gpu !== undefined && { gpu }) }, signal, async (model) => {
             await using store = await Datastore.open(path, {
                 writable: flags.dryRun !== true,
@@ -58,7 +64,7 @@ async function run(path: string, { model: name, gpu, cache, ...flags }: TuneFlag
             });
             const line = progressLine(`tuning ${path}`, { silent: flags.json });
             try {
-                return await tune({
+                const report = await tune({
                     store,
                     model,
                     ...flags,
@@ -66,13 +72,16 @@ async function run(path: string, { model: name, gpu, cache, ...flags }: TuneFlag
                     signal,
                     onProgress: (progress) => line.update(progress),
                 });
+                return { report, provenance: await provenanceOf(store, model) };
             } finally {
                 line.stop();
             }
         }),
     );
-    if (flags.json) printJson(report);
-    else print(describe(report, flags.dryRun === true));
+    const isDryRun = flags.dryRun === true;
+    if (flags.json) printJson({ ...report, provenance });
+    else print(describe(report, isDryRun));
+    if (file !== undefined) await writeReport(file, tuningReport(report, provenance, { isDryRun }));
 }
 
 /** What was found, and the best of each k, temperature and weight: the curves about the best setting. */
