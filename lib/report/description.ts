@@ -81,8 +81,11 @@ export interface LinePlot {
 
 export interface Series {
     name: string;
+    /** In the order of x. */
     points: [x: number, y: number][];
     isOwn: boolean;
+    /** Measurements apart from each other, not a curve. */
+    areDots?: boolean;
 }
 
 /** Counts of rows by columns of the same names, shaded by their share of the row. */

@@ -118,7 +118,7 @@ function labelFindings(figures: LabelFigures, { store }: Provenance): Pick<Repor
     const panels = scores.flatMap(({ name, score: { calibration, calibrationError } }) =>
         calibration === undefined || calibrationError === undefined
             ? []
-            : [{ name, note: `calibration error ${written(calibrationError, "number", 3)}`, bins: calibration }],
+            : [{ name, note: `error ${written(calibrationError, "number", 3)}`, bins: calibration }],
     );
     const [asked, said] = ["right labels in rows, what was said in columns", "rtd"];
     const biased = figures.rtdBiasMatched === undefined ? said : `${said}, matched bias`;
@@ -137,12 +137,12 @@ function labelFindings(figures: LabelFigures, { store }: Provenance): Pick<Repor
                 {
                     title: "gain, points",
                     heading: "Gain",
-                    axis: { title: "percentage points of accuracy", unit: "points", within: [-1, 1] },
+                    axis: { title: "percentage points of accuracy; more is better", unit: "points", within: [-1, 1] },
                     explanation:
-                        `Example by example over ${against}` +
+                        `Paired, example by example: over ${against}` +
                         (modelBiasMatched === undefined
                             ? "."
-                            : "; of that over the model alone. What lies beyond it is the reference's."),
+                            : ", and of that itself over the model alone. What lies beyond the matched bias is the reference's."),
                 },
                 rows,
                 ["macro-F1", "calibration error"],
@@ -152,7 +152,7 @@ function labelFindings(figures: LabelFigures, { store }: Provenance): Pick<Repor
                 parts: [
                     {
                         kind: "text",
-                        text: "How often answers are right (upwards) by how sure they were (to the right). On the diagonal both agree; above it answers are better than they were sure. The larger a dot, the more answers.",
+                        text: "How often answers are right (upwards) by how sure they were (to the right). On the diagonal both agree; above it answers are better than they were sure. The larger a dot, the more answers; the error is the mean distance from the diagonal.",
                     },
                     { kind: "reliability", title: "Reliability", panels },
                 ],
@@ -220,7 +220,10 @@ function textFindings({ model, rtd, course }: TextFigures): Pick<Report, "summar
             {
                 title: "Along the text",
                 parts: [
-                    { kind: "text", text: "Of each stretch by itself, and of all that was read so far. Less is better." },
+                    {
+                        kind: "text",
+                        text: "Of each stretch by itself (dots), and of all that was read so far (line). Less is better.",
+                    },
                     {
                         kind: "lines",
                         title: "Change of perplexity along the text",
@@ -245,7 +248,7 @@ function changesAlong(course: readonly Stretch[]) {
     });
     const each = course.map(({ to, model, rtd }): [number, number] => [to, rtd / model - 1]);
     return [
-        { name: "each stretch", points: each, isOwn: false },
+        { name: "each stretch", points: each, isOwn: false, areDots: true },
         { name: "so far", points: soFar, isOwn: true },
     ];
 }
@@ -269,8 +272,8 @@ function chatFindings({ model, rtd }: ChatFigures): Pick<Report, "summary" | "se
             {
                 title: "gain, points",
                 heading: "Gain",
-                axis: { title: "percentage points of exact match", unit: "points", within: [-1, 1] },
-                explanation: "Example by example over the model alone.",
+                axis: { title: "percentage points of exact match; more is better", unit: "points", within: [-1, 1] },
+                explanation: "Paired, example by example, over the model alone.",
             },
             [row("model", model, false), row("rtd", rtd, true)],
         ),
@@ -280,9 +283,8 @@ function chatFindings({ model, rtd }: ChatFigures): Pick<Report, "summary" | "se
 /** better: 1 where more is better, -1 where less is. */
 function verdict({ value, interval }: Difference, unit: Unit, against: string, better: 1 | -1): string {
     const [worst, best] = better === 1 ? interval : [-interval[1], -interval[0]];
-    const size = `${written(value, unit)}${unit === "points" ? " points" : ""}${bracketed(interval, unit)} over ${against}`;
-    if (worst > 0) return `That is ${size}: a gain beyond noise.`;
-    return best < 0 ? `That is ${size}: a loss beyond noise.` : `That is ${size}: within noise.`;
+    const size = `Against ${against} that is ${written(value, unit)}${unit === "points" ? " points" : ""}${bracketed(interval, unit)}`;
+    return `${size}: ${worst > 0 ? "better, beyond noise" : best < 0 ? "worse, beyond noise" : "within noise"}.`;
 }
 
 function bracketed(interval: Interval, unit: Unit): string {

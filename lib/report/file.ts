@@ -1,7 +1,9 @@
 /** Reports on disk. */
+import { randomUUID } from "node:crypto";
 import { access, constants, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 
+import { describe, invalid } from "../arguments.js";
 import { RtdError, type RtdErrorCode } from "../errors.js";
 import type { Report } from "./description.js";
 import { htmlOf } from "./page.js";
@@ -13,7 +15,7 @@ import { htmlOf } from "./page.js";
 export async function writeReport(path: string, report: Report): Promise<void> {
     await expectReportFile(path);
     const target = await realpath(path).catch(() => path); // through a link, which stays
-    const draft = `${target}.${process.pid}.part`;
+    const draft = join(dirname(target), `.report-${randomUUID()}.part`);
     try {
         await writeFile(draft, htmlOf(report));
         await rename(draft, target);
@@ -28,6 +30,7 @@ export async function writeReport(path: string, report: Report): Promise<void> {
  * @throws RtdError `ERR_RTD_INVALID_ARGUMENT` (something else than a file is there), `ERR_RTD_NOT_FOUND` (its folder), `ERR_RTD_PERMISSION`
  */
 export async function expectReportFile(path: string): Promise<void> {
+    if (typeof path !== "string" || path === "") invalid(`report: expected the path of a file, got ${describe(path)}`);
     const folder = dirname(path);
     const [there, parent] = await Promise.all([path, folder].map((one) => stat(one).catch(() => undefined)));
     if (there !== undefined && !there.isFile())

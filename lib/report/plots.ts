@@ -7,9 +7,10 @@
  */
 import type { CalibrationBin } from "../evaluation/metrics.js";
 import type { Axis, DotPlot, HeatMap, LinePlot, ReliabilityPlot, Table } from "./description.js";
+import { placeLabels } from "./labels.js";
 import { element, type Child, type Markup } from "./markup.js";
 import { linearScale, logarithmicScale, type Scale } from "./scale.js";
-import { counted, decimalsOf, written, writtenInterval } from "./units.js";
+import { counted, decimalsOf, withInterval, written, writtenExactly, writtenInterval } from "./units.js";
 
 /** Heights in pixels. */
 const rowHeight = 46;
@@ -21,71 +22,60 @@ export function dotPlot({ title, axis, rows, aboutZero = false }: DotPlot): Mark
     const ends = rows.flatMap(({ value, interval }) => [value, ...interval]);
     const scale = linearScale(aboutZero ? [0, ...ends] : ends, axis.within);
     const bottom = rows.length * rowHeight;
-    const lines = rows.map(({ name, value, interval, isOwn }, i) => {
+    const drawn = rows.map(({ name, value, interval, isOwn }, i) => {
         const y = i * rowHeight + 32;
-        const written_ = [written(value, axis.unit), writtenInterval(interval, axis.unit)];
-        const [low, high] = interval;
+        const range = writtenInterval(interval, axis.unit);
         return element(
             "g",
-            { class: isOwn ? "own" : "other" },
+            { class: kind(isOwn) },
             element("text", { x: 0, y: y - 14, class: "name" }, name),
-            element("text", { x: "100%", y: y - 14, class: "value" }, written_.filter(Boolean).join(", ")),
-            Number.isFinite(low) && Number.isFinite(high) ? line(scale.at(low), y, scale.at(high), y, "interval") : undefined,
-            element("circle", { cx: percentage(scale.at(value)), cy: y, r: 6, class: "dot" }),
+            element(
+                "text",
+                { x: "100%", y: y - 14, class: "value" },
+                written(value, axis.unit),
+                range === undefined ? undefined : element("tspan", { class: "range" }, ` (${range})`),
+            ),
+            range === undefined ? undefined : line(scale.at(interval[0]), y, scale.at(interval[1]), y, "interval"),
+            dot([scale.at(value), y], 6),
         );
     });
-    const said = rows.map(({ name, value, interval }) => {
-        const range = writtenInterval(interval, axis.unit);
-        return `${name} ${written(value, axis.unit)}${range === undefined ? "" : ` (${range})`}`;
-    });
+    const said = rows.map(({ name, value, interval }) => `${name} ${withInterval(value, interval, axis.unit)}`);
     return figure(title, [
-        drawing(`${title}. ${axis.title}, with 95% intervals: ${said.join("; ")}.`, bottom + 2 * lineHeight + 6, [
+        element("p", { class: "axis-title" }, axis.title),
+        drawing(`${title}. ${axis.title}: ${said.join("; ")}.`, bottom + lineHeight + 6, [
             gridAlongX(scale, axis, bottom),
             aboutZero ? line(scale.at(0), 0, scale.at(0), bottom, "zero") : undefined,
-            lines,
-            element("text", { x: "50%", y: bottom + 2 * lineHeight, class: "axis middle" }, axis.title),
+            drawn,
         ]),
     ]);
 }
 
 export function linePlot({ title, x, y, series, marks, aboutZero = false }: LinePlot): Markup {
     const points = [...series.flatMap(({ points }) => points), ...marks.map(({ x, y }): [number, number] => [x, y])];
-    const along = (x.logarithmic === true ? logarithmicScale : linearScale)(
-        points.map(([x]) => x),
-        x.within,
-    );
+    const xs = points.map(([x]) => x);
     const ys = points.map(([, y]) => y);
+    const along = x.logarithmic === true ? logarithmicScale(xs) : linearScale(xs, x.within);
     const up = linearScale(aboutZero ? [0, ...ys] : ys, y.within);
     const top = (value: number) => pixels(plotHeight * (1 - up.at(value)));
+    const place = ([x, y]: readonly [number, number]): [number, number] => [along.at(x), top(y)];
     const decimals = decimalsOf(up.step, y.unit);
-    const lines = series.map(({ points, isOwn }) =>
-        element(
-            "g",
-            { class: isOwn ? "own" : "other" },
-            points.slice(1).map(([x, y], i) => {
-                const [fromX, fromY] = points[i] as [number, number];
-                return line(along.at(fromX), top(fromY), along.at(x), top(y), "curve");
-            }),
-        ),
-    );
-    const dots = marks.map(({ x, y }) => element("circle", { cx: percentage(along.at(x)), cy: top(y), r: 6, class: "dot" }));
+    const drawn = series.map(({ points, isOwn, areDots = false }) => ({ isOwn, areDots, points: points.map(place) }));
+    const scattered = drawn.flatMap(({ areDots, points }) => (areDots ? points : []));
+    const curves = drawn.flatMap(({ areDots, points }) => (areDots ? [] : [points]));
+    const dots = marks.map(({ x, y }) => place([x, y]));
     const labels = [
-        ...series.flatMap(({ name, points, isOwn }) => {
-            const [x, y] = points.at(-1) ?? [NaN, NaN];
-            return points.length === 0 ? [] : [{ name, x: along.at(x), y: top(y) - 8, isOwn }];
-        }),
-        ...marks.map(({ name, x, y }) => ({ name, x: along.at(x), y: top(y) - 12, isOwn: true })),
+        ...marks.map(({ name, x, y }) => ({ name, x: along.at(x), y: top(y), isOwn: true })),
+        ...(series.length === 1 ? [] : series).flatMap(({ name, points, isOwn }) =>
+            points.slice(-1).map(([x, y]) => ({ name, x: along.at(x), y: top(y), isOwn })),
+        ),
     ];
-    const placed = apart(labels, plotHeight).map(({ name, x, y, isOwn }) => {
-        const anchor = x > 0.7 ? "end" : x < 0.3 ? "start" : "middle";
-        return element("text", { x: percentage(x), y, class: `label ${anchor} ${isOwn ? "own" : "other"}` }, name);
-    });
+    const placed = placeLabels(labels, [...dots, ...scattered], curves, plotHeight);
     const grid = up.ticks.map((tick) => [
         line(0, top(tick), 1, top(tick), aboutZero && tick === 0 ? "zero" : "grid"),
         element("text", { x: 0, dx: -8, y: top(tick) + 4, class: "axis end" }, written(tick, y.unit, decimals)),
     ]);
     const said = [
-        ...marks.map(({ name, x: at, y: value }) => `${name}: ${written(value, y.unit)} at ${written(at, x.unit)}`),
+        ...marks.map(({ name, x: at, y: value }) => `${name}: ${written(value, y.unit)} at ${writtenExactly(at)}`),
         ...series.map(({ name, points }) => `${name}: ${points.length} points from ${rangeOf(points, y)}`),
     ];
     return figure(title, [
@@ -96,9 +86,13 @@ export function linePlot({ title, x, y, series, marks, aboutZero = false }: Line
             drawing(`${title}. ${y.title} over ${x.title}. ${said.join("; ")}.`, plotHeight + 2 * lineHeight + 6, [
                 gridAlongX(along, x, plotHeight),
                 grid,
-                lines,
-                dots,
-                placed,
+                drawn.map(({ isOwn, areDots, points }) =>
+                    element("g", { class: kind(isOwn) }, areDots ? points.map((point) => dot(point, 3.5)) : curve(points)),
+                ),
+                dots.map((point) => dot(point, 6)),
+                placed.map(({ name, x, base, anchor, isOwn }) =>
+                    element("text", { x: percentage(x), y: base, class: `label ${anchor} ${kind(isOwn)}` }, name),
+                ),
                 element("text", { x: "50%", y: plotHeight + 2 * lineHeight, class: "axis middle" }, x.title),
             ]),
         ),
@@ -108,15 +102,26 @@ export function linePlot({ title, x, y, series, marks, aboutZero = false }: Line
             rows: [...new Set(series.flatMap(({ points }) => points.map(([x]) => x)))]
                 .sort((a, b) => a - b)
                 .map((at) => [
-                    written(at, x.unit, at % 1 === 0 ? 0 : 2),
-                    ...series.map(({ points }) => {
-                        const found = points.find(([x]) => x === at);
-                        return found === undefined ? "" : written(found[1], y.unit);
-                    }),
+                    writtenExactly(at),
+                    ...series.map(({ points }) =>
+                        points
+                            .filter(([x]) => x === at)
+                            .map(([, value]) => written(value, y.unit))
+                            .join(),
+                    ),
                 ]),
         }),
     ]);
 }
+
+const dot = ([x, y]: readonly [number, number], r: number): Markup =>
+    element("circle", { cx: percentage(x), cy: y, r, class: "dot" });
+
+const curve = (points: readonly [number, number][]): Markup[] =>
+    points.slice(1).map(([x, y], i) => {
+        const [fromX, fromY] = points[i] as [number, number];
+        return line(fromX, fromY, x, y, "curve");
+    });
 
 export function reliabilityPlot({ title, panels }: ReliabilityPlot): Markup {
     return figure(title, [
@@ -144,7 +149,6 @@ export function reliabilityPlot({ title, panels }: ReliabilityPlot): Markup {
 function reliabilityPanel(name: string, note: string, bins: readonly CalibrationBin[]): Markup {
     const top = (share: number) => pixels(panelHeight * (1 - share));
     const most = Math.max(...bins.map(({ count }) => count));
-    const ends = [0, 0.5, 1];
     const said = bins.map(
         ({ confidence, accuracy, count }) =>
             `${written(confidence, "share", 0)} sure, ${written(accuracy, "share", 0)} right of ${counted(count)}`,
@@ -157,25 +161,17 @@ function reliabilityPanel(name: string, note: string, bins: readonly Calibration
             "div",
             { class: "beside-axis" },
             drawing(`Reliability of ${name}, ${note}: ${said.join("; ")}.`, panelHeight + 2 * lineHeight + 6, [
-                ends.map((share) => [
+                [0, 0.5, 1].map((share) => [
                     line(0, top(share), 1, top(share), "grid"),
                     line(share, 0, share, panelHeight, "grid"),
                     element("text", { x: 0, dx: -8, y: top(share) + 4, class: "axis end" }, written(share, "share", 0)),
-                    element(
-                        "text",
-                        { x: percentage(share), y: panelHeight + lineHeight, class: `axis ${anchorAt(share)}` },
-                        written(share, "share", 0),
-                    ),
                 ]),
+                element("text", { x: 0, y: panelHeight + lineHeight, class: "axis start" }, written(0, "share", 0)),
+                element("text", { x: "100%", y: panelHeight + lineHeight, class: "axis end" }, written(1, "share", 0)),
                 line(0, top(0), 1, top(1), "zero"),
                 bins.map(({ confidence, accuracy, count }) => [
                     line(confidence, top(confidence), confidence, top(accuracy), "interval"),
-                    element("circle", {
-                        cx: percentage(confidence),
-                        cy: top(accuracy),
-                        r: pixels(Math.max(2, 10 * Math.sqrt(count / most))),
-                        class: "dot",
-                    }),
+                    dot([confidence, top(accuracy)], pixels(Math.max(2, 10 * Math.sqrt(count / most)))),
                 ]),
                 element("text", { x: "50%", y: panelHeight + 2 * lineHeight, class: "axis middle" }, "confidence"),
             ]),
@@ -204,16 +200,7 @@ export function heatMap({ title, names, counts }: HeatMap): Markup {
             }),
         );
     });
-    return scrolling(
-        title,
-        element(
-            "table",
-            { class: "heat" },
-            element("caption", {}, title),
-            element("thead", {}, head),
-            element("tbody", {}, body),
-        ),
-    );
+    return scrolling(title, element("table", { class: "heat" }, element("thead", {}, head), element("tbody", {}, body)));
 }
 
 export function plainTable({ title, head, rows }: Omit<Table, "kind">): Markup {
@@ -222,7 +209,6 @@ export function plainTable({ title, head, rows }: Omit<Table, "kind">): Markup {
         element(
             "table",
             {},
-            element("caption", {}, title),
             element(
                 "thead",
                 {},
@@ -248,9 +234,16 @@ export function plainTable({ title, head, rows }: Omit<Table, "kind">): Markup {
     );
 }
 
+const kind = (isOwn: boolean): string => (isOwn ? "own" : "other");
+
 /** Wide content in a box of its own, which can be scrolled by keys, too. */
 const scrolling = (title: string, table: Markup): Markup =>
-    element("div", { class: "scroll", role: "region", "aria-label": title, tabindex: 0 }, table);
+    element(
+        "figure",
+        {},
+        element("figcaption", {}, title),
+        element("div", { class: "scroll", role: "region", "aria-label": title, tabindex: 0 }, table),
+    );
 
 /** A plot's numbers, for those who want to read them. */
 const numbers = (table: Omit<Table, "kind">): Markup =>
@@ -279,18 +272,6 @@ const line = (x1: number, y1: number, x2: number, y2: number, kind: string): Mar
 
 const percentage = (share: number): string => `${Number((100 * share).toFixed(2))}%`;
 const pixels = (value: number): number => Number(value.toFixed(2));
-
-/** Labels moved down as far as is needed for none to lie on another, or up where there is no room below. */
-function apart<L extends { y: number }>(labels: readonly L[], bottom: number): L[] {
-    const placed = [...labels].sort((a, b) => a.y - b.y).map((label) => ({ ...label, y: Math.max(label.y, 12) }));
-    placed.forEach((label, i) => {
-        const above = placed[i - 1];
-        if (above !== undefined) label.y = Math.max(label.y, above.y + lineHeight);
-    });
-    for (let i = placed.length - 1, most = bottom - 4; i >= 0; i--, most -= lineHeight)
-        (placed[i] as L).y = Math.min((placed[i] as L).y, most);
-    return placed;
-}
 
 function rangeOf(points: readonly [number, number][], { unit }: Axis): string {
     const ys = points.map(([, y]) => y);

@@ -20,7 +20,7 @@ export const style = `
         --rule: #343b43;
         --other: #97a1ac;
         --own: #74b8f5;
-        --heat: #2a75bb;
+        --heat: #2568a8;
     }
 }
 * { box-sizing: border-box; }
@@ -32,12 +32,12 @@ body {
     overflow-wrap: anywhere;
     -webkit-text-size-adjust: 100%;
 }
-main { max-width: 52rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }
+main { max-width: 58rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }
 h1 { font-size: 1.6rem; line-height: 1.2; margin: 0 0 .75rem; }
 h2 { font-size: 1.15rem; line-height: 1.3; margin: 0 0 .75rem; }
 p { margin: 0 0 .75rem; max-width: 42rem; }
 section { background: var(--ground); border: 1px solid var(--rule); border-radius: .6rem; padding: 1.1rem 1.1rem .6rem; margin: 1rem 0; }
-footer, caption, figcaption, .axis-title, .panel-title { color: var(--muted); font-size: .875rem; }
+footer, figcaption, .axis-title, .panel-title { color: var(--muted); font-size: .875rem; }
 footer p { margin: 0; }
 dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .3rem 1.25rem; margin: 0 0 .6rem; }
 dt { color: var(--muted); }
@@ -46,9 +46,9 @@ figure { margin: 0 0 1.1rem; }
 figcaption { margin-bottom: .5rem; font-weight: 600; }
 .axis-title { margin: 0 0 .5rem; }
 .beside-axis { padding-left: 3.4rem; }
-.panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)); gap: 1.25rem 1.75rem; }
+.panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(12.5rem, 1fr)); gap: 1.25rem 1rem; align-items: end; }
 .panel-title { margin: 0 0 .6rem; }
-.panel-title strong { color: var(--ink); }
+.panel-title strong { display: block; color: var(--ink); }
 .panel .beside-axis { padding-left: 2.6rem; padding-right: .6rem; }
 svg { display: block; overflow: visible; font: 13px system-ui, sans-serif; font-variant-numeric: tabular-nums; }
 svg text { fill: var(--ink); paint-order: stroke; stroke: var(--ground); stroke-width: 4px; stroke-linejoin: round; }
@@ -69,9 +69,8 @@ svg text.other { fill: var(--muted); }
 .scroll { overflow-x: auto; margin: 0 0 1rem; }
 .scroll:focus-visible, summary:focus-visible { outline: 2px solid var(--own); outline-offset: 2px; }
 table { border-collapse: collapse; font-size: .9375rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-caption { text-align: left; padding-bottom: .5rem; font-weight: 600; }
 th, td { padding: .4rem .75rem; text-align: right; vertical-align: bottom; border-bottom: 1px solid var(--rule); white-space: nowrap; }
-thead th { color: var(--muted); font-weight: 600; font-size: .875rem; }
+thead th { color: var(--muted); font-weight: 600; font-size: .875rem; white-space: normal; min-width: 4.5rem; }
 tbody th { text-align: left; font-weight: 400; position: sticky; left: 0; background: var(--ground); padding-left: 0; }
 details { margin: .6rem 0 0; }
 summary { cursor: pointer; color: var(--muted); font-size: .875rem; margin-bottom: .5rem; }
@@ -85,6 +84,8 @@ summary { cursor: pointer; color: var(--muted); font-size: .875rem; margin-botto
     dd { margin-bottom: .5rem; }
     section { padding: .9rem .85rem .4rem; }
     .beside-axis { padding-left: 2.9rem; }
+    .range { display: none; }
+    .panels { grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); }
 }
 @media print {
     body { background: none; }

@@ -48,7 +48,7 @@ export function tuningReport(report: TuneReport, provenance: Provenance, { isDry
                     },
                 ],
             },
-            curve("By k", "k", { title: "k, hits a token", unit: "count", logarithmic: true }, report, last),
+            curve("By k", "k", { title: "k (hits of a token)", unit: "count", logarithmic: true }, report, last),
             curve("By temperature", "temperatureScale", { title: "temperature scale", unit: "number" }, report, last),
             curve(
                 "By weight",
@@ -90,7 +90,9 @@ function curve(
     const tops = new Map<number, number>();
     for (const one of tried) tops.set(one[name], Math.max(one.score, tops.get(one[name]) ?? -Infinity));
     const points = [...tops].sort(([a], [b]) => a - b);
-    const ends = [points[0]?.[0] ?? 0, points.at(-1)?.[0] ?? 0];
+    const scores = points.map(([, score]) => score);
+    const lowest = 1.5 * Math.min(...scores) - 0.5 * Math.max(...scores); // a model far below would leave the curve no height
+    const alone = { name: "model alone", points: points.map(([value]): [number, number] => [value, model]), isOwn: false };
     const marks = new Map<string, { name: string; x: number; y: number }>();
     for (const [label, one] of [
         ["as it was", before],
@@ -107,13 +109,10 @@ function curve(
         parts: [
             {
                 kind: "lines",
-                title: `The best score of each ${x.title}`,
+                title: `Best score by ${x.title}, over all values of the other settings`,
                 x,
                 y: { title: "mean log-probability of the right answers; more is better", unit: "nats" },
-                series: [
-                    { name: "model alone", points: ends.map((end): [number, number] => [end, model]), isOwn: false },
-                    { name: "best with it", points, isOwn: true },
-                ],
+                series: [...(model > lowest ? [alone] : []), { name: "best of each", points, isOwn: true }],
                 marks: [...marks.values()],
             },
         ],

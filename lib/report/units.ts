@@ -30,4 +30,13 @@ export function writtenInterval([low, high]: Interval, unit: Unit): string | und
     return Number.isFinite(low) && Number.isFinite(high) ? `${written(low, unit)} to ${written(high, unit)}` : undefined;
 }
 
+/** "82.5% (80.1% to 84.9%)", or the value alone. */
+export function withInterval(value: number, interval: Interval, unit: Unit): string {
+    const range = writtenInterval(interval, unit);
+    return range === undefined ? written(value, unit) : `${written(value, unit)} (${range})`;
+}
+
+/** A setting, as it was given. */
+export const writtenExactly = (value: number): string => value.toLocaleString("en-US", { maximumFractionDigits: 20 });
+
 export const counted = (value: number): string => value.toLocaleString("en-US");
