@@ -20,7 +20,10 @@ export function parse(markup: string): Node {
         if (end) {
             if (open.pop()!.name !== end[1]) throw new Error(`</${end[1]}> closes <${here.name}>`);
         } else if (start) {
-            const pairs = [...start[2]!.matchAll(/ ([a-z][a-z0-9-]*)="([^"]*)"/gi)].map(([, name, value]) => [name!, decoded(value!)]);
+            const pairs = [...start[2]!.matchAll(/ ([a-z][a-z0-9-]*)="([^"]*)"/gi)].map(([, name, value]) => [
+                name!,
+                decoded(value!),
+            ]);
             const node: Node = { name: start[1]!, attributes: Object.fromEntries(pairs) as Record<string, string>, children: [] };
             if (Object.keys(node.attributes).length !== pairs.length) throw new Error(`an attribute twice: ${start[0]}`);
             here.children.push(node);
