@@ -57,13 +57,14 @@ interface Compared extends Difference {
 
 /** Values with their intervals, and in a section of their own the paired differences. */
 function comparison(
-    measure: Axis,
+    measure: Axis & { better: "more" | "less" },
     difference: { title: string; heading: string; axis: Axis; explanation: string },
     rows: readonly Compared[],
     more: readonly string[] = [],
 ): Section[] {
     const interval = (given: Difference | undefined, unit: Unit) => (given && writtenInterval(given.interval, unit)) ?? "";
     const name = capitalised(measure.title);
+    const directed = (axis: Axis): Axis => ({ ...axis, title: `${axis.title}; ${measure.better} is better` });
     const table: Table = {
         kind: "table",
         title: `${name} and other figures`,
@@ -81,7 +82,7 @@ function comparison(
     return [
         {
             title: name,
-            parts: [{ kind: "dots", title: `${name}, with 95% intervals`, axis: measure, rows: [...rows] }, table],
+            parts: [{ kind: "dots", title: `${name}, with 95% intervals`, axis: directed(measure), rows: [...rows] }, table],
         },
         {
             title: difference.heading,
@@ -90,7 +91,7 @@ function comparison(
                 {
                     kind: "dots",
                     title: `${difference.heading}, with 95% intervals`,
-                    axis: difference.axis,
+                    axis: directed(difference.axis),
                     rows: gains,
                     aboutZero: true,
                 },
@@ -133,11 +134,11 @@ function labelFindings(figures: LabelFigures, { store }: Provenance): Pick<Repor
         ],
         sections: [
             ...comparison(
-                { title: "accuracy", unit: "share", within: [0, 1] },
+                { title: "accuracy", unit: "share", within: [0, 1], better: "more" },
                 {
                     title: "gain, points",
                     heading: "Gain",
-                    axis: { title: "percentage points of accuracy; more is better", unit: "points", within: [-1, 1] },
+                    axis: { title: "percentage points of accuracy", unit: "points", within: [-1, 1] },
                     explanation:
                         `Paired, example by example: over ${against}` +
                         (modelBiasMatched === undefined
@@ -207,11 +208,11 @@ function textFindings({ model, rtd, course }: TextFigures): Pick<Report, "summar
         ],
         sections: [
             ...comparison(
-                { title: "perplexity", unit: "number", within: [1, Infinity] },
+                { title: "perplexity", unit: "number", within: [1, Infinity], better: "less" },
                 {
                     title: "change",
                     heading: "Change of perplexity",
-                    axis: { title: "percent of the model's perplexity; less is better", unit: "change", within: [-1, Infinity] },
+                    axis: { title: "percent of the model's perplexity", unit: "change", within: [-1, Infinity] },
                     explanation: "Over the model alone, on the same blocks of 50 tokens.",
                 },
                 [row("model", model, false), row("rtd", rtd, true)],
@@ -268,11 +269,11 @@ function chatFindings({ model, rtd }: ChatFigures): Pick<Report, "summary" | "se
             ...(rtd.gain === undefined ? [] : [verdict(rtd.gain, "points", "the model alone", 1)]),
         ],
         sections: comparison(
-            { title: "exact match", unit: "share", within: [0, 1] },
+            { title: "exact match", unit: "share", within: [0, 1], better: "more" },
             {
                 title: "gain, points",
                 heading: "Gain",
-                axis: { title: "percentage points of exact match; more is better", unit: "points", within: [-1, 1] },
+                axis: { title: "percentage points of exact match", unit: "points", within: [-1, 1] },
                 explanation: "Paired, example by example, over the model alone.",
             },
             [row("model", model, false), row("rtd", rtd, true)],

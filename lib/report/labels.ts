@@ -8,17 +8,33 @@ export interface Label {
     isOwn: boolean;
 }
 
+type Anchor = "start" | "middle" | "end";
+
 export interface PlacedLabel extends Label {
-    anchor: "start" | "middle" | "end";
+    anchor: Anchor;
     /** Of the text's base line. */
     base: number;
+    /** Pixels to the right of x. */
+    aside: number;
 }
 
-/** Pixels: of a narrow screen's plot, where room is scarcest; of a character and a line of text; between a point and its name. */
+/** Pixels: of a narrow screen's plot, where room is scarcest; of a character and a line of text. */
 const width = 300;
 const characterWidth = 7;
 const lineHeight = 18;
-const distances = [-12, 24, -30, 42, -48, 60];
+
+/** The nearest first: above, below, at the sides, and further above and below. */
+function placesOf({ x, y }: Label): Pick<PlacedLabel, "anchor" | "base" | "aside">[] {
+    const inside: Anchor = x > 0.7 ? "end" : x < 0.3 ? "start" : "middle";
+    const upright = (distances: readonly number[]) =>
+        distances.map((distance) => ({ anchor: inside, base: y + distance, aside: 0 }));
+    return [
+        ...upright([-12, 24]),
+        { anchor: "start", base: y + 4, aside: 12 },
+        { anchor: "end", base: y + 4, aside: -12 },
+        ...upright([-30, 42, -48, 60]),
+    ];
+}
 
 interface Box {
     left: number;
@@ -37,25 +53,24 @@ export function placeLabels(
     const points = curves.flatMap(sampled);
     const taken: Box[] = [];
     return labels.map((label) => {
-        const anchor = label.x > 0.7 ? "end" : label.x < 0.3 ? "start" : "middle";
-        const cost = (base: number) => {
-            const box = boxOf(label, anchor, base);
-            const isOutside = box.top < 0 || box.bottom > height;
+        const cost = (place: ReturnType<typeof placesOf>[number]) => {
+            const box = boxOf({ ...label, ...place });
+            const isOutside = box.top < 0 || box.bottom > height || box.left < -1 || box.right > width + 1;
             const on = (some: readonly [number, number][], margin: number) =>
                 some.filter(([x, y]) => overlaps(box, around(x * width, y, margin))).length;
             const names = taken.filter((other) => overlaps(box, other)).length;
             return (isOutside ? 1e6 : 0) + 1e4 * names + 1e2 * on(dots, 7) + on(points, 2);
         };
-        const bases = distances.map((distance) => label.y + distance);
-        const base = bases.reduce((best, other) => (cost(other) < cost(best) ? other : best));
-        taken.push(boxOf(label, anchor, base));
-        return { ...label, anchor, base };
+        const place = placesOf(label).reduce((best, other) => (cost(other) < cost(best) ? other : best));
+        const placed = { ...label, ...place };
+        taken.push(boxOf(placed));
+        return placed;
     });
 }
 
-function boxOf({ name, x }: Label, anchor: PlacedLabel["anchor"], base: number): Box {
+function boxOf({ name, x, anchor, base, aside }: PlacedLabel): Box {
     const length = name.length * characterWidth;
-    const left = x * width - (anchor === "start" ? 0 : anchor === "end" ? length : length / 2);
+    const left = x * width + aside - (anchor === "start" ? 0 : anchor === "end" ? length : length / 2);
     return { left, right: left + length, top: base - lineHeight + 5, bottom: base + 4 };
 }
 

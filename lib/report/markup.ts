@@ -30,7 +30,6 @@ const entities: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", 
 
 /** Characters that neither HTML nor XML may hold are shown as U+FFFD. */
 export function escaped(text: string): string {
-    // eslint-disable-next-line no-control-regex
     const allowed = text.replaceAll(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\ufffe\uffff]|\p{Surrogate}/gu, "\ufffd");
     return allowed.replaceAll(/[&<>"']/g, (character) => entities[character] as string);
 }

@@ -63,9 +63,11 @@ export function linePlot({ title, x, y, series, marks, aboutZero = false }: Line
     const scattered = drawn.flatMap(({ areDots, points }) => (areDots ? points : []));
     const curves = drawn.flatMap(({ areDots, points }) => (areDots ? [] : [points]));
     const dots = marks.map(({ x, y }) => place([x, y]));
+    // The title says what the plot's own curve is; names of its points are enough.
+    const named = series.length === 1 ? [] : series.filter(({ isOwn }) => !isOwn || marks.length === 0);
     const labels = [
         ...marks.map(({ name, x, y }) => ({ name, x: along.at(x), y: top(y), isOwn: true })),
-        ...(series.length === 1 ? [] : series).flatMap(({ name, points, isOwn }) =>
+        ...named.flatMap(({ name, points, isOwn }) =>
             points.slice(-1).map(([x, y]) => ({ name, x: along.at(x), y: top(y), isOwn })),
         ),
     ];
@@ -90,8 +92,12 @@ export function linePlot({ title, x, y, series, marks, aboutZero = false }: Line
                     element("g", { class: kind(isOwn) }, areDots ? points.map((point) => dot(point, 3.5)) : curve(points)),
                 ),
                 dots.map((point) => dot(point, 6)),
-                placed.map(({ name, x, base, anchor, isOwn }) =>
-                    element("text", { x: percentage(x), y: base, class: `label ${anchor} ${kind(isOwn)}` }, name),
+                placed.map(({ name, x, base, aside, anchor, isOwn }) =>
+                    element(
+                        "text",
+                        { x: percentage(x), dx: aside || undefined, y: base, class: `label ${anchor} ${kind(isOwn)}` },
+                        name,
+                    ),
                 ),
                 element("text", { x: "50%", y: plotHeight + 2 * lineHeight, class: "axis middle" }, x.title),
             ]),

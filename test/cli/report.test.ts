@@ -68,8 +68,9 @@ describe("--report", () => {
             expect(gaps / count).toBeCloseTo(calibrationError, 9);
         }
         const page = pageOf("label.html");
-        const rows = Object.fromEntries(cellsOf(all(page, "table")[0]!).map(([name, value]) => [name, value]));
-        expect(rows).toMatchObject({ model: percent(json.model.accuracy), rtd: percent(json.rtd.accuracy) });
+        const rows = cellsOf(all(page, "table")[0]!).map(([name, value]) => [name, value]);
+        expect(rows).toContainEqual(["model", percent(json.model.accuracy)]);
+        expect(rows).toContainEqual(["rtd", percent(json.rtd.accuracy)]);
         expect(all(page, "th").map(textOf)).toEqual(expect.arrayContaining(["<b>ant", "bee & co"]));
     });
 

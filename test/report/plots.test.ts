@@ -124,7 +124,7 @@ describe("lines", () => {
 
     it("are named beside what they name, none over another", () => {
         const labels = all(svg, "text").filter(hasClass("label"));
-        expect(labels.map(textOf).sort()).toEqual(["best of each", "kept", "some"]);
+        expect(labels.map(textOf).sort()).toEqual(["kept", "some"]);
         const mark = all(svg, "circle").at(-1)!;
         const kept = labels.find((label) => textOf(label) === "kept")!;
         expect(kept.attributes["x"]).toBe(mark.attributes["cx"]);
