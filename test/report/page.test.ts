@@ -32,7 +32,7 @@ const report: Report = {
                     ],
                     marks: [{ name: hostile, x: 0, y: 0 }],
                 },
-                { kind: "heat", title: hostile, names: [hostile, "b"], counts: [[3, 1], [0, 0]] }, // prettier-ignore
+                { kind: "heat", title: hostile, names: [hostile, "b"], counts: [[4, 1], [0, 0]] }, // prettier-ignore
                 {
                     kind: "reliability",
                     title: hostile,
@@ -88,12 +88,12 @@ describe("a page", () => {
     it("says of each cell of a heat map what share of its row it is", () => {
         const heat = all(page, "table").find(({ attributes }) => attributes["class"] === "heat")!;
         expect(cellsOf(heat).slice(1)).toEqual([
-            [shown, "3", "1"],
+            [shown, "4", "1"],
             ["b", "0", "0"],
         ]);
         expect(all(heat, "td").flatMap(({ attributes }) => attributes["style"] ?? [])).toEqual([
-            "--share:0.750",
-            "--share:0.250",
+            "--share:0.800",
+            "--share:0.200",
             "--share:0.000",
             "--share:0.000",
         ]);

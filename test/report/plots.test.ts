@@ -15,24 +15,30 @@ function reading(ticks: [place: number, value: number][], scale = (value: number
     const share = (place: number) => (place - first[0]) / (last[0] - first[0]);
     const value = (place: number) => scale(first[1]) + share(place) * (scale(last[1]) - scale(first[1]));
     expect(ticks.length).toBeGreaterThan(2);
+    for (const [place] of ticks) expect(share(place) * (1 - share(place))).toBeGreaterThanOrEqual(-1e-9); // between the two
     for (const [place, written] of ticks) expect(value(place)).toBeCloseTo(scale(written), 1);
     return value;
 }
 
-const alongX = (svg: Node, scale?: (value: number) => number) =>
-    reading(
-        axisTexts(svg)
-            .filter(({ attributes }) => attributes["dx"] === undefined && /%$/.test(attributes["x"]!))
-            .filter((node) => /\d/.test(textOf(node)))
-            .map((node): [number, number] => [number(node.attributes["x"]!), number(textOf(node))]),
-        scale,
-    );
-const alongY = (svg: Node) =>
-    reading(
-        axisTexts(svg)
-            .filter(({ attributes }) => attributes["dx"] !== undefined)
-            .map((node): [number, number] => [Number(node.attributes["y"]) - 4, number(textOf(node))]), // 4: from its middle to its base line
-    );
+/** From the left to the right, from end to end. */
+function alongX(svg: Node, scale?: (value: number) => number) {
+    const ticks = axisTexts(svg)
+        .filter(({ attributes }) => attributes["dx"] === undefined && /%$/.test(attributes["x"]!))
+        .filter((node) => /\d/.test(textOf(node)))
+        .map((node): [number, number] => [number(node.attributes["x"]!), number(textOf(node))]);
+    expect([ticks[0]![0], ticks.at(-1)![0] <= 100]).toEqual([0, true]);
+    expect(ticks.at(-1)![1]).toBeGreaterThan(ticks[0]![1]);
+    return reading(ticks, scale);
+}
+/** From below to above. */
+function alongY(svg: Node) {
+    const ticks = axisTexts(svg)
+        .filter(({ attributes }) => attributes["dx"] !== undefined)
+        .map((node): [number, number] => [Number(node.attributes["y"]) - 4, number(textOf(node))]); // 4: from its middle to its base line
+    const [lowest, highest] = [ticks[0]!, ticks.at(-1)!];
+    expect([highest[0], highest[1] > lowest[1], lowest[0] < Number(svg.attributes["height"])]).toEqual([0, true, true]);
+    return reading(ticks);
+}
 const place = (node: Node, name: string) => number(node.attributes[name]!);
 
 describe("dots with intervals", () => {
@@ -86,7 +92,7 @@ describe("dots with intervals", () => {
 });
 
 describe("lines", () => {
-    const points: [number, number][] = [1, 2, 4, 64, 512].map((k) => [k, -4 + Math.log2(k) / 100]);
+    const points: [number, number][] = [2, 4, 8, 64, 512].map((k) => [k, -4 + Math.log2(k) / 100]);
     const plot: LinePlot = {
         kind: "lines",
         title: "By k",
@@ -94,7 +100,7 @@ describe("lines", () => {
         y: { title: "log-probability", unit: "nats" },
         series: [
             { name: "best of each", points, isOwn: true },
-            { name: "some", points: [[1, -3.98], [512, -3.97]], isOwn: false, areDots: true }, // prettier-ignore
+            { name: "some", points: [[2, -3.98], [512, -3.97]], isOwn: false, areDots: true }, // prettier-ignore
         ],
         marks: [{ name: "kept", x: 64, y: -3.94 }],
     };
@@ -115,7 +121,7 @@ describe("lines", () => {
             }
         });
         const dots = all(svg, "circle").map((dot) => [2 ** x(place(dot, "cx")), y(Number(dot.attributes["cy"]))]);
-        const expected = [[1, -3.98], [512, -3.97], [64, -3.94]]; // prettier-ignore
+        const expected = [[2, -3.98], [512, -3.97], [64, -3.94]]; // prettier-ignore
         dots.forEach(([k, score], i) => {
             expect(k).toBeCloseTo(expected[i]![0]!, 0);
             expect(score).toBeCloseTo(expected[i]![1]!, 3);
@@ -140,9 +146,9 @@ describe("lines", () => {
     it("have their numbers in a table", () => {
         expect(cellsOf(all(parse(linePlot(plot).text), "table")[0]!)).toEqual([
             ["k", "best of each", "some"],
-            ["1", "\u22124.0000", "\u22123.9800"],
-            ["2", "\u22123.9900", ""],
+            ["2", "\u22123.9900", "\u22123.9800"],
             ["4", "\u22123.9800", ""],
+            ["8", "\u22123.9700", ""],
             ["64", "\u22123.9400", ""],
             ["512", "\u22123.9100", "\u22123.9700"],
         ]);
