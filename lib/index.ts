@@ -29,6 +29,12 @@ export { buildDatastore, type BuildOptions, type BuildReport, type Progress } fr
 export type { Cut } from "./recipes/cut.js";
 export type { Task } from "./recipes/data.js";
 export { createIndex, ReferenceIndex } from "./reference-index.js";
+export type { Part, Report, Section } from "./report/description.js";
+export { evaluationReport } from "./report/evaluation.js";
+export { writeReport } from "./report/file.js";
+export { htmlOf } from "./report/page.js";
+export { provenanceOf, type Provenance } from "./report/provenance.js";
+export { tuningReport } from "./report/tuning.js";
 export { fitTransform, type FitMethod, type FitTransformOptions, type KeyTransform } from "./transform.js";
 export { tune, type TuneOptions, type TuneReport } from "./tuning/tune.js";
 export type * from "./types.js";

@@ -5,10 +5,13 @@ import { Command, Option } from "commander";
 import { cacheDirectory } from "../demo/fetch-model.js";
 import type { Interval } from "../evaluation/bootstrap.js";
 import { evaluate, type Evaluation } from "../evaluation/index.js";
-import type { LabelFigures, LabelScore } from "../evaluation/label.js";
+import { namedScores, type LabelFigures } from "../evaluation/label.js";
 import type { Perplexity } from "../evaluation/text.js";
 import type { Cut } from "../recipes/cut.js";
 import type { Task } from "../recipes/data.js";
+import { evaluationReport } from "../report/evaluation.js";
+import { expectReportFile, writeReport } from "../report/file.js";
+import { provenanceOf } from "../report/provenance.js";
 import { interruptible } from "./interrupt.js";
 import {
     cutOptions,
@@ -17,6 +20,7 @@ import {
     gpuOption,
     jsonOption,
     modelOption,
+    reportOption,
     taskOption,
     threadsOption,
     wholeNumber,
@@ -33,6 +37,7 @@ interface EvalFlags extends ModelFlags, OpenFlags, Cut, FusionFlags {
     cache: boolean;
     shots?: number;
     shotSeeds?: number;
+    report?: string;
 }
 
 const examples = `
@@ -56,7 +61,7 @@ Examples:
   $ rtd eval animals.rtd --model model.gguf --data test.jsonl --shots 5
   $ rtd eval animals.rtd --model model.gguf --task label --data all.jsonl --seed 1 --offset 2048 --limit 1500
   $ rtd eval novel.rtd --model model.gguf --task text --data sequel.txt --limit 5000 --weight 0.15
-  $ rtd eval facts.rtd --model model.gguf --task chat --data questions.jsonl --json
+  $ rtd eval facts.rtd --model model.gguf --task chat --data questions.jsonl --json --report facts.html
 `;
 
 export function evalCommand(): Command {
@@ -71,18 +76,27 @@ export function evalCommand(): Command {
         .addOption(new Option("--shot-seeds <n>", "draws of those (default: 2)").argParser(wholeNumber(1, 100)))
         .option("--no-cache", "run the model, whatever is known of it on this data")
         .addHelpText("after", examples);
-    for (const option of [...fusionOptions(), ...cutOptions(), mismatchOption(), threadsOption(), gpuOption(), jsonOption()])
+    for (const option of [
+        ...fusionOptions(),
+        ...cutOptions(),
+        mismatchOption(),
+        threadsOption(),
+        gpuOption(),
+        jsonOption(),
+        reportOption(),
+    ])
         command.addOption(option);
     return command.action(run);
 }
 
-async function run(path: string, { model: name, gpu, weight, cache, ...flags }: EvalFlags): Promise<void> {
-    const evaluation = await interruptible((signal) =>
+async function run(path: string, { model: name, gpu, weight, cache, report, ...flags }: EvalFlags): Promise<void> {
+    if (report !== undefined) await expectReportFile(report);
+    const { evaluation, provenance } = await interruptible((signal) =>
         withModel({ model: name, ...flags, ...(gpu !== undefined && { gpu }) }, signal, async (model) => {
             const line = progressLine(`evaluating ${path}`, { silent: flags.json });
             try {
-                return await withStore(path, model, flags, (store) =>
-                    evaluate({
+                return await withStore(path, model, flags, async (store) => ({
+                    evaluation: await evaluate({
                         store,
                         model,
                         ...flags,
@@ -91,14 +105,16 @@ async function run(path: string, { model: name, gpu, weight, cache, ...flags }: 
                         signal,
                         onProgress: (progress) => line.update(progress),
                     }),
-                );
+                    provenance: await provenanceOf(store, model, flags),
+                }));
             } finally {
                 line.stop();
             }
         }),
     );
-    if (flags.json) printJson(evaluation);
+    if (flags.json) printJson({ ...evaluation, provenance });
     else print(describe(evaluation));
+    if (report !== undefined) await writeReport(report, evaluationReport(evaluation, provenance));
 }
 
 /** The figures as a table, and what they were measured with. */
@@ -138,32 +154,14 @@ function figures(evaluation: Evaluation): string {
 }
 
 function labelTable(figures: LabelFigures): string {
-    const { model, modelBiasMatched, rtd, rtdBiasMatched, nearest, linearProbe, shots, confusion } = figures;
-    const scores: [string, LabelScore | undefined][] = [
-        ["model", model],
-        ["model, matched bias", modelBiasMatched],
-        ["rtd", rtd],
-        ["rtd, matched bias", rtdBiasMatched],
-        ["nearest reference", nearest],
-        ["linear probe", linearProbe],
-        ...shots.flatMap(({ count, seed, model, rtd }): [string, LabelScore][] => [
-            [`${count}-shot, seed ${seed}`, model],
-            [`${count}-shot, seed ${seed}, and rtd`, rtd],
-        ]),
-    ];
-    const rows = scores.flatMap(([name, score]) =>
-        score === undefined
-            ? []
-            : [
-                  [
-                      name,
-                      `${percent(score.accuracy)} ${brackets(score.interval, percent)}`,
-                      score.gain === undefined ? "" : `${signed(score.gain.value)} ${brackets(score.gain.interval, signed)}`,
-                      score.macroF1.toFixed(3),
-                      score.calibrationError === undefined ? "-" : score.calibrationError.toFixed(3),
-                  ],
-              ],
-    );
+    const { rtd, shots, confusion } = figures;
+    const rows = namedScores(figures).map(({ name, score }) => [
+        name,
+        `${percent(score.accuracy)} ${brackets(score.interval, percent)}`,
+        score.gain === undefined ? "" : `${signed(score.gain.value)} ${brackets(score.gain.interval, signed)}`,
+        score.macroF1.toFixed(3),
+        score.calibrationError === undefined ? "-" : score.calibrationError.toFixed(3),
+    ]);
     const { labels, counts } = confusion;
     const matrix = labels.map((label, i) => [label, ...(counts[i] as number[]).map(String)]);
     const tokens = shots.map(({ count, seed, promptTokens }) => `${promptTokens.toFixed(0)} ${count}-shot, seed ${seed}`);

@@ -15,6 +15,8 @@ export const taskOption = () => new Option("-t, --task <task>", "what the rows a
 
 export const jsonOption = () => new Option("--json", "print one JSON object, and no progress");
 
+export const reportOption = () => new Option("--report <file>", "also write an HTML report, one file that works offline");
+
 export const threadsOption = () =>
     new Option("--threads <n>", "threads of the model and the search").argParser(wholeNumber(1, 1024));
 

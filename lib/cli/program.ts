@@ -1,9 +1,7 @@
 /** The command `rtd`. */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { Command } from "commander";
 
-import { packageRoot } from "../package-root.js";
+import { packageRoot, versionIn } from "../package-root.js";
 import { benchCommand } from "./bench.js";
 import { buildCommand } from "./build.js";
 import { demoCommand } from "./demo.js";
@@ -35,7 +33,7 @@ Examples:
 export function createProgram(): Command {
     const program = new Command("rtd")
         .description("Reference Trustable Decoding: adapts a language model to your data without training it.")
-        .version(version())
+        .version(versionIn(packageRoot))
         .option("--debug", "print stack traces of errors")
         .addHelpText("after", afterHelp);
     const commands = [
@@ -62,8 +60,4 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     } catch (error) {
         return report(error, program.opts<{ debug?: boolean }>().debug ?? false);
     }
-}
-
-function version(): string {
-    return (JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8")) as { version: string }).version;
 }

@@ -5,31 +5,38 @@ import { Command } from "commander";
 import { Datastore } from "../datastore.js";
 import { cacheDirectory } from "../demo/fetch-model.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
+import { expectReportFile, writeReport } from "../report/file.js";
+import { provenanceOf } from "../report/provenance.js";
+import { tuningReport } from "../report/tuning.js";
 import { grid, type Tried } from "../tuning/grid.js";
-import { tune, type TuneReport } from "../tuning/tune.js";
+import { simpler, tune, type TuneReport } from "../tuning/tune.js";
 import { interruptible } from "./interrupt.js";
 import { mismatchOption, type OpenFlags } from "./open-store.js";
-import { gpuOption, jsonOption, modelOption, threadsOption } from "./options.js";
+import { gpuOption, jsonOption, modelOption, reportOption, threadsOption } from "./options.js";
 import { print, printJson, table } from "./output.js";
 import { count, duration, progressLine } from "./progress.js";
 import { withModel, type ModelFlags } from "./with-model.js";
 
 interface TuneFlags extends ModelFlags, OpenFlags {
     dryRun?: boolean;
+    keepSpace?: boolean;
     cache: boolean;
+    report?: string;
 }
 
 const examples = `
 Asks the store some of its own examples (500 of labels, 4,096 tokens of a text) as if they were not in it: no entry
 of an example answers for itself, and of a text none within 512 tokens. Settings are compared by the
-log-probability of the right answer. What the store has is kept unless another setting is better beyond noise (95%),
-and of those that are as good as the best within noise the one with the fewest hits is taken.
+log-probability of the right answer. Label stores are also tried with several heads, and with keys
+that are standardised, whitened or projected (projections are fitted to labels: never to those of the examples they
+answer for). What the store has is kept unless another setting is better beyond noise (95%), and of those that are as
+good as the best within noise the one in the simplest space, and there the one with the fewest hits, is taken.
 
 Attached contexts, rtd eval and rtd generate use what it writes.
 
 Examples:
   $ rtd tune animals.rtd --model model.gguf
-  $ rtd tune novel.rtd --model model.gguf --dry-run --json
+  $ rtd tune novel.rtd --model model.gguf --dry-run --json --report novel.html
 `;
 
 export function tuneCommand(): Command {
@@ -41,14 +48,17 @@ export function tuneCommand(): Command {
         .argument("<store>", "directory of the datastore")
         .addOption(modelOption())
         .option("--dry-run", "change nothing")
+        .option("--keep-space", "fit k, temperature and weight alone: no other heads, no transform")
         .option("--no-cache", "run the model, whatever is known of it on this data")
         .addHelpText("after", examples);
-    for (const option of [mismatchOption(), threadsOption(), gpuOption(), jsonOption()]) command.addOption(option);
+    for (const option of [mismatchOption(), threadsOption(), gpuOption(), jsonOption(), reportOption()])
+        command.addOption(option);
     return command.action(run);
 }
 
-async function run(path: string, { model: name, gpu, cache, ...flags }: TuneFlags): Promise<void> {
-    const report = await interruptible((signal) =>
+async function run(path: string, { model: name, gpu, cache, report: file, ...flags }: TuneFlags): Promise<void> {
+    if (file !== undefined) await expectReportFile(file);
+    const { report, provenance } = await interruptible((signal) =>
         withModel({ model: name, ...flags, ...(gpu !== undefined && { gpu }) }, signal, async (model) => {
             await using store = await Datastore.open(path, {
                 writable: flags.dryRun !== true,
@@ -58,7 +68,7 @@ async function run(path: string, { model: name, gpu, cache, ...flags }: TuneFlag
             });
             const line = progressLine(`tuning ${path}`, { silent: flags.json });
             try {
-                return await tune({
+                const report = await tune({
                     store,
                     model,
                     ...flags,
@@ -66,28 +76,32 @@ async function run(path: string, { model: name, gpu, cache, ...flags }: TuneFlag
                     signal,
                     onProgress: (progress) => line.update(progress),
                 });
+                return { report, provenance: await provenanceOf(store, model) };
             } finally {
                 line.stop();
             }
         }),
     );
-    if (flags.json) printJson(report);
-    else print(describe(report, flags.dryRun === true));
+    const isDryRun = flags.dryRun === true;
+    if (flags.json) printJson({ ...report, provenance });
+    else print(describe(report, isDryRun));
+    if (file !== undefined) await writeReport(file, tuningReport(report, provenance, { isDryRun }));
 }
 
 /** What was found, and the best of each k, temperature and weight: the curves about the best setting. */
 export function describe(report: TuneReport, isDryRun: boolean): string {
-    const { rows, model, before, best, chosen, gain, isSimpler, tried, seconds } = report;
+    const { rows, model, before, best, chosen, gain, isSimpler, spaces, tried, seconds } = report;
     const row = (name: string, one: Tried) => [
         name,
+        one.space,
         String(one.k),
         String(one.temperatureScale),
         String(one.referenceWeight),
         one.score.toFixed(4),
     ];
     const settings = table(
-        ["", "k", "temperature scale", "weight", "log-probability"],
-        [["model alone", "", "", "", model.toFixed(4)], row("as it was", before), row("best", best), row("kept", chosen)],
+        ["", "space", "k", "temperature scale", "weight", "log-probability"],
+        [["model alone", "", "", "", "", model.toFixed(4)], row("as it was", before), row("best", best), row("kept", chosen)],
     );
     const curve = <Name extends keyof typeof grid>(name: Name) =>
         grid[name].flatMap((value) => {
@@ -97,6 +111,7 @@ export function describe(report: TuneReport, isDryRun: boolean): string {
             return [
                 [
                     `${name} ${value}`,
+                    top.space,
                     String(top.k),
                     String(top.temperatureScale),
                     String(top.referenceWeight),
@@ -105,14 +120,24 @@ export function describe(report: TuneReport, isDryRun: boolean): string {
             ];
         });
     const curves = (["k", "temperatureScale", "referenceWeight"] as const).map((name) =>
-        table(["best with", "k", "temperature scale", "weight", "log-probability"], curve(name)),
+        table(["best with", "space", "k", "temperature scale", "weight", "log-probability"], curve(name)),
+    );
+    const inSpaces = table(
+        ["best in", "k", "temperature scale", "weight", "log-probability"],
+        spaces.map((one) => row("", one).slice(1)),
     );
     const [low, high] = gain.interval;
     const found =
         low <= 0
             ? `The best is within noise of what the store has (${gain.value.toFixed(4)} more, 95%: ${low.toFixed(4)} to ${high.toFixed(4)}): nothing is changed.`
             : `The best gains ${gain.value.toFixed(4)} (95%: ${low.toFixed(4)} to ${high.toFixed(4)}).` +
-              (isSimpler ? ` ${chosen.k} hits are as good as ${best.k}, within noise, and are taken.` : "") +
+              (isSimpler ? ` ${simpler(report)}` : "") +
               (isDryRun ? " A dry run: nothing is changed." : " The store keeps it as its defaults.");
-    return [...curves, settings, found, `by ${count(rows)} rows, in ${duration(seconds)}`].join("\n\n");
+    return [
+        ...curves,
+        ...(spaces.length > 1 ? [inSpaces] : []),
+        settings,
+        found,
+        `by ${count(rows)} rows, in ${duration(seconds)}`,
+    ].join("\n\n");
 }

@@ -5,11 +5,16 @@
 import { attach } from "../llama/attach.js";
 import type { LlamaContextSequence, LlamaModel, Token } from "../node-llama-cpp.js";
 import { longestPassage, type Passage } from "../recipes/passage.js";
+import { bootstrapInterval, meanOver, type Interval } from "./bootstrap.js";
 import { exactMatch } from "./metrics.js";
 import type { EvaluateOptions, Fusion } from "./options.js";
 
 export interface ExactMatch {
     exactMatch: number;
+    /** By resampling examples. */
+    interval: Interval;
+    /** By how much it is better than the model's, example by example. */
+    gain: { value: number; interval: Interval } | undefined;
     count: number;
 }
 
@@ -31,7 +36,7 @@ export async function evaluateChat(
         contextSize: longestPassage(model, passages) + longest + surplus,
         ...(threads && { threads }),
     });
-    const right = { model: 0, rtd: 0 };
+    const right = { model: [] as number[], rtd: [] as number[] };
     try {
         const attachment = await attach(context, store, fusion);
         const sequence = context.getSequence();
@@ -43,7 +48,7 @@ export async function evaluateChat(
             for (const side of ["model", "rtd"] as const) {
                 attachment[side === "rtd" ? "on" : "off"]();
                 const answer = await greedyAnswer(model, sequence, prompt, values.length + surplus);
-                if (exactMatch(model.detokenize(answer), expected)) right[side]++;
+                right[side].push(exactMatch(model.detokenize(answer), expected) ? 1 : 0);
             }
         }
         onProgress?.({ done: passages.length, total: passages.length, unit: "answers" });
@@ -51,8 +56,18 @@ export async function evaluateChat(
     } finally {
         await context.dispose();
     }
-    const figures = (hits: number): ExactMatch => ({ exactMatch: hits / passages.length, count: passages.length });
-    return { model: figures(right.model), rtd: figures(right.rtd) };
+    return { model: figures(right.model), rtd: figures(right.rtd, right.model) };
+}
+
+/** right: 1 where an answer is, else 0. */
+export function figures(right: readonly number[], against?: readonly number[]): ExactMatch {
+    const share = (values: readonly number[]) => ({
+        value: values.reduce((sum, value) => sum + value, 0) / values.length,
+        interval: bootstrapInterval(values.length, meanOver(values)),
+    });
+    const { value, interval } = share(right);
+    const gain = against && share(right.map((one, i) => one - (against[i] as number)));
+    return { exactMatch: value, interval, gain, count: right.length };
 }
 
 /** The most probable continuation, up to the end of turn or `maxTokens`. */

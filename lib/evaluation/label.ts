@@ -13,7 +13,7 @@ import { bootstrapInterval, meanOver, type Interval } from "./bootstrap.js";
 import { fitLinearProbe, logSoftmax } from "./linear-probe.js";
 import { matchedBias } from "./matched-bias.js";
 import { mergeReference } from "./merge.js";
-import { argmax, calibrationError, confusionOf, macroF1 } from "./metrics.js";
+import { argmax, calibrationBins, calibrationError, confusionOf, macroF1, type CalibrationBin } from "./metrics.js";
 import { runModel, type ModelRun, type RunOptions } from "./model-run.js";
 import type { EvaluateOptions, Fusion } from "./options.js";
 import { shotsOf } from "./shots.js";
@@ -25,6 +25,8 @@ export interface LabelScore {
     macroF1: number;
     /** Expected calibration error; undefined where there are no probabilities. */
     calibrationError: number | undefined;
+    /** What that is the mean of: answers by how sure they were. */
+    calibration: CalibrationBin[] | undefined;
     /** By how much the accuracy is better than the model's (that with the matched bias, if there is one), example by example. */
     gain: { value: number; interval: Interval } | undefined;
     count: number;
@@ -47,6 +49,31 @@ export interface LabelFigures {
     storeBytes: number;
     /** Of the reference, with the matched bias if there is one: rows are the right labels, columns what was said. */
     confusion: { labels: string[]; counts: number[][] };
+}
+
+export interface NamedScore {
+    name: string;
+    score: LabelScore;
+    /** With the reference, not one of those it is compared with. */
+    hasReference: boolean;
+}
+
+/** All scores there are, in the order in which they are read. */
+export function namedScores(figures: LabelFigures): NamedScore[] {
+    const { model, modelBiasMatched, rtd, rtdBiasMatched, nearest, linearProbe, shots } = figures;
+    const all: [string, LabelScore | undefined, boolean?][] = [
+        ["model", model],
+        ["model, matched bias", modelBiasMatched],
+        ["rtd", rtd, true],
+        ["rtd, matched bias", rtdBiasMatched, true],
+        ["nearest reference", nearest],
+        ["linear probe", linearProbe],
+        ...shots.flatMap(({ count, seed, model, rtd }): [string, LabelScore, boolean][] => [
+            [`${count}-shot, seed ${seed}`, model, false],
+            [`${count}-shot, seed ${seed}, and rtd`, rtd, true],
+        ]),
+    ];
+    return all.flatMap(([name, score, hasReference = false]) => (score === undefined ? [] : [{ name, score, hasReference }]));
 }
 
 export async function evaluateLabel(
@@ -175,12 +202,15 @@ class Sheet {
         const right = this.right(values);
         const accuracy = right.reduce((sum, one) => sum + one, 0) / count;
         const confidences = this.answers.map((_, row) => Math.exp(Math.max(...logSoftmax(this.rowOf(values, row)))));
+        const isKnown = areLogarithms && !confidences.some(Number.isNaN);
+        const calibration = isKnown ? calibrationBins(confidences, right) : undefined;
         const gains = against && right.map((one, row) => one - (against[row] as number));
         return {
             accuracy,
             interval: bootstrapInterval(count, meanOver(right)),
             macroF1: macroF1(this.confusion(values)),
-            calibrationError: areLogarithms ? calibrationError(confidences, right) : undefined,
+            calibrationError: calibration && calibrationError(calibration),
+            calibration,
             gain: gains && {
                 value: gains.reduce((sum, gain) => sum + gain, 0) / count,
                 interval: bootstrapInterval(count, meanOver(gains)),

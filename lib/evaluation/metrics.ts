@@ -39,20 +39,34 @@ export function macroF1(confusion: readonly (readonly number[])[]): number {
     return scores.reduce((sum, score) => sum + score, 0) / scores.length;
 }
 
+/** The answers that were about as sure as each other. */
+export interface CalibrationBin {
+    /** The mean of their confidences, 0 to 1. */
+    confidence: number;
+    /** The share of them that is right. */
+    accuracy: number;
+    count: number;
+}
+
 const bins = 15;
 
-/**
- * Expected calibration error (Guo et al. 2017): how far confidence lies from accuracy, in 15 bins of equal width, weighted by their rows. confidences:
- * the predicted class's probability.
- */
-export function calibrationError(confidences: ArrayLike<number>, isRight: ArrayLike<number>): number {
-    const sums = Array.from({ length: bins }, () => ({ confidence: 0, right: 0 }));
+/** Answers by how sure they were, in 15 bins of equal width; those without an answer are left out. confidences: the predicted class's probability, not NaN. */
+export function calibrationBins(confidences: ArrayLike<number>, isRight: ArrayLike<number>): CalibrationBin[] {
+    const sums = Array.from({ length: bins }, () => ({ confidence: 0, right: 0, count: 0 }));
     for (let i = 0; i < confidences.length; i++) {
         const confidence = confidences[i] as number;
-        if (Number.isNaN(confidence)) return NaN;
         const bin = sums[Math.min(bins - 1, Math.floor(confidence * bins))] as (typeof sums)[0];
         bin.confidence += confidence;
         bin.right += isRight[i] as number;
+        bin.count++;
     }
-    return sums.reduce((sum, { confidence, right }) => sum + Math.abs(confidence - right), 0) / confidences.length;
+    return sums
+        .filter(({ count }) => count > 0)
+        .map(({ confidence, right, count }) => ({ confidence: confidence / count, accuracy: right / count, count }));
+}
+
+/** Expected calibration error (Guo et al. 2017): how far confidence lies from accuracy in {@link calibrationBins}, weighted by their answers. */
+export function calibrationError(calibration: readonly CalibrationBin[]): number {
+    const all = calibration.reduce((sum, { count }) => sum + count, 0);
+    return calibration.reduce((sum, { confidence, accuracy, count }) => sum + (count / all) * Math.abs(confidence - accuracy), 0);
 }

@@ -21,6 +21,17 @@ export interface Perplexity {
 export interface TextFigures {
     model: Perplexity;
     rtd: Perplexity;
+    /** How both go along the text. */
+    course: Stretch[];
+}
+
+export interface Stretch {
+    /** Its first token, from 0 on, and the first after it. */
+    from: number;
+    to: number;
+    /** Perplexities. */
+    model: number;
+    rtd: number;
 }
 
 export async function evaluateText(
@@ -33,7 +44,23 @@ export async function evaluateText(
     const tokens = passages.flatMap(({ values }) => values);
     const merged = await mergeReference(store.index, run, { fusion, tokens, signal });
     const bytes = passages.reduce((sum, { values }) => sum + Buffer.byteLength(model.detokenize(values)), 0);
-    return { model: figures(run.logProbabilities, bytes), rtd: figures(merged, bytes, run.logProbabilities) };
+    return {
+        model: figures(run.logProbabilities, bytes),
+        rtd: figures(merged, bytes, run.logProbabilities),
+        course: courseOf(run.logProbabilities, merged),
+    };
+}
+
+const mostStretches = 40;
+
+/** Stretches of whole blocks, as many in each; the last takes what is left. */
+export function courseOf(model: Float64Array, rtd: Float64Array): Stretch[] {
+    const length = blockTokens * Math.max(1, Math.ceil(model.length / blockTokens / mostStretches));
+    const count = Math.max(1, Math.floor(model.length / length));
+    return Array.from({ length: count }, (_, i) => {
+        const [from, to] = [i * length, i === count - 1 ? model.length : (i + 1) * length];
+        return { from, to, model: perplexity(model.subarray(from, to)), rtd: perplexity(rtd.subarray(from, to)) };
+    });
 }
 
 /** logs: of the tokens that come next, in the text's order; bytes: of the text they make. */

@@ -186,6 +186,15 @@ export function simplestAsGood<T extends Tried>(bests: readonly (readonly T[])[]
     return best;
 }
 
+/** Says what is as good as the best, and taken. */
+export function simpler({ best, chosen }: Pick<TuneReport, "best" | "chosen">): string {
+    const isSame = chosen.space === best.space;
+    const [taken, top] = isSame
+        ? [`k ${chosen.k}`, String(best.k)]
+        : [`${chosen.space}, k ${chosen.k}`, `${best.space}, k ${best.k}`];
+    return `As good as the best within noise, and taken: ${taken} for ${top}.`;
+}
+
 /** The mean difference of rows' scores, over blocks of them. */
 function compare(a: Float64Array, b: Float64Array, block: number): { value: number; interval: Interval } {
     const gains = a.map((score, row) => score - (b[row] as number));

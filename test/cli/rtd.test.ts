@@ -197,10 +197,11 @@ describe("a label datastore", () => {
 
     it("is evaluated again without the model, with the same figures", async () => {
         const figures = async (...flags: string[]) => {
-            const { seconds, ...rest } = json(
+            const { seconds, provenance, ...rest } = json(
                 (await evaluate("label.rtd", "label.jsonl", "--seed", "1", "--limit", "7", "--json", ...flags)).stdout,
             );
             expect(seconds).toBeGreaterThan(0);
+            expect(provenance).toMatchObject({ model: { file: "noise.gguf" } });
             return rest;
         };
         const runs = () => readdirSync(inFolder("cache/evaluations")).length;

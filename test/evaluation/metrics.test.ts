@@ -2,7 +2,15 @@ import { describe, expect, it } from "vitest";
 
 import { votesFor } from "../../lib/evaluation/generate.js";
 import { matchedBias } from "../../lib/evaluation/matched-bias.js";
-import { argmax, calibrationError, confusionOf, exactMatch, macroF1, perplexity } from "../../lib/evaluation/metrics.js";
+import {
+    argmax,
+    calibrationBins,
+    calibrationError,
+    confusionOf,
+    exactMatch,
+    macroF1,
+    perplexity,
+} from "../../lib/evaluation/metrics.js";
 
 describe("perplexity", () => {
     it("is the inverse of the geometric mean of the probabilities", () => {
@@ -44,10 +52,20 @@ describe("figures of classes", () => {
     });
 
     it("say how far confidence lies from accuracy", () => {
-        expect(calibrationError([0.9, 0.9, 0.9, 0.9], [1, 1, 1, 0])).toBeCloseTo(0.15, 12);
-        expect(calibrationError([1, 1], [1, 1])).toBe(0);
-        expect(calibrationError([0.5, NaN], [1, 1])).toBeNaN();
-        expect(calibrationError([0.21, 0.99], [0, 1])).toBeCloseTo((0.21 + 0.01) / 2, 12);
+        const error = (...answers: Parameters<typeof calibrationBins>) => calibrationError(calibrationBins(...answers));
+        expect(error([0.9, 0.9, 0.9, 0.9], [1, 1, 1, 0])).toBeCloseTo(0.15, 12);
+        expect(error([1, 1], [1, 1])).toBe(0);
+        expect(error([0.21, 0.99], [0, 1])).toBeCloseTo((0.21 + 0.01) / 2, 12);
+    });
+
+    it("count answers that were about as sure as each other", () => {
+        const bins = calibrationBins([0.5, 0.52, 0.99, 1, 1], [1, 0, 1, 1, 0]);
+        expect(bins.map(({ count }) => count)).toEqual([2, 3]);
+        expect(bins[0]).toMatchObject({ confidence: expect.closeTo(0.51, 12) as number, accuracy: 0.5 });
+        expect(bins[1]).toMatchObject({
+            confidence: expect.closeTo(2.99 / 3, 12) as number,
+            accuracy: expect.closeTo(2 / 3, 12) as number,
+        });
     });
 });
 
