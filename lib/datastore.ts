@@ -222,7 +222,7 @@ export class Datastore implements AsyncDisposable {
         expectObject(space, "space");
         expectOptions(space, "space", "space");
         expectOptions(options, "sealStore");
-        if (space.transform != null) expectOptions(space.transform, "transform", "transform");
+        if (space.transform !== undefined && space.transform !== null) expectOptions(space.transform, "transform", "transform");
         await this.#write(async () => {
             const { heads, transform = this.#index.transform } = space;
             const manifest = await observed(options, (task) =>

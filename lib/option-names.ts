@@ -28,7 +28,7 @@ const add: Names<AddOptions> = { namespaces: true };
 const call: Names<CallOptions> = { threads: true, signal: true };
 const seal: Names<SealOptions> = { ...call, onProgress: true };
 const sealStore: Names<Omit<SealOptions, "threads">> = { signal: true, onProgress: true };
-const index: Names<IndexOptions> = {
+const storeIndex: Names<Omit<IndexOptions, "transform">> = {
     dim: true,
     metric: true,
     dtype: true,
@@ -36,8 +36,8 @@ const index: Names<IndexOptions> = {
     backend: true,
     threads: true,
     cascade: true,
-    transform: true,
 };
+const index: Names<IndexOptions> = { ...storeIndex, transform: true };
 const fitTransform: Names<FitTransformOptions> = { ...call, dim: true, method: true, shrinkage: true, classes: true };
 const fitSpace: Names<FitSpaceOptions> = { ...sealStore, method: true, shrinkage: true };
 const transform: Names<KeyTransform> = { mean: true, scale: true, matrix: true };
@@ -52,7 +52,6 @@ const search: Names<SearchAndFuseOptions & SearchOptions & FuseOptions> = {
     stats: true,
 };
 const searchRow: Names<NonNullable<SearchAndFuseOptions["rows"]>[number]> = { ...row, ...fuseRow, skip: true };
-const { transform: _, ...storeIndex } = index; // a store's is fitted to its entries
 const createStore: Names<CreateStoreOptions> = { ...storeIndex, model: true, metadata: true };
 const openStore: Names<OpenStoreOptions> = {
     writable: true,

@@ -176,7 +176,7 @@ export class ReferenceIndex implements Disposable {
  */
 export function createIndex(options: IndexOptions): ReferenceIndex {
     expectOptions(options, "index");
-    if (options?.transform != null) expectOptions(options.transform, "transform", "transform");
+    if (options?.transform !== undefined) expectOptions(options.transform, "transform", "transform");
     return new ReferenceIndex(native().createIndex(options));
 }
 

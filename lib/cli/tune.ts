@@ -1,23 +1,25 @@
 /** rtd tune */
 import { join } from "node:path";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 
 import { Datastore } from "../datastore.js";
 import { cacheDirectory } from "../demo/fetch-model.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
 import { expectReportFile, writeReport } from "../report/file.js";
 import { provenanceOf } from "../report/provenance.js";
+import type { Cut } from "../recipes/cut.js";
 import { tuningReport } from "../report/tuning.js";
 import { grid, type Tried } from "../tuning/grid.js";
 import { simpler, tune, type TuneReport } from "../tuning/tune.js";
 import { interruptible } from "./interrupt.js";
 import { mismatchOption, type OpenFlags } from "./open-store.js";
-import { gpuOption, jsonOption, modelOption, reportOption, threadsOption } from "./options.js";
+import { cutOptions, gpuOption, jsonOption, modelOption, reportOption, threadsOption } from "./options.js";
 import { print, printJson, table } from "./output.js";
 import { count, duration, progressLine } from "./progress.js";
 import { withModel, type ModelFlags } from "./with-model.js";
 
-interface TuneFlags extends ModelFlags, OpenFlags {
+interface TuneFlags extends ModelFlags, OpenFlags, Cut {
+    data?: string[];
     dryRun?: boolean;
     keepSpace?: boolean;
     cache: boolean;
@@ -32,10 +34,14 @@ that are standardised, whitened or projected (projections are fitted to labels: 
 answer for). What the store has is kept unless another setting is better beyond noise (95%), and of those that are as
 good as the best within noise the one in the simplest space, and there the one with the fewest hits, is taken.
 
+Chat stores need other data (--data), as the same questions in other words: a fact that is left out is answered by
+no other.
+
 Attached contexts, rtd eval and rtd generate use what it writes.
 
 Examples:
   $ rtd tune animals.rtd --model model.gguf
+  $ rtd tune facts.rtd --model model.gguf --data the-same-in-other-words.jsonl --limit 100
   $ rtd tune novel.rtd --model model.gguf --dry-run --json --report novel.html
 `;
 
@@ -47,11 +53,12 @@ export function tuneCommand(): Command {
         )
         .argument("<store>", "directory of the datastore")
         .addOption(modelOption())
+        .addOption(new Option("-d, --data <file...>", "ask the rows of other data, instead of the store's own examples"))
         .option("--dry-run", "change nothing")
         .option("--keep-space", "fit k, temperature and weight alone: no other heads, no transform")
         .option("--no-cache", "run the model, whatever is known of it on this data")
         .addHelpText("after", examples);
-    for (const option of [mismatchOption(), threadsOption(), gpuOption(), jsonOption(), reportOption()])
+    for (const option of [...cutOptions(), mismatchOption(), threadsOption(), gpuOption(), jsonOption(), reportOption()])
         command.addOption(option);
     return command.action(run);
 }

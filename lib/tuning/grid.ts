@@ -70,12 +70,21 @@ export interface Trial {
     bestOfEach: Scored[];
 }
 
-/** All settings in one space. `unit`: its temperature of scale 1. */
+export interface TryOptions {
+    space: string;
+    /** The space's temperature of scale 1. */
+    unit: number;
+    /** Puts the rows of an answer together. */
+    inUnits?: (rows: Float64Array) => Float64Array;
+    signal?: AbortSignal | undefined;
+}
+
+/** All settings in one space. */
 export async function tryAll(
     run: ModelRun,
     near: Neighbours,
     right: Int32Array,
-    { space, unit, signal }: { space: string; unit: number; signal?: AbortSignal | undefined },
+    { space, unit, inUnits = (rows) => rows, signal }: TryOptions,
 ): Promise<Trial> {
     const tried: Tried[] = [];
     const bestOfEach: Scored[] = [];
@@ -86,7 +95,7 @@ export async function tryAll(
             signal?.throwIfAborted();
             const scores = scoreOf(run, near, right, k, temperatureScale * unit);
             for (const referenceWeight of grid.referenceWeight) {
-                const rows = scores(referenceWeight);
+                const rows = inUnits(scores(referenceWeight));
                 const one = { space, k, temperatureScale, referenceWeight, score: meanOf(rows) };
                 tried.push(one);
                 if (best === undefined || one.score > best.score) best = { ...one, rows };

@@ -22,8 +22,8 @@ const mostBytes = 2 ** 30;
 const headCounts = [4, 16];
 const projectionShrinkages = [0.03, 0.1, 0.3, 1, 3];
 
-/** The spaces that are tried, simpler ones first. Texts gain nothing by transforms (measured; see the README): they are tried as they are. */
-export function spacesFor(store: Datastore, classes: number): Space[] {
+/** The spaces that are tried, simpler ones first; projections where entries are of `classes`. Texts gain nothing by them (measured; see the README). */
+export function spacesFor(store: Datastore, classes = Infinity): Space[] {
     const { index, dim } = store;
     if (classes < 2 || index.entries * dim * 4 > mostBytes) return [];
     const heads = headCounts.filter((count) => dim % count === 0);

@@ -8,14 +8,21 @@ import { fingerprintModel } from "../llama/fingerprint.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
 import type { Progress } from "../recipes/build.js";
 import { fusionDefaults, recipeOf, type RecipeMetadata } from "../recipes/metadata.js";
+import type { Cut } from "../recipes/cut.js";
+import type { Passage } from "../recipes/passage.js";
 import { hasNeighbours, meanOf, scoreOf, tryAll, type Scored, type Tried } from "./grid.js";
 import { foldsIn, setTo, spacesFor, type Space } from "./spaces.js";
-import { findNeighbours, neighboursOf, noNeighbours, ownPassages, type Neighbours } from "./validation.js";
+import { findNeighbours, neighboursOf, noNeighbours, otherPassages, ownPassages, type Neighbours } from "./validation.js";
 
-export interface TuneOptions {
+export interface TuneOptions extends Cut {
     /** Open for writing, unless `dryRun`. */
     store: Datastore;
     model: LlamaModel;
+    /**
+     * What to tune on: data files of the rows that the store's task takes, none of which is to be in the store. Default: examples of the store's own, which
+     * are asked as if they were not in it. Chat stores need it: a fact that is left out is answered by no other.
+     */
+    data?: readonly string[] | undefined;
     /** Only says what it would keep. */
     dryRun?: boolean | undefined;
     /** Whether only k, temperature and weight are fitted, in the space that the store has. Default false. */
@@ -28,7 +35,7 @@ export interface TuneOptions {
 }
 
 export interface TuneReport {
-    /** Rows that were asked: examples of a label store, tokens of a text. */
+    /** Rows that were asked: examples of a label store, tokens of a text or of answers. */
     rows: number;
     /** The mean log-probability of the right answers of the model alone. */
     model: number;
@@ -52,18 +59,18 @@ const mostNeighbours = 8 << 20;
 const fewestUnits = 10;
 
 /**
- * Label and text stores. Settings are compared by the log-probability of the right answer, over examples or blocks of tokens. Label stores are also
- * searched in other spaces: with several heads, and through transforms fitted to their keys ({@link Datastore.setSpace}).
- * @throws RtdError `ERR_RTD_UNSUPPORTED` (chat stores, and those too small), `ERR_RTD_NOT_FOUND` (their data has moved), `ERR_RTD_NO_TEMPERATURE`
+ * Settings are compared by the log-probability of the right answer, over examples or blocks of tokens. Label and chat stores are also searched in other
+ * spaces: with several heads, and through transforms fitted to their keys ({@link Datastore.setSpace}).
+ * @throws RtdError `ERR_RTD_UNSUPPORTED` (chat stores without other data, and what is too little), `ERR_RTD_NOT_FOUND` (their data has moved), `ERR_RTD_NO_TEMPERATURE`
  */
 export async function tune(options: TuneOptions): Promise<TuneReport> {
-    const { store, model, dryRun = false, keepSpace = false, cacheDirectory, signal, onProgress } = options;
+    const { store, model, data, dryRun = false, keepSpace = false, cacheDirectory, signal, onProgress } = options;
     const started = performance.now();
     const metadata = recipeOf(store);
-    if (metadata.recipe === "chat")
+    if (metadata.recipe === "chat" && data === undefined)
         throw new RtdError(
             "ERR_RTD_UNSUPPORTED",
-            `${store.path}: only label and text stores are tuned; give k, T and weight of a chat store yourself`,
+            `${store.path}: an example of a chat store that is left out is answered by no other; give other data to tune on, as the same questions in other words`,
         );
     const own = store.index.temperature;
     if (own === undefined)
@@ -71,18 +78,21 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     const labels = metadata.recipe === "label" ? (metadata.labels ?? []).map(({ token }) => token) : undefined;
     if (store.size === 0)
         throw new RtdError("ERR_RTD_UNSUPPORTED", `${store.path} has no entries left: there is nothing to tune`);
-    const { passages, canonical } = await ownPassages(store, model, metadata);
+    const { passages, canonical } =
+        data === undefined ? await ownPassages(store, model, metadata) : await otherPassages(data, model, metadata, options);
     const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model));
     const run = await runModel(passages, { ...options, labels, cache, unit: labels === undefined ? "tokens" : "examples" });
     const values = passages.flatMap(({ values }) => values);
     const right = Int32Array.from(values, (value) => labels?.indexOf(value) ?? 0);
-    const block = labels === undefined ? blockTokens : 1;
+    const block = metadata.recipe === "text" ? blockTokens : 1;
+    // An answer is right as a whole.
+    const inUnits = metadata.recipe === "chat" ? (rows: Float64Array) => sumsOver(passages, rows) : (rows: Float64Array) => rows;
     const inSpace = { tokens: labels ?? values, canonical, signal };
     const mostHits = (heads: number) =>
         Math.min(1024, store.size, Math.max(1, Math.floor(mostNeighbours / (values.length * heads))));
 
     const present = spaceOf(store, metadata);
-    const others = keepSpace || labels === undefined ? [] : spacesFor(store, labels.length);
+    const others = keepSpace || metadata.recipe === "text" ? [] : spacesFor(store, labels?.length);
     const spaces = others.some(({ name }) => name === present.name) ? others : [present, ...others];
     const tried: Tried[] = [];
     const bests: Scored[][] = [];
@@ -93,10 +103,10 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
         if (space === present || space.name === present.name) {
             expectEnough(near);
             const { k, temperatureScale, referenceWeight } = metadata.defaults;
-            const rows = scoreOf(run, near, right, Math.min(k, near.k), temperatureScale * unit)(referenceWeight);
+            const rows = inUnits(scoreOf(run, near, right, Math.min(k, near.k), temperatureScale * unit)(referenceWeight));
             before = { ...metadata.defaults, space: present.name, score: meanOf(rows), rows };
         }
-        const trial = await tryAll(run, near, right, { space: space.name, unit, signal });
+        const trial = await tryAll(run, near, right, { space: space.name, unit, inUnits, signal });
         tried.push(...trial.tried);
         bests.push(trial.bestOfEach);
     }
@@ -120,7 +130,9 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     }
     return {
         rows: values.length,
-        model: meanOf(run.logProbabilities.filter((_, i) => i % run.candidates === right[Math.floor(i / run.candidates)])),
+        model: meanOf(
+            inUnits(run.logProbabilities.filter((_, i) => i % run.candidates === right[Math.floor(i / run.candidates)])),
+        ),
         before: withoutRows(was),
         best: withoutRows(best),
         chosen: withoutRows(chosen),
@@ -147,11 +159,12 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     }
 
     function expectEnough(near: Neighbours): void {
-        const asked = values.filter((_, row) => hasNeighbours(near, row)).length;
+        const rows = Float64Array.from(values, (_, row) => (hasNeighbours(near, row) ? 1 : 0));
+        const asked = inUnits(rows).filter((count) => count > 0).length;
         if (asked < fewestUnits * block)
             throw new RtdError(
                 "ERR_RTD_UNSUPPORTED",
-                `${store.path}: ${asked} of its ${labels === undefined ? "tokens" : "examples"} have other entries to learn from, too few to tune on (${fewestUnits * block} at least); add data, or give k, T and weight yourself`,
+                `${store.path}: ${asked} of the ${metadata.recipe === "text" ? "tokens" : "examples"} have other entries to learn from, too few to tune on (${fewestUnits * block} at least); add data, or give k, T and weight yourself`,
             );
     }
 }
@@ -193,6 +206,12 @@ export function simpler({ best, chosen }: Pick<TuneReport, "best" | "chosen">): 
         ? [`k ${chosen.k}`, String(best.k)]
         : [`${chosen.space}, k ${chosen.k}`, `${best.space}, k ${best.k}`];
     return `As good as the best within noise, and taken: ${taken} for ${top}.`;
+}
+
+/** The sums of rows over each passage. */
+function sumsOver(passages: readonly Passage[], rows: Float64Array): Float64Array {
+    let row = 0;
+    return Float64Array.from(passages, ({ values }) => values.reduce((sum) => sum + (rows[row++] as number), 0));
 }
 
 /** The mean difference of rows' scores, over blocks of them. */

@@ -7,7 +7,8 @@ import { RtdError } from "../errors.js";
 import type { ModelRun } from "../evaluation/model-run.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import { passagesOf } from "../recipes/build.js";
-import { shuffle } from "../recipes/cut.js";
+import { shuffle, type Cut } from "../recipes/cut.js";
+import { readRows } from "../recipes/data.js";
 import type { RecipeMetadata } from "../recipes/metadata.js";
 import type { Passage } from "../recipes/passage.js";
 import { rowsOfSource } from "../recipes/source.js";
@@ -54,6 +55,21 @@ export async function ownPassages(store: Datastore, model: LlamaModel, metadata:
     return {
         passages: sampleOf(passages, asked[metadata.recipe === "text" ? "text" : "label"]),
         canonical: (example) => canonical.get(example) ?? example,
+    };
+}
+
+/** Passages of other data. They are no examples of the store, so all of its entries answer. */
+export async function otherPassages(
+    data: readonly string[],
+    model: LlamaModel,
+    metadata: RecipeMetadata,
+    cut: Cut,
+): Promise<OwnPassages> {
+    const rows = await readRows(data, metadata.recipe);
+    const passages = await passagesOf(model, { ...metadata, rotate: false }, rows, cut);
+    return {
+        passages: passages.map((passage) => ({ ...passage, example: -1 - passage.example })),
+        canonical: (example) => example,
     };
 }
 
