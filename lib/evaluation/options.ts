@@ -23,7 +23,11 @@ export interface EvaluateOptions extends Cut, FusionSettings {
     data: readonly string[];
     /** Must be the store's, if given. */
     task?: Task | undefined;
-    /** Label stores: also with so many in-context examples, alone and with the reference. Default 0: without. */
+    /** Label stores, of questions with options: ask each in every rotation of them, or once. Default true. */
+    rotations?: boolean | undefined;
+    /** Chat stores: tokens of an answer at most. Default: 16 more than the expected one has. */
+    maxTokens?: number | undefined;
+    /** Label and chat stores: also with so many in-context examples, alone and with the reference. Default 0: without. */
     shots?: number | undefined;
     /** Draws of in-context examples. Default 2. */
     shotSeeds?: number | undefined;
