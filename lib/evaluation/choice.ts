@@ -95,7 +95,7 @@ interface Question {
 }
 
 function sharesOf(letters: readonly number[], count: number): number[] {
-    const shares = new Array<number>(count).fill(0);
-    for (const letter of letters) if (letter >= 0) shares[letter]! += 1 / letters.length;
-    return shares;
+    const counts = new Array<number>(count).fill(0);
+    for (const letter of letters) if (letter >= 0) counts[letter]!++;
+    return counts.map((times) => times / letters.length);
 }

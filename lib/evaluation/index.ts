@@ -30,8 +30,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
         );
     if (options.shots !== undefined) expectOneKind(rows);
     // Whether or not the store holds every rotation of its own questions.
-    const passagesAfter = (shots: readonly Row[]) =>
-        passagesOf(model, { ...metadata, rotate: rotations }, rows, options, shots);
+    const passagesAfter = (shots: readonly Row[]) => passagesOf(model, { ...metadata, rotate: rotations }, rows, options, shots);
     const passages = await passagesAfter([]);
     const shown = await shownPassages(options, metadata, kind, passagesAfter);
     const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model));

@@ -42,8 +42,7 @@ export async function labelProbabilities(
     const { store, signal } = options;
     const tokens = (metadata.labels ?? []).map(({ token }) => token);
     const runOf = (passages: readonly Passage[]) => runModel(passages, { ...options, labels: tokens, unit: "examples" });
-    const merge = (run: ModelRun, bias?: readonly number[]) =>
-        mergeReference(store.index, run, { fusion, tokens, bias, signal });
+    const merge = (run: ModelRun, bias?: readonly number[]) => mergeReference(store.index, run, { fusion, tokens, bias, signal });
     const normalised = (values: Float64Array) => openProbabilities(values, passages);
     const run = await runOf(passages);
     const kept = new LabelLogits(tokens.length, metadata.labelLogits);
@@ -57,8 +56,7 @@ export async function labelProbabilities(
     }
     return {
         model: normalised(run.logProbabilities),
-        modelBiasMatched:
-            bias && normalised(run.logProbabilities.map((value, i) => value + (bias[i % bias.length] as number))),
+        modelBiasMatched: bias && normalised(run.logProbabilities.map((value, i) => value + (bias[i % bias.length] as number))),
         rtd: normalised(await merge(run)),
         rtdBiasMatched: bias && normalised(await merge(run, bias)),
         nearest: await nearestOf(options, tokens, run, passages),

@@ -44,8 +44,8 @@ async function shotsOf(
     if (usable.length < count)
         throw new RtdError(
             "ERR_RTD_NOT_FOUND",
-            `${store.path}: ${count} in-context examples are asked for, and of the data it was built from ${usable.length} ` +
-                `${usable.length < rows.length ? `of the kind that is evaluated (${kind})` : "are still there"}`,
+            `${store.path}: ${count} in-context examples are asked for, and of the data it was built from ${usable.length} rows ` +
+                `${usable.length < rows.length ? `are of the kind that is evaluated (${kind})` : "are still there"}`,
         );
     return shuffle(usable, seed).slice(0, count);
 }

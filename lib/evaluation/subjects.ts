@@ -15,7 +15,5 @@ export function bySubject<Figures>(
         if (rows === undefined) rowsOf.set(subject, [row]);
         else rows.push(row);
     }
-    return [...rowsOf]
-        .sort(([a], [b]) => (a < b ? -1 : 1))
-        .map(([subject, rows]) => ({ subject, ...figuresOf(rows) }));
+    return [...rowsOf].sort(([a], [b]) => (a < b ? -1 : 1)).map(([subject, rows]) => ({ subject, ...figuresOf(rows) }));
 }
