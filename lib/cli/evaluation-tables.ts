@@ -120,7 +120,7 @@ function chatTables(figures: ChatFigures): string[] {
         return score === undefined ? "" : estimate(score.exactMatch, score.interval);
     };
     return [
-        table(["", `exact match of ${model.count}`, "gain", "F1", "gain"], rows),
+        table(["", `exact match of ${model.count}`, "gain", "F1", "F1 gain"], rows),
         ...subjectTable(rtd.bySubject, [
             ["model", ({ subject }) => matchOf(model, subject)],
             ["rtd", ({ subject }) => matchOf(rtd, subject)],

@@ -56,7 +56,7 @@ function expectUsable({ store, ...options }: EvaluateOptions, recipe: Task): voi
         if (options[name] !== undefined && !takers.includes(recipe))
             throw new RtdError(
                 "ERR_RTD_INVALID_ARGUMENT",
-                `${name}: for ${takers.join(" and ")} stores; ${store.path} is one of task ${recipe}`,
+                `${name} is an option of ${takers.join(" and ")} stores; ${store.path} is one of task ${recipe}: leave it out`,
             );
 }
 

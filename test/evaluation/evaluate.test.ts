@@ -165,6 +165,6 @@ describe("answers", () => {
         );
         const mixed = file("mixed.jsonl", [facts[0]!, { messages: [{ role: "assistant", content: "x" }] }]);
         await expect(evaluated(store, mixed, { shots: 1 })).rejects.toThrow(/mixed\.jsonl:2: a row of kind conversation/);
-        await expect(evaluated(store, talk, { rotations: true })).rejects.toThrow(/rotations: for label stores/);
+        await expect(evaluated(store, talk, { rotations: true })).rejects.toThrow(/rotations is an option of label stores/);
     });
 });
