@@ -43,8 +43,7 @@ export interface ChatFigures extends Cost {
     rtd: ChatScore;
     /** With in-context examples, for each draw of them, and what was said to each question in turn. The store's keys were recorded without. */
     shots: { count: number; seed: number; promptTokens: number; model: ChatScore; rtd: ChatScore; answers: Said[] }[];
-    /** origin: "file:line". */
-    answers: ({ origin: string; question: string; expected: string } & Said)[];
+    answers: ({ question: string; expected: string } & Said)[];
 }
 
 /** Tokens beyond the expected answer's that an answer may have: a sentence about it. */
@@ -59,7 +58,7 @@ export async function evaluateChat(
     const { store, model } = options;
     const expected = passages.map(({ values }) => model.detokenize(values.slice(0, -1)).trim());
     const said = await answersTo(options, passages, fusion);
-    const alone = said.map(({ model }) => model);
+    const [alone, merged] = [said.map(({ model }) => model), said.map(({ rtd }) => rtd)];
     const score = (answers: string[], against?: string[]) => scoreOf(passages, expected, answers, against);
     const shots: ChatFigures["shots"] = [];
     for (const { passages, ...draw } of shown) {
@@ -70,14 +69,11 @@ export async function evaluateChat(
     }
     return {
         model: score(alone),
-        rtd: score(
-            said.map(({ rtd }) => rtd),
-            alone,
-        ),
+        rtd: score(merged, alone),
         shots,
         ...costOf(store, passages),
-        answers: passages.map(({ origin, question = "" }, i) => {
-            return { origin, question, expected: expected[i] as string, ...(said[i] as Said) };
+        answers: passages.map(({ question = "" }, i) => {
+            return { question, expected: expected[i] as string, ...(said[i] as Said) };
         }),
     };
 }

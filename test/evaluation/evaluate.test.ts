@@ -134,7 +134,7 @@ describe("answers", () => {
         const asked = file("questions.jsonl", [...facts, { prompt: "the code of 0:", completion: " L0" }]);
         const { answers, model, rtd, promptTokens } = await evaluated(store, asked);
         expect(answers).toHaveLength(7);
-        expect(answers[2]).toMatchObject({ origin: `${asked}:3`, question: "the code of 2:", expected: "K2", rtd: "K2" });
+        expect(answers[2]).toMatchObject({ question: "the code of 2:", expected: "K2", rtd: "K2" });
         expect(answers[6]).toMatchObject({ expected: "L0", rtd: "K0" });
         expect([rtd.exactMatch, rtd.f1, rtd.count, model.exactMatch]).toEqual([6 / 7, 6 / 7, 7, 0]);
         expect(rtd.gain!.value).toBeCloseTo(6 / 7, 12);
