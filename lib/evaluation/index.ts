@@ -6,7 +6,7 @@ import { passagesOf } from "../recipes/build.js";
 import { readRows, type Row, type Task } from "../recipes/data.js";
 import { evaluateChat, type ChatFigures } from "./chat.js";
 import { evaluateLabel, type LabelFigures } from "./label.js";
-import { fusionOf, type EvaluateOptions, type Fusion } from "./options.js";
+import { expectOptionsFor, fusionOf, type EvaluateOptions, type Fusion } from "./options.js";
 import { RunCache } from "./run-cache.js";
 import { shownPassages } from "./shots.js";
 import { evaluateText, type TextFigures } from "./text.js";
@@ -18,7 +18,7 @@ export type Evaluation = Fusion & { seconds: number } & (
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     const started = performance.now();
     const metadata = recipeOf(options.store, options.task);
-    expectUsable(options, metadata.recipe);
+    expectOptionsFor(options, metadata.recipe);
     const fusion = fusionOf(options.store, metadata, options);
     const rows: Row[] = await readRows(options.data, metadata.recipe);
     const kind = (rows[0] as Row).kind;
@@ -49,23 +49,6 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
         }
     }
 }
-
-/** Options that would do nothing to a store of another task are mistakes. */
-function expectUsable({ store, ...options }: EvaluateOptions, recipe: Task): void {
-    for (const [name, takers] of Object.entries(optionsOfTasks) as [keyof typeof optionsOfTasks, readonly Task[]][])
-        if (options[name] !== undefined && !takers.includes(recipe))
-            throw new RtdError(
-                "ERR_RTD_INVALID_ARGUMENT",
-                `${name} is an option of ${takers.join(" and ")} stores; ${store.path} is one of task ${recipe}: leave it out`,
-            );
-}
-
-const optionsOfTasks = {
-    shots: ["label", "chat"],
-    shotSeeds: ["label", "chat"],
-    rotations: ["label"],
-    maxTokens: ["chat"],
-} as const satisfies Partial<Record<keyof EvaluateOptions, readonly Task[]>>;
 
 /** In-context examples are written as the prompts are that they stand before. */
 function expectOneKind(rows: readonly Row[]): void {

@@ -165,6 +165,12 @@ describe("answers", () => {
         );
         const mixed = file("mixed.jsonl", [facts[0]!, { messages: [{ role: "assistant", content: "x" }] }]);
         await expect(evaluated(store, mixed, { shots: 1 })).rejects.toThrow(/mixed\.jsonl:2: a row of kind conversation/);
+        await expect(evaluated(store, talk, { maxTokens: 0 })).rejects.toThrow(
+            "maxTokens: expected a whole number not below 1, got 0",
+        );
+        await expect(evaluated(store, talk, { shots: 1.5 })).rejects.toThrow(
+            "shots: expected a whole number not below 0, got 1.5",
+        );
         await expect(evaluated(store, talk, { rotations: true })).rejects.toThrow(/rotations is an option of label stores/);
     });
 });
