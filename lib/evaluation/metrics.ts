@@ -50,7 +50,7 @@ export interface CalibrationBin {
 
 const bins = 15;
 
-/** Answers by how sure they were, in 15 bins of equal width; those without an answer are left out. confidences: the predicted class's probability, not NaN. */
+/** Answers by how sure they were, in 15 bins of equal width; bins without an answer are left out. confidences: the predicted class's probability, not NaN. */
 export function calibrationBins(confidences: ArrayLike<number>, isRight: ArrayLike<number>): CalibrationBin[] {
     const sums = Array.from({ length: bins }, () => ({ confidence: 0, right: 0, count: 0 }));
     for (let i = 0; i < confidences.length; i++) {
