@@ -38,8 +38,9 @@ async function shotsOf(
     count: number,
     seed: number,
 ): Promise<Row[]> {
-    const rows: Row[] = [];
-    for (const source of metadata.sources) rows.push(...((await rowsOfSource(source, metadata.recipe)) ?? []));
+    const sources: Row[][] = [];
+    for (const source of metadata.sources) sources.push((await rowsOfSource(source, metadata.recipe)) ?? []);
+    const rows = sources.flat();
     const usable = rows.filter((row) => row.kind === kind);
     if (usable.length < count)
         throw new RtdError(
