@@ -3,15 +3,13 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 
 import { cacheDirectory } from "../demo/fetch-model.js";
-import type { Interval } from "../evaluation/bootstrap.js";
-import { evaluate, type Evaluation } from "../evaluation/index.js";
-import { namedScores, type LabelFigures } from "../evaluation/label.js";
-import type { Perplexity } from "../evaluation/text.js";
+import { evaluate } from "../evaluation/index.js";
 import type { Cut } from "../recipes/cut.js";
 import type { Task } from "../recipes/data.js";
 import { evaluationReport } from "../report/evaluation.js";
 import { expectReportFile, writeReport } from "../report/file.js";
 import { provenanceOf } from "../report/provenance.js";
+import { describe } from "./evaluation-tables.js";
 import { interruptible } from "./interrupt.js";
 import {
     cutOptions,
@@ -27,14 +25,16 @@ import {
     type FusionFlags,
 } from "./options.js";
 import { mismatchOption, withStore, type OpenFlags } from "./open-store.js";
-import { bytes, percent, print, printJson, table } from "./output.js";
-import { duration, progressLine } from "./progress.js";
+import { print, printJson } from "./output.js";
+import { progressLine } from "./progress.js";
 import { withModel, type ModelFlags } from "./with-model.js";
 
 interface EvalFlags extends ModelFlags, OpenFlags, Cut, FusionFlags {
     data: string[];
     task?: Task;
     cache: boolean;
+    rotations?: boolean;
+    maxTokens?: number;
     shots?: number;
     shotSeeds?: number;
     report?: string;
@@ -45,9 +45,13 @@ Figures:
   label  accuracy among the labels, macro-F1 and calibration error: of the model, of the model with the bias per
          label that makes its mean prediction over the store's references uniform, of both with the reference; and of
          two yardsticks that see the same keys: the nearest reference's label, and a linear probe (logistic
-         regression). Gains are over the model, with its bias
+         regression). Gains are over the model, with its bias. Questions with options are asked in every rotation of
+         them: besides the accuracy over all rotations that of the option whose mean probability over them is largest,
+         and the share of answers that is each letter, with its spread (the position bias)
   text   perplexity and bits per byte
-  chat   exact match of the greedy answer
+  chat   exact match of the greedy answer, and F1 of its words (as SQuAD counts them); --json has all answers
+
+  Rows of label and chat data may have a "subject": then there are also figures by subject.
 
   In brackets: 95% intervals, by resampling examples (text: blocks of 50 tokens). What the model says of label and text
   data is kept in the user's cache, so that another evaluation of the same data takes seconds.
@@ -61,6 +65,7 @@ Examples:
   $ rtd eval animals.rtd --model model.gguf --data test.jsonl --shots 5
   $ rtd eval animals.rtd --model model.gguf --task label --data all.jsonl --seed 1 --offset 2048 --limit 1500
   $ rtd eval novel.rtd --model model.gguf --task text --data sequel.txt --limit 5000 --weight 0.15
+  $ rtd eval quiz.rtd --model model.gguf --data questions.jsonl --limit 300
   $ rtd eval facts.rtd --model model.gguf --task chat --data questions.jsonl --json --report facts.html
 `;
 
@@ -72,7 +77,18 @@ export function evalCommand(): Command {
         .addOption(modelOption())
         .addOption(dataOption())
         .addOption(taskOption())
-        .addOption(new Option("--shots <n>", "task label: also with so many in-context examples").argParser(wholeNumber(1, 1000)))
+        .option("--rotations", "task label with options: ask each question in every rotation of its options (default)")
+        .option("--no-rotations", "task label with options: ask each question once, as it stands")
+        .addOption(
+            new Option("--max-tokens <n>", "task chat: tokens of an answer at most (default: 16 more than expected)").argParser(
+                wholeNumber(1),
+            ),
+        )
+        .addOption(
+            new Option("--shots <n>", "task label or chat: also with so many in-context examples").argParser(
+                wholeNumber(1, 1000),
+            ),
+        )
         .addOption(new Option("--shot-seeds <n>", "draws of those (default: 2)").argParser(wholeNumber(1, 100)))
         .option("--no-cache", "run the model, whatever is known of it on this data")
         .addHelpText("after", examples);
@@ -116,63 +132,3 @@ async function run(path: string, { model: name, gpu, weight, cache, report, ...f
     else print(describe(evaluation));
     if (report !== undefined) await writeReport(report, evaluationReport(evaluation, provenance));
 }
-
-/** The figures as a table, and what they were measured with. */
-export function describe(evaluation: Evaluation): string {
-    const { k, temperature, referenceWeight, seconds } = evaluation;
-    const settings = `k ${k}, temperature ${temperature.toPrecision(3)}, weight ${referenceWeight}, in ${duration(seconds)}`;
-    return `${figures(evaluation)}\n\n${settings}`;
-}
-
-function figures(evaluation: Evaluation): string {
-    switch (evaluation.task) {
-        case "label":
-            return labelTable(evaluation);
-        case "text": {
-            const row = (name: string, score: Perplexity) => [
-                name,
-                `${score.perplexity.toFixed(2)} ${brackets(score.interval, (value) => value.toFixed(2))}`,
-                score.change === undefined ? "" : `${signed(score.change.value)} ${brackets(score.change.interval, signed)}`,
-                score.bitsPerByte.toFixed(3),
-                score.firstHalf.toFixed(2),
-                score.secondHalf.toFixed(2),
-            ];
-            return table(
-                ["", `perplexity of ${evaluation.rtd.count}`, "change", "bits per byte", "first half", "second half"],
-                [row("model", evaluation.model), row("rtd", evaluation.rtd)],
-            );
-        }
-        case "chat":
-            return table(
-                ["", `exact match of ${evaluation.model.count}`],
-                [
-                    ["model", percent(evaluation.model.exactMatch)],
-                    ["rtd", percent(evaluation.rtd.exactMatch)],
-                ],
-            );
-    }
-}
-
-function labelTable(figures: LabelFigures): string {
-    const { rtd, shots, confusion } = figures;
-    const rows = namedScores(figures).map(({ name, score }) => [
-        name,
-        `${percent(score.accuracy)} ${brackets(score.interval, percent)}`,
-        score.gain === undefined ? "" : `${signed(score.gain.value)} ${brackets(score.gain.interval, signed)}`,
-        score.macroF1.toFixed(3),
-        score.calibrationError === undefined ? "-" : score.calibrationError.toFixed(3),
-    ]);
-    const { labels, counts } = confusion;
-    const matrix = labels.map((label, i) => [label, ...(counts[i] as number[]).map(String)]);
-    const tokens = shots.map(({ count, seed, promptTokens }) => `${promptTokens.toFixed(0)} ${count}-shot, seed ${seed}`);
-    const cost = `${[`${figures.promptTokens.toFixed(0)} tokens a prompt`, ...tokens].join(", ")}; ${bytes(figures.storeBytes)} of datastore`;
-    const all = table(["", `accuracy of ${rtd.count}`, "gain", "macro-F1", "calibration error"], rows);
-    return [all, ...(labels.length > widestConfusion ? [] : [table(["rtd says:", ...labels], matrix)]), cost].join("\n\n");
-}
-
-/** More labels do not fit a terminal; --json has them all. */
-const widestConfusion = 10;
-
-const signed = (share: number): string => (share < 0 ? "" : "+") + percent(share);
-const brackets = ([low, high]: Interval, text: (value: number) => string): string =>
-    Number.isFinite(low) && Number.isFinite(high) ? `[${text(low)}, ${text(high)}]` : "";

@@ -67,10 +67,14 @@ async function run(flags: Flags): Promise<void> {
         return measured;
     }, "interrupted; npm run reproduce goes on from here");
     await mkdir(out, { recursive: true });
-    await writeFile(join(out, "reproduce.json"), `${JSON.stringify({ machine: machine(), measurements }, null, 2)}\n`);
+    const figures = JSON.stringify({ machine: machine(), measurements }, withoutAnswers, 2);
+    await writeFile(join(out, "reproduce.json"), `${figures}\n`);
     await writeFile(join(out, "reproduce.md"), document(measurements));
     print(`${summary(measurements)}\n\nwritten to ${join(out, "reproduce.md")} and ${join(out, "reproduce.json")}`);
 }
+
+/** What was said to each question is kept in the working directory only. */
+const withoutAnswers = (name: string, value: unknown): unknown => (name === "answers" ? undefined : value);
 
 async function readMeasurements(file: string): Promise<Measurement[]> {
     try {

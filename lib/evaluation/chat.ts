@@ -1,42 +1,94 @@
 /**
- * Exact match of the greedy answer, without and with the reference: real decoding of the attached model. The end-of-turn token is no part of an
- * answer.
+ * Greedy answers without and with the reference, by real decoding of the attached model: exact match, and F1 of their words. The end-of-turn token is no part
+ * of an answer.
  */
 import { attach } from "../llama/attach.js";
 import type { LlamaContextSequence, LlamaModel, Token } from "../node-llama-cpp.js";
 import { longestPassage, type Passage } from "../recipes/passage.js";
-import { bootstrapInterval, meanOver, type Interval } from "./bootstrap.js";
-import { exactMatch } from "./metrics.js";
+import { differenceEstimate, meanEstimate, unitsOf, type Estimate, type Interval } from "./bootstrap.js";
+import { costOf, promptTokens, type Cost } from "./cost.js";
+import { exactMatch, tokenF1 } from "./metrics.js";
 import type { EvaluateOptions, Fusion } from "./options.js";
+import type { Shown } from "./shots.js";
+import { bySubject, type BySubject } from "./subjects.js";
 
-export interface ExactMatch {
+interface AnswerScore {
+    /** Share of the answers that are the expected one, white space around it aside. */
     exactMatch: number;
-    /** By resampling examples. */
+    /** Of the exact match, by resampling examples: the answers of a conversation are one. */
     interval: Interval;
-    /** By how much it is better than the model's, example by example. */
-    gain: { value: number; interval: Interval } | undefined;
+    /** The mean overlap of an answer's words with the expected one's, as SQuAD counts it. */
+    f1: number;
+    f1Interval: Interval;
+    /** Answers. */
     count: number;
 }
 
-export interface ChatFigures {
-    model: ExactMatch;
-    rtd: ExactMatch;
+export interface ChatScore extends AnswerScore {
+    /** By how much the exact match and the F1 are better than the model's, example by example. */
+    gain: Estimate | undefined;
+    f1Gain: Estimate | undefined;
+    /** Empty unless rows name their subject. */
+    bySubject: BySubject<AnswerScore>;
 }
 
-/** Tokens beyond the expected answer's that are waited for an end of turn: an answer that goes on is not a match. */
-const surplus = 2;
+/** What was said, white space around it left out. */
+export interface Said {
+    model: string;
+    rtd: string;
+}
+
+export interface ChatFigures extends Cost {
+    model: ChatScore;
+    rtd: ChatScore;
+    /** With in-context examples, for each draw of them, and what was said to each question in turn. The store's keys were recorded without. */
+    shots: { count: number; seed: number; promptTokens: number; model: ChatScore; rtd: ChatScore; answers: Said[] }[];
+    answers: ({ question: string; expected: string } & Said)[];
+}
+
+/** Tokens beyond the expected answer's that an answer may have: a sentence about it. */
+const surplus = 16;
 
 export async function evaluateChat(
-    { store, model, threads, signal, onProgress }: EvaluateOptions,
+    options: EvaluateOptions,
     passages: readonly Passage[],
     fusion: Fusion,
+    shown: readonly Shown[],
 ): Promise<ChatFigures> {
-    const longest = Math.max(...passages.map(({ values }) => values.length));
+    const { store, model } = options;
+    const expected = passages.map(({ values }) => model.detokenize(values.slice(0, -1)).trim());
+    const said = await answersTo(options, passages, fusion);
+    const [alone, merged] = [said.map(({ model }) => model), said.map(({ rtd }) => rtd)];
+    const score = (answers: string[], against?: string[]) => scoreOf(passages, expected, answers, against);
+    const shots: ChatFigures["shots"] = [];
+    for (const { passages, ...draw } of shown) {
+        const answers = await answersTo(options, passages, fusion);
+        const [model, rtd] = [answers.map(({ model }) => model), answers.map(({ rtd }) => rtd)];
+        const tokens = promptTokens(passages);
+        shots.push({ ...draw, promptTokens: tokens, model: score(model, alone), rtd: score(rtd, alone), answers });
+    }
+    return {
+        model: score(alone),
+        rtd: score(merged, alone),
+        shots,
+        ...costOf(store, passages),
+        answers: passages.map(({ question = "" }, i) => {
+            return { question, expected: expected[i] as string, ...(said[i] as Said) };
+        }),
+    };
+}
+
+async function answersTo(
+    { store, model, maxTokens, threads, signal, onProgress }: EvaluateOptions,
+    passages: readonly Passage[],
+    fusion: Fusion,
+): Promise<Said[]> {
+    const longest = maxTokens ?? surplus + Math.max(...passages.map(({ values }) => values.length));
     const context = await model.createContext({
-        contextSize: longestPassage(model, passages) + longest + surplus,
+        contextSize: longestPassage(model, passages) + longest,
         ...(threads && { threads }),
     });
-    const right = { model: [] as number[], rtd: [] as number[] };
+    const answers: Said[] = [];
     try {
         const attachment = await attach(context, store, fusion);
         const sequence = context.getSequence();
@@ -44,34 +96,25 @@ export async function evaluateChat(
             signal?.throwIfAborted();
             onProgress?.({ done, total: passages.length, unit: "answers" });
             const prompt = tokens.slice(0, from + 1);
-            const expected = model.detokenize(values.slice(0, -1));
-            for (const side of ["model", "rtd"] as const) {
-                attachment[side === "rtd" ? "on" : "off"]();
-                const answer = await greedyAnswer(model, sequence, prompt, values.length + surplus);
-                right[side].push(exactMatch(model.detokenize(answer), expected) ? 1 : 0);
-            }
+            const answer = async (): Promise<string> => {
+                const said = await greedyAnswer(model, sequence, prompt, maxTokens ?? values.length + surplus);
+                return model.detokenize(said).trim();
+            };
+            attachment.off();
+            const alone = await answer();
+            attachment.on();
+            answers.push({ model: alone, rtd: await answer() });
         }
         onProgress?.({ done: passages.length, total: passages.length, unit: "answers" });
         attachment.detach();
     } finally {
         await context.dispose();
     }
-    return { model: figures(right.model), rtd: figures(right.rtd, right.model) };
-}
-
-/** right: 1 where an answer is, else 0. */
-export function figures(right: readonly number[], against?: readonly number[]): ExactMatch {
-    const share = (values: readonly number[]) => ({
-        value: values.reduce((sum, value) => sum + value, 0) / values.length,
-        interval: bootstrapInterval(values.length, meanOver(values)),
-    });
-    const { value, interval } = share(right);
-    const gain = against && share(right.map((one, i) => one - (against[i] as number)));
-    return { exactMatch: value, interval, gain, count: right.length };
+    return answers;
 }
 
 /** The most probable continuation, up to the end of turn or `maxTokens`. */
-export async function greedyAnswer(
+async function greedyAnswer(
     model: LlamaModel,
     sequence: LlamaContextSequence,
     prompt: Token[],
@@ -86,4 +129,42 @@ export async function greedyAnswer(
         if (answer.length === maxTokens) break;
     }
     return answer;
+}
+
+/** Answers to the passages, and those that a gain is over. */
+export function scoreOf(
+    passages: readonly Passage[],
+    expected: readonly string[],
+    answers: readonly string[],
+    against?: readonly string[],
+): ChatScore {
+    const units = unitsOf(passages.map(({ example }) => example));
+    const [isRight, f1] = measured(answers, expected);
+    const other = against && measured(against, expected);
+    const figures = (rows: readonly number[]): AnswerScore => {
+        const some = (values: Float64Array) => Float64Array.from(rows, (row) => values[row] as number);
+        const unitsOfRows = unitsOf(rows.map((row) => units[row]));
+        const [match, overlap] = [meanEstimate(some(isRight), unitsOfRows), meanEstimate(some(f1), unitsOfRows)];
+        return {
+            exactMatch: match.value,
+            interval: match.interval,
+            f1: overlap.value,
+            f1Interval: overlap.interval,
+            count: rows.length,
+        };
+    };
+    return {
+        ...figures([...passages.keys()]),
+        gain: other && differenceEstimate(isRight, other[0], units),
+        f1Gain: other && differenceEstimate(f1, other[1], units),
+        bySubject: bySubject(passages, figures),
+    };
+}
+
+/** Exact match and F1 of each answer. */
+function measured(answers: readonly string[], expected: readonly string[]): [Float64Array, Float64Array] {
+    return [
+        Float64Array.from(answers, (answer, i) => (exactMatch(answer, expected[i] as string) ? 1 : 0)),
+        Float64Array.from(answers, (answer, i) => tokenF1(answer, expected[i] as string)),
+    ];
 }

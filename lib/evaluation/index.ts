@@ -3,11 +3,12 @@ import { RtdError } from "../errors.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
 import { recipeOf } from "../recipes/metadata.js";
 import { passagesOf } from "../recipes/build.js";
-import { readRows, type Task } from "../recipes/data.js";
+import { readRows, type Row, type Task } from "../recipes/data.js";
 import { evaluateChat, type ChatFigures } from "./chat.js";
 import { evaluateLabel, type LabelFigures } from "./label.js";
-import { fusionOf, type EvaluateOptions, type Fusion } from "./options.js";
+import { expectOptionsFor, fusionOf, type EvaluateOptions, type Fusion } from "./options.js";
 import { RunCache } from "./run-cache.js";
+import { shownPassages } from "./shots.js";
 import { evaluateText, type TextFigures } from "./text.js";
 
 export type Evaluation = Fusion & { seconds: number } & (
@@ -17,31 +18,46 @@ export type Evaluation = Fusion & { seconds: number } & (
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     const started = performance.now();
     const metadata = recipeOf(options.store, options.task);
-    if (metadata.recipe !== "label" && (options.shots !== undefined || options.shotSeeds !== undefined))
+    expectOptionsFor(options, metadata.recipe);
+    const fusion = fusionOf(options.store, metadata, options);
+    const rows: Row[] = await readRows(options.data, metadata.recipe);
+    const kind = (rows[0] as Row).kind;
+    const { cacheDirectory, model, rotations = kind === "choice" } = options;
+    if (rotations && kind !== "choice")
         throw new RtdError(
             "ERR_RTD_INVALID_ARGUMENT",
-            `shots are for label stores; ${options.store.path} is one of task ${metadata.recipe}`,
+            `rotations are for questions with options; the rows of ${options.data.join(", ")} have none`,
         );
-    const fusion = fusionOf(options.store, metadata, options);
-    const rows = await readRows(options.data, metadata.recipe);
-    // Questions are asked as they stand, whether or not the store holds every rotation of its own.
-    const { cacheDirectory, model } = options;
-    const passagesAfter = (before: string) => passagesOf(model, { ...metadata, rotate: false }, rows, options, before);
-    const passages = await passagesAfter("");
+    if (options.shots !== undefined) expectOneKind(rows);
+    // Whether or not the store holds every rotation of its own questions.
+    const passagesAfter = (shots: readonly Row[]) => passagesOf(model, { ...metadata, rotate: rotations }, rows, options, shots);
+    const passages = await passagesAfter([]);
+    const shown = await shownPassages(options, metadata, kind, passagesAfter);
     const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model));
+    const asked = { areQuestions: kind === "choice", shown };
     const figures = await figuresOf(metadata.recipe);
     return { ...figures, ...fusion, seconds: (performance.now() - started) / 1000 };
 
     async function figuresOf(task: Task) {
         switch (task) {
             case "label":
-                return { task, ...(await evaluateLabel({ ...options, cache }, metadata, passages, fusion, passagesAfter)) };
+                return { task, ...(await evaluateLabel({ ...options, cache }, metadata, passages, fusion, asked)) };
             case "text":
                 return { task, ...(await evaluateText({ ...options, cache }, passages, fusion)) };
             case "chat":
-                return { task, ...(await evaluateChat(options, passages, fusion)) };
+                return { task, ...(await evaluateChat(options, passages, fusion, shown)) };
         }
     }
+}
+
+/** In-context examples are written as the prompts are that they stand before. */
+function expectOneKind(rows: readonly Row[]): void {
+    const other = rows.find(({ kind }) => kind !== rows[0]?.kind);
+    if (other !== undefined)
+        throw new RtdError(
+            "ERR_RTD_BAD_FORMAT",
+            `${other.file}:${other.line}: a row of kind ${other.kind} after others of kind ${rows[0]?.kind}; with in-context examples give one kind`,
+        );
 }
 
 export { matchedBias } from "./matched-bias.js";

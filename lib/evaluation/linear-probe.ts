@@ -5,6 +5,7 @@
 import { setImmediate } from "node:timers/promises";
 
 import { shuffle } from "../recipes/cut.js";
+import { unitsOf } from "./bootstrap.js";
 
 export interface LinearProbe {
     /** Log-probabilities of the classes, [rows, classes]. */
@@ -31,33 +32,39 @@ interface Examples {
     classes: number;
 }
 
+export interface LinearProbeOptions {
+    /** The example that each row is of: rows of one choose the penalty together or not at all. Without, each row is an example. */
+    examples?: ArrayLike<number> | undefined;
+    signal?: AbortSignal | undefined;
+}
+
 /** keys: [rows, dim]; labels: their classes, 0 to classes - 1. Keys are standardised per dimension; the penalty is chosen on a fifth of the examples. */
 export async function fitLinearProbe(
     keys: Float32Array,
     labels: Int32Array,
     dim: number,
     classes: number,
-    signal?: AbortSignal,
+    { examples = labels.map((_, row) => row), signal }: LinearProbeOptions = {},
 ): Promise<LinearProbe> {
     const { mean, scale } = momentsOf(keys, dim);
     const standardised = (from: Float32Array): Float32Array =>
         from.map((value, i) => (value - (mean[i % dim] as number)) * (scale[i % dim] as number));
     const rows = standardised(keys);
-    const order = shuffle([...labels.keys()], 1);
-    const held = Math.floor(labels.length / validationShare);
+    const [held, others] = splitByExample(examples);
     const some = (of: readonly number[]): Examples => ({ rows, labels, of, dim, classes });
-    const curvature = largestCurvature(some(order));
+    const all = some([...labels.keys()]);
+    const curvature = largestCurvature(all);
     const none = new Float64Array(classes * (dim + 1));
     let best = { penalty: penalties[1] as number, loss: Infinity, weights: none as Float64Array };
     let weights: Float64Array = none;
-    if (held > 0)
+    if (held.length > 0)
         for (const penalty of penalties) {
-            weights = await fit(some(order.slice(held)), penalty, curvature, weights, signal);
-            const loss = meanLoss(some(order.slice(0, held)), weights);
+            weights = await fit(some(others), penalty, curvature, weights, signal);
+            const loss = meanLoss(some(held), weights);
             if (loss > best.loss) break; // weaker ones only fit more closely
             best = { penalty, loss, weights };
         }
-    const final = await fit(some(order), best.penalty, curvature, best.weights, signal);
+    const final = await fit(all, best.penalty, curvature, best.weights, signal);
     return {
         penalty: best.penalty,
         predict: (from) => {
@@ -68,6 +75,15 @@ export async function fitLinearProbe(
             return predicted;
         },
     };
+}
+
+/** The rows of a fifth of the examples, by chance but always the same, and those of all others. */
+function splitByExample(examples: ArrayLike<number>): [number[], number[]] {
+    const units = unitsOf(Array.from(examples));
+    const order = shuffle([...new Set(units)], 1);
+    const held = new Set(order.slice(0, Math.floor(order.length / validationShare)));
+    const rows = [...units.keys()];
+    return [rows.filter((row) => held.has(units[row] as number)), rows.filter((row) => !held.has(units[row] as number))];
 }
 
 function momentsOf(keys: Float32Array, dim: number): { mean: Float64Array; scale: Float64Array } {

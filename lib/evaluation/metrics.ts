@@ -15,9 +15,38 @@ export function argmax(values: ArrayLike<number>): number {
     return best;
 }
 
+/** The same, but -1 where several numbers are all alike: nothing is known. */
+export function argmaxOrNone(values: ArrayLike<number>): number {
+    const areAlike = Array.from(values).every((value) => value === values[0]);
+    return values.length > 1 && areAlike ? -1 : argmax(values);
+}
+
 /** Whether an answer is the expected one, white space around it aside. */
 export function exactMatch(answer: string, expected: string): boolean {
     return answer.trim() === expected.trim();
+}
+
+/**
+ * Overlap of two answers' words as SQuAD counts it (Rajpurkar et al. 2016), 0 to 1: the harmonic mean of precision and recall over words, each as often as
+ * both have it. Case, punctuation and the articles "a", "an", "the" do not count. Answers without any other word match only each other.
+ */
+export function tokenF1(answer: string, expected: string): number {
+    const [said, wanted] = [wordsOf(answer), wordsOf(expected)];
+    if (said.length === 0 || wanted.length === 0) return said.length === wanted.length ? 1 : 0;
+    const left = [...wanted];
+    for (const word of said) {
+        const at = left.indexOf(word);
+        if (at >= 0) left.splice(at, 1);
+    }
+    return (2 * (wanted.length - left.length)) / (said.length + wanted.length);
+}
+
+const punctuation = /[\p{P}$+<=>^`|~]/gu;
+const articles = /\b(a|an|the)\b/g;
+
+function wordsOf(text: string): string[] {
+    const words = text.toLowerCase().replace(punctuation, "").replace(articles, " ");
+    return words.split(/\s+/).filter((word) => word !== "");
 }
 
 /** Rows are the right classes, columns the predicted ones; -1 predicts none. */
@@ -50,7 +79,7 @@ export interface CalibrationBin {
 
 const bins = 15;
 
-/** Answers by how sure they were, in 15 bins of equal width; those without an answer are left out. confidences: the predicted class's probability, not NaN. */
+/** Answers by how sure they were, in 15 bins of equal width; bins without an answer are left out. confidences: the predicted class's probability, not NaN. */
 export function calibrationBins(confidences: ArrayLike<number>, isRight: ArrayLike<number>): CalibrationBin[] {
     const sums = Array.from({ length: bins }, () => ({ confidence: 0, right: 0, count: 0 }));
     for (let i = 0; i < confidences.length; i++) {

@@ -1,3 +1,4 @@
+import { describe, expectFlag, invalid } from "../arguments.js";
 import type { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
@@ -23,7 +24,11 @@ export interface EvaluateOptions extends Cut, FusionSettings {
     data: readonly string[];
     /** Must be the store's, if given. */
     task?: Task | undefined;
-    /** Label stores: also with so many in-context examples, alone and with the reference. Default 0: without. */
+    /** Label stores, of questions with options: ask each in every rotation of them, or once. Default true. */
+    rotations?: boolean | undefined;
+    /** Chat stores: tokens of an answer at most. Default: 16 more than the expected one has. */
+    maxTokens?: number | undefined;
+    /** Label and chat stores: also with so many in-context examples, alone and with the reference. Default 0: without. */
     shots?: number | undefined;
     /** Draws of in-context examples. Default 2. */
     shotSeeds?: number | undefined;
@@ -32,6 +37,27 @@ export interface EvaluateOptions extends Cut, FusionSettings {
     threads?: number | undefined;
     signal?: AbortSignal | undefined;
     onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+const takersOf = {
+    shots: ["label", "chat"],
+    shotSeeds: ["label", "chat"],
+    rotations: ["label"],
+    maxTokens: ["chat"],
+} as const satisfies Partial<Record<keyof EvaluateOptions, readonly Task[]>>;
+
+/** Throws where an option would do nothing to a store of this task, or is not what it can be. */
+export function expectOptionsFor({ store, ...options }: EvaluateOptions, task: Task): void {
+    for (const [name, takers] of Object.entries(takersOf) as [keyof typeof takersOf, readonly Task[]][])
+        if (options[name] !== undefined && !takers.includes(task))
+            invalid(`${name} is an option of ${takers.join(" and ")} stores; ${store.path} is one of task ${task}: leave it out`);
+    expectFlag(options.rotations, "rotations");
+    const least = { shots: 0, shotSeeds: 1, maxTokens: 1 } as const;
+    for (const name of ["shots", "shotSeeds", "maxTokens"] as const) {
+        const value = options[name];
+        if (value !== undefined && !(Number.isSafeInteger(value) && value >= least[name]))
+            invalid(`${name}: expected a whole number not below ${least[name]}, got ${describe(value)}`);
+    }
 }
 
 export interface Fusion {

@@ -1,21 +1,61 @@
 /** In-context examples, the usual way to adapt a model without training: drawn from the store's own sources and put before each prompt. */
-import { RtdError } from "../errors.js";
 import type { Datastore } from "../datastore.js";
+import { RtdError } from "../errors.js";
+import type { LlamaModel } from "../node-llama-cpp.js";
 import { shuffle } from "../recipes/cut.js";
-import type { LabelRow } from "../recipes/data.js";
-import { answeredPrompt } from "../recipes/label.js";
-import { labelRecipeOf, type RecipeMetadata } from "../recipes/metadata.js";
+import type { Row } from "../recipes/data.js";
+import type { RecipeMetadata } from "../recipes/metadata.js";
+import type { Passage } from "../recipes/passage.js";
 import { rowsOfSource } from "../recipes/source.js";
+import type { EvaluateOptions } from "./options.js";
 
-/** What comes before the prompts: `count` answered examples that a seed chooses. @throws RtdError `ERR_RTD_NOT_FOUND` where the sources have moved */
-export async function shotsOf(store: Datastore, metadata: RecipeMetadata, count: number, seed: number): Promise<string> {
-    const rows: LabelRow[] = [];
-    for (const source of metadata.sources) rows.push(...(((await rowsOfSource(source, "label")) ?? []) as LabelRow[]));
-    if (rows.length < count)
+/** Passages after so many in-context examples, one draw of them. */
+export interface Shown {
+    count: number;
+    seed: number;
+    passages: Passage[];
+}
+
+/** The draws that the options ask for. passagesAfter: the passages that are evaluated, after the rows it is given. */
+export async function shownPassages(
+    { store, model, shots: count = 0, shotSeeds = 2 }: EvaluateOptions,
+    metadata: RecipeMetadata,
+    kind: Row["kind"],
+    passagesAfter: (shots: readonly Row[]) => Promise<Passage[]>,
+): Promise<Shown[]> {
+    const shown: Shown[] = [];
+    for (let seed = 1; count > 0 && seed <= shotSeeds; seed++)
+        shown.push({ count, seed, passages: await passagesAfter(await shotsOf(store, metadata, kind, count, seed)) });
+    for (const { passages } of shown) expectRoom(model, passages, count);
+    return shown;
+}
+
+/** `count` rows of a kind that a seed chooses. @throws RtdError `ERR_RTD_NOT_FOUND` where the sources have moved */
+async function shotsOf(
+    store: Datastore,
+    metadata: RecipeMetadata,
+    kind: Row["kind"],
+    count: number,
+    seed: number,
+): Promise<Row[]> {
+    const sources: Row[][] = [];
+    for (const source of metadata.sources) sources.push((await rowsOfSource(source, metadata.recipe)) ?? []);
+    const rows = sources.flat();
+    const usable = rows.filter((row) => row.kind === kind);
+    if (usable.length < count)
         throw new RtdError(
             "ERR_RTD_NOT_FOUND",
-            `${store.path}: ${count} in-context examples are asked for, and of the data it was built from ${rows.length} are still there`,
+            `${store.path}: ${count} in-context examples are asked for, and of the data it was built from ${usable.length} rows ` +
+                `${usable.length < rows.length ? `are of the kind that is evaluated (${kind})` : "are still there"}`,
         );
-    const chosen = shuffle(rows, seed).slice(0, count);
-    return chosen.map((row) => `${answeredPrompt(row, labelRecipeOf(metadata))}\n\n`).join("");
+    return shuffle(usable, seed).slice(0, count);
+}
+
+function expectRoom(model: LlamaModel, passages: readonly Passage[], shots: number): void {
+    const longest = passages.reduce((most, { tokens }) => Math.max(most, tokens.length), 0);
+    if (longest > model.trainContextSize)
+        throw new RtdError(
+            "ERR_RTD_INVALID_ARGUMENT",
+            `${shots} in-context examples make prompts of up to ${longest} tokens; the model's context holds ${model.trainContextSize}: give fewer shots`,
+        );
 }

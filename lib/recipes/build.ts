@@ -221,21 +221,21 @@ function continued(store: Datastore, { task, prompt, rotate, metric, dtype, head
     return metadata;
 }
 
-/** Passages of the cut of the rows that the options name. `before`: of label passages, what comes before each prompt. */
+/** Passages of the cut of the rows that the options name. `shots`: rows of the same task (label or chat), answered before each prompt. */
 export async function passagesOf(
     model: LlamaModel,
     metadata: RecipeMetadata,
     rows: readonly Row[],
     cut: Cut,
-    before?: string,
+    shots: readonly Row[] = [],
 ): Promise<Passage[]> {
     switch (metadata.recipe) {
         case "label":
-            return labelPassages(model, cutRows(rows as LabelRow[], cut), labelRecipeOf(metadata), before);
+            return labelPassages(model, cutRows(rows as LabelRow[], cut), labelRecipeOf(metadata), shots as LabelRow[]);
         case "text":
             return textPassages(model, rows as TextRow[], cut);
         case "chat":
-            return chatPassages(model, cutRows(rows as ChatRow[], cut));
+            return chatPassages(model, cutRows(rows as ChatRow[], cut), shots as ChatRow[]);
     }
 }
 

@@ -2,48 +2,77 @@
  * The chat recipe: keys at the tokens of answers only, the end-of-turn token included. Conversations are put under the model's chat
  * template, every assistant message being an answer to what stands before it; prompts with completions are taken as they are.
  */
+import { defined } from "../defined.js";
 import { RtdError } from "../errors.js";
 import type { ChatHistoryItem, ChatWrapper, LlamaModel, Token } from "../node-llama-cpp.js";
 import type { ChatRow, CompletionContent, ConversationContent, Message } from "./data.js";
 import { endOfTurn, tokenizeAfter, withBos, type Passage } from "./passage.js";
 
-export async function chatPassages(model: LlamaModel, rows: readonly ChatRow[]): Promise<Passage[]> {
-    const plain = plainAnswers(model);
+/**
+ * Passages of rows, one for each answer. `shots` come before each prompt, answered: as earlier turns of a conversation, or as text before a prompt that is taken
+ * as it is. Rows and shots must then be of one kind.
+ */
+export async function chatPassages(
+    model: LlamaModel,
+    rows: readonly ChatRow[],
+    shots: readonly ChatRow[] = [],
+): Promise<Passage[]> {
+    const plain = plainAnswers(model, shots);
     const templated = rows.some((row) => row.kind === "conversation")
-        ? templatedAnswers(model, await chatWrapperOf(model))
+        ? templatedAnswers(model, await chatWrapperOf(model), shots)
         : () => [];
     return rows.flatMap((row, example) => {
         const origin = `${row.file}:${row.line}`;
         const answers = row.kind === "completion" ? plain(row) : templated(row);
-        return answers.map(({ prompt, answer, end }): Passage => {
+        return answers.map(({ question, prompt, answer, end }): Passage => {
             if (prompt.length === 0) throw new RtdError("ERR_RTD_BAD_FORMAT", `${origin}: nothing stands before the answer`);
             const [tokens, from] = [[...prompt, ...answer], prompt.length - 1];
-            return { tokens, from, values: [...answer, end], example, position: from, origin };
+            const passage = { tokens, from, values: [...answer, end], example, position: from, origin, question };
+            return { ...passage, ...defined({ subject: row.subject }) };
         });
     });
 }
 
 /** An answer, what stands before it and the token that ends it. */
 interface Answer {
+    /** The last that was said before the answer. */
+    question: string;
     prompt: Token[];
     answer: Token[];
     end: Token;
 }
 
-function plainAnswers(model: LlamaModel): (row: CompletionContent) => Answer[] {
-    return ({ prompt, completion }) => [
-        { prompt: plainPrompt(model, prompt), answer: tokenizeAfter(model, prompt, completion), end: endOfTurn(model) },
-    ];
+function plainAnswers(model: LlamaModel, shots: readonly ChatRow[]): (row: CompletionContent) => Answer[] {
+    const before = shots.map((row) => (row.kind === "completion" ? `${row.prompt}${row.completion}\n\n` : "")).join("");
+    return ({ prompt: question, completion }) => {
+        const prompt = before + question;
+        const answer = tokenizeAfter(model, prompt, completion);
+        return [{ question, prompt: plainPrompt(model, prompt), answer, end: endOfTurn(model) }];
+    };
 }
 
-function templatedAnswers(model: LlamaModel, wrapper: ChatWrapper): (row: ConversationContent) => Answer[] {
+function templatedAnswers(
+    model: LlamaModel,
+    wrapper: ChatWrapper,
+    shots: readonly ChatRow[],
+): (row: ConversationContent) => Answer[] {
     const end = templatedEndOfTurn(model, wrapper);
-    return ({ messages }) =>
-        messages.flatMap(({ role, content }, i) =>
-            role === "assistant"
-                ? [{ prompt: templatedPrompt(model, wrapper, messages.slice(0, i)), answer: model.tokenize(content), end }]
-                : [],
-        );
+    const earlier = shots.flatMap((row) => (row.kind === "conversation" ? answeredTurns(row) : []));
+    return ({ messages }) => {
+        const opening = messages.findIndex(({ role }) => role !== "system");
+        return messages.flatMap(({ role, content }, i) => {
+            if (role !== "assistant") return [];
+            const before = [...messages.slice(0, opening), ...earlier, ...messages.slice(opening, i)];
+            const question = messages[i - 1]?.content ?? "";
+            return [{ question, prompt: templatedPrompt(model, wrapper, before), answer: model.tokenize(content), end }];
+        });
+    };
+}
+
+/** The turns of a conversation up to its last answer; what the system says is left to the conversation that goes on. */
+function answeredTurns({ messages }: ConversationContent): Message[] {
+    const last = messages.findLastIndex(({ role }) => role === "assistant");
+    return messages.slice(0, last + 1).filter(({ role }) => role !== "system");
 }
 
 /** What the template puts after an answer when the conversation goes on. */

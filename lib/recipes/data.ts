@@ -1,6 +1,6 @@
 /**
- * Data files: `.jsonl` (or `.ndjson`) with one JSON object a line, and `.txt`, a single document. What a row may be depends on the task;
- * other keys of a row are ignored, empty lines too. A bad row is named by file and line, with what was expected.
+ * Data files: `.jsonl` (or `.ndjson`) with one JSON object a line, and `.txt`, a single document. What a row may be depends on the task; those of label and
+ * chat may also have a "subject". Other keys of a row are ignored, empty lines too. A bad row is named by file and line, with what was expected.
  */
 import { extname } from "node:path";
 
@@ -45,7 +45,8 @@ export interface CompletionContent {
 }
 export type Content = LabelledContent | ChoiceContent | DocumentContent | ConversationContent | CompletionContent;
 
-export type Row<C extends Content = Content> = C & { file: string; line: number };
+/** `subject`: what the row is about, of rows that say so; evaluation then also reports by it. */
+export type Row<C extends Content = Content> = C & { file: string; line: number; subject?: string };
 
 export type LabelRow = Row<LabelledContent> | Row<ChoiceContent>;
 export type TextRow = Row<DocumentContent>;
@@ -116,7 +117,8 @@ export function parseRow(line: Line, file: string, task: Task): Row {
     }
     if (typeof value !== "object" || value === null || Array.isArray(value)) return bad("not a JSON object");
     const fields = new Fields(value as Record<string, unknown>, bad);
-    return { ...contentOf(fields, task), file, line: line.number };
+    const subject = task !== "text" && fields.has("subject") ? { subject: fields.string("subject") } : {};
+    return { ...contentOf(fields, task), ...subject, file, line: line.number };
 }
 
 function contentOf(fields: Fields, task: Task): Content {

@@ -2,6 +2,7 @@
  * The label recipe: classification or multiple choice. One key per example, the hidden state at the prompt's end; its value is the label's
  * first token. For questions with options the labels are the options' letters, and with `rotate` each is stored once per rotation of them.
  */
+import { defined } from "../defined.js";
 import { RtdError } from "../errors.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import type { ChoiceContent, LabelRow } from "./data.js";
@@ -35,9 +36,15 @@ export function newLabelRecipe(model: LlamaModel, rows: readonly LabelRow[], pro
     return { prompt: template, rotate, labels: labelTokens(model, template, labelNames(rows)) };
 }
 
-/** Passages of rows; rows whose label the recipe does not have are an error. `before` comes before each prompt. */
-export function labelPassages(model: LlamaModel, rows: readonly LabelRow[], recipe: LabelRecipe, before = ""): Passage[] {
+/** Passages of rows; rows whose label the recipe does not have are an error. `shots`, answered, come before each prompt. */
+export function labelPassages(
+    model: LlamaModel,
+    rows: readonly LabelRow[],
+    recipe: LabelRecipe,
+    shots: readonly LabelRow[] = [],
+): Passage[] {
     kindOf(rows);
+    const before = shots.map((row) => `${answeredPrompt(row, recipe)}\n\n`).join("");
     const names = recipe.labels.map((label) => label.name).join(", ");
     const passage = (row: LabelRow, example: number, position: number, name: string, values: Record<string, string>): Passage => {
         const origin = `${row.file}:${row.line}`;
@@ -49,7 +56,8 @@ export function labelPassages(model: LlamaModel, rows: readonly LabelRow[], reci
             );
         const tokens = withBos(model, model.tokenize(before + fillTemplate(recipe.prompt, values)));
         const openLabels = row.kind === "choice" ? row.options.length : recipe.labels.length;
-        return { tokens, from: tokens.length - 1, values: [label.token], example, position, origin, openLabels };
+        const passage = { tokens, from: tokens.length - 1, values: [label.token], example, position, origin, openLabels };
+        return { ...passage, ...defined({ subject: row.subject }) };
     };
     return rows.flatMap((row, example) => {
         if (row.kind === "labelled") return [passage(row, example, 0, row.label, valuesOf(row, recipe))];

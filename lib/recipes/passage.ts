@@ -15,8 +15,12 @@ export interface Passage {
     position: number;
     /** "file:line", for messages. */
     origin: string;
+    /** The row's, if it has one. */
+    subject?: string;
     /** Label passages: how many of the labels, from the first on, may be the answer. */
     openLabels?: number;
+    /** Chat passages: what the answer answers to, in words. */
+    question?: string;
 }
 
 /** The tokens of `text` as they come after `before`: a tokenizer may join or space them in another way than alone. */

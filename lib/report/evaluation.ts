@@ -2,15 +2,18 @@
 import { basename } from "node:path";
 
 import { bytes } from "../cli/output.js";
-import type { Interval } from "../evaluation/bootstrap.js";
+import type { Estimate } from "../evaluation/bootstrap.js";
 import type { ChatFigures } from "../evaluation/chat.js";
 import type { Evaluation } from "../evaluation/index.js";
-import { namedScores, type LabelFigures } from "../evaluation/label.js";
+import type { LabelFigures, LabelScore } from "../evaluation/label.js";
+import { namedAnswers, namedMethods, type Named } from "../evaluation/names.js";
+import type { BySubject } from "../evaluation/subjects.js";
 import type { Stretch, TextFigures } from "../evaluation/text.js";
-import type { Axis, Report, Section, Table } from "./description.js";
+import { bracketed, comparison, verdict, type Compared } from "./comparison.js";
+import type { Report, Section } from "./description.js";
 import { measuredOn } from "./measured-on.js";
 import type { Provenance } from "./provenance.js";
-import { counted, written, writtenInterval, type Unit } from "./units.js";
+import { counted, withInterval, written } from "./units.js";
 
 export function evaluationReport(evaluation: Evaluation, provenance: Provenance): Report {
     const { k, temperature, referenceWeight, seconds } = evaluation;
@@ -36,74 +39,15 @@ function findings(evaluation: Evaluation, provenance: Provenance): Pick<Report, 
         case "text":
             return textFindings(evaluation);
         case "chat":
-            return chatFindings(evaluation);
+            return chatFindings(evaluation, provenance);
     }
 }
 
-interface Difference {
-    value: number;
-    interval: Interval;
-}
-
-/** One of those that are compared. */
-interface Compared extends Difference {
-    name: string;
-    isOwn: boolean;
-    /** Over what it is held against; undefined for that itself. */
-    gain: Difference | undefined;
-    /** More columns of the table. */
-    more?: string[];
-}
-
-/** Values with their intervals, and in a section of their own the paired differences. */
-function comparison(
-    measure: Axis & { better: "more" | "less" },
-    difference: { title: string; heading: string; axis: Axis; explanation: string },
-    rows: readonly Compared[],
-    more: readonly string[] = [],
-): Section[] {
-    const interval = (given: Difference | undefined, unit: Unit) => (given && writtenInterval(given.interval, unit)) ?? "";
-    const name = capitalised(measure.title);
-    const directed = (axis: Axis): Axis => ({ ...axis, title: `${axis.title}; ${measure.better} is better` });
-    const table: Table = {
-        kind: "table",
-        title: `${name} and other figures`,
-        head: ["", measure.title, "95% interval", difference.title, "95% interval", ...more],
-        rows: rows.map((row) => [
-            row.name,
-            written(row.value, measure.unit),
-            interval(row, measure.unit),
-            row.gain === undefined ? "" : written(row.gain.value, difference.axis.unit),
-            interval(row.gain, difference.axis.unit),
-            ...(row.more ?? []),
-        ]),
-    };
-    const gains = rows.flatMap(({ name, gain, isOwn }) => (gain === undefined ? [] : [{ name, isOwn, ...gain }]));
-    return [
-        {
-            title: name,
-            parts: [{ kind: "dots", title: `${name}, with 95% intervals`, axis: directed(measure), rows: [...rows] }, table],
-        },
-        {
-            title: difference.heading,
-            parts: [
-                { kind: "text", text: difference.explanation },
-                {
-                    kind: "dots",
-                    title: `${difference.heading}, with 95% intervals`,
-                    axis: directed(difference.axis),
-                    rows: gains,
-                    aboutZero: true,
-                },
-            ],
-        },
-    ];
-}
-
 function labelFindings(figures: LabelFigures, { store }: Provenance): Pick<Report, "summary" | "sections"> {
-    const { model, modelBiasMatched, shots, promptTokens } = figures;
+    const { model, modelBiasMatched } = figures;
     const own = figures.rtdBiasMatched ?? figures.rtd;
-    const scores = namedScores(figures);
+    const scores = namedMethods(figures);
+    const areRotated = model.choice?.averaged !== undefined;
     const against = modelBiasMatched === undefined ? "the model alone" : "the model with the matched bias";
     const rows = scores.map(({ name, score, hasReference }): Compared => ({
         name,
@@ -125,7 +69,7 @@ function labelFindings(figures: LabelFigures, { store }: Provenance): Pick<Repor
     const biased = figures.rtdBiasMatched === undefined ? said : `${said}, matched bias`;
     return {
         summary: [
-            `With the reference ${written(own.accuracy, "share")} of ${counted(own.count)} answers are right${bracketed(own.interval, "share")}; ` +
+            `With the reference ${written(own.accuracy, "share")} of answers to ${counted(own.count)} examples are right${bracketed(own.interval, "share")}; ` +
                 `the model alone has ${written(model.accuracy, "share")}` +
                 (modelBiasMatched === undefined
                     ? "."
@@ -133,21 +77,20 @@ function labelFindings(figures: LabelFigures, { store }: Provenance): Pick<Repor
             ...(own.gain === undefined ? [] : [verdict(own.gain, "points", against, 1)]),
         ],
         sections: [
-            ...comparison(
-                { title: "accuracy", unit: "share", within: [0, 1], better: "more" },
-                {
-                    title: "gain, points",
-                    heading: "Gain",
-                    axis: { title: "percentage points of accuracy", unit: "points", within: [-1, 1] },
-                    explanation:
-                        `Paired, example by example: over ${against}` +
-                        (modelBiasMatched === undefined
-                            ? "."
-                            : ", and of that itself over the model alone. What lies beyond the matched bias is the reference's."),
-                },
+            ...shares(
+                areRotated ? "accuracy over all rotations" : "accuracy",
+                `Paired, example by example: over ${against}` +
+                    (modelBiasMatched === undefined
+                        ? "."
+                        : ", and of that itself over the model alone. What lies beyond the matched bias is the reference's."),
                 rows,
                 ["macro-F1", "calibration error"],
             ),
+            ...choiceSections(scores, figures.confusion.labels),
+            ...subjectSection("accuracy", modelBiasMatched ?? model, own, ({ accuracy, interval }) => ({
+                value: accuracy,
+                interval,
+            })),
             {
                 title: "Calibration",
                 parts: [
@@ -169,27 +112,128 @@ function labelFindings(figures: LabelFigures, { store }: Provenance): Pick<Repor
                     },
                 ],
             },
+            costs(figures, store.bytes),
+        ],
+    };
+}
+
+/** Of questions with options: what their rotations agree on, and which letters are said whatever they stand for. */
+function choiceSections(scores: readonly Named<LabelScore>[], letters: readonly string[]): Section[] {
+    const choices = scores.flatMap(({ name, score: { choice }, hasReference }) =>
+        choice === undefined ? [] : [{ name, choice, isOwn: hasReference }],
+    );
+    const [first] = choices;
+    if (first === undefined) return [];
+    const averaged = choices.flatMap(({ name, choice, isOwn }): Compared[] => {
+        const { accuracy, interval, gain } = choice.averaged ?? {};
+        return accuracy === undefined || interval === undefined ? [] : [{ name, value: accuracy, interval, gain, isOwn }];
+    });
+    const parts = (said: readonly number[]) => letters.map((_, i) => written(said[i] ?? 0, "share"));
+    return [
+        ...(averaged.length === 0
+            ? []
+            : shares(
+                  "accuracy of the mean over rotations",
+                  "Paired, question by question: of the option with the largest mean probability over all rotations.",
+                  averaged,
+              )),
+        {
+            title: "Position bias",
+            parts: [
+                {
+                    kind: "text",
+                    text: "The share of answers that is each letter, whatever stands behind it. Spread: how much further above its share of right answers the most favoured letter is than the least favoured.",
+                },
+                {
+                    kind: "table",
+                    title: "Letters that are said",
+                    head: ["", "spread", ...letters],
+                    rows: [
+                        ...choices.map(({ name, choice: { positions } }) => [
+                            name,
+                            written(positions.spread, "share"),
+                            ...parts(positions.said),
+                        ]),
+                        ["right answers", "", ...parts(first.choice.positions.right)],
+                    ],
+                },
+            ],
+        },
+    ];
+}
+
+/** None where no row of the data names its subject. */
+function subjectSection<Figures extends { count: number }>(
+    measure: string,
+    alone: { bySubject: BySubject<Figures> },
+    own: { bySubject: BySubject<Figures> },
+    estimate: (figures: Figures) => Estimate,
+): Section[] {
+    const estimates = own.bySubject.map((figures) => {
+        const other = alone.bySubject.find(({ subject }) => subject === figures.subject);
+        return { subject: figures.subject, count: figures.count, model: other && estimate(other), rtd: estimate(figures) };
+    });
+    if (estimates.length === 0) return [];
+    const text = (given: Estimate | undefined) => (given === undefined ? "" : withInterval(given.value, given.interval, "share"));
+    return [
+        {
+            title: "By subject",
+            parts: [
+                {
+                    kind: "dots",
+                    title: "By subject, with 95% intervals",
+                    axis: { title: `${measure}; more is better`, unit: "share", within: [0, 1] },
+                    rows: estimates.flatMap(({ subject, model, rtd }) => [
+                        ...(model === undefined ? [] : [{ name: `${subject}: model`, ...model, isOwn: false }]),
+                        { name: `${subject}: rtd`, ...rtd, isOwn: true },
+                    ]),
+                },
+                {
+                    kind: "table",
+                    title: `By subject: ${measure}`,
+                    head: ["", "examples", "model", "rtd"],
+                    rows: estimates.map(({ subject, count, model, rtd }) => [subject, counted(count), text(model), text(rtd)]),
+                },
+            ],
+        },
+    ];
+}
+
+/** What is paid for each way of adapting the model. */
+function costs({ promptTokens, shots }: LabelFigures | ChatFigures, storeBytes: number): Section {
+    const rows = (name: string, tokens: number) => [
+        [name === "" ? "model" : name, written(tokens, "count"), ""],
+        [name === "" ? "rtd" : `${name}, and rtd`, written(tokens, "count"), bytes(storeBytes)],
+    ];
+    return {
+        title: "Costs",
+        parts: [
             {
-                title: "Costs",
-                parts: [
-                    {
-                        kind: "table",
-                        title: "What each needs",
-                        head: ["", "tokens of a prompt", "datastore"],
-                        rows: [
-                            ["model", written(promptTokens, "count"), ""],
-                            ["rtd", written(promptTokens, "count"), bytes(store.bytes)],
-                            ...shots.flatMap(({ count, seed, promptTokens }) => [
-                                [`${count}-shot, seed ${seed}`, written(promptTokens, "count"), ""],
-                                [`${count}-shot, seed ${seed}, and rtd`, written(promptTokens, "count"), bytes(store.bytes)],
-                            ]),
-                        ],
-                    },
+                kind: "table",
+                title: "What each needs",
+                head: ["", "tokens of a prompt", "datastore"],
+                rows: [
+                    ...rows("", promptTokens),
+                    ...shots.flatMap(({ count, seed, promptTokens }) => rows(`${count}-shot, seed ${seed}`, promptTokens)),
                 ],
             },
         ],
     };
 }
+
+/** A comparison of shares of right answers. */
+const shares = (measure: string, explanation: string, rows: readonly Compared[], more: readonly string[] = []): Section[] =>
+    comparison(
+        { title: measure, unit: "share", within: [0, 1], better: "more" },
+        {
+            title: "gain, points",
+            heading: `Gain in ${measure}`,
+            axis: { title: `percentage points of ${measure}`, unit: "points", within: [-1, 1] },
+            explanation,
+        },
+        rows,
+        more,
+    );
 
 function textFindings({ model, rtd, course }: TextFigures): Pick<Report, "summary" | "sections"> {
     const row = (name: string, score: TextFigures["rtd"], isOwn: boolean): Compared => ({
@@ -254,43 +298,41 @@ function changesAlong(course: readonly Stretch[]) {
     ];
 }
 
-function chatFindings({ model, rtd }: ChatFigures): Pick<Report, "summary" | "sections"> {
-    const row = (name: string, score: ChatFigures["rtd"], isOwn: boolean): Compared => ({
-        name,
-        value: score.exactMatch,
-        interval: score.interval,
-        gain: score.gain,
-        isOwn,
-    });
+function chatFindings(figures: ChatFigures, { store }: Provenance): Pick<Report, "summary" | "sections"> {
+    const { model, rtd } = figures;
+    const answers = namedAnswers(figures);
+    const explanation = "Paired, example by example, over the model alone.";
     return {
         summary: [
             `With the reference ${written(rtd.exactMatch, "share")} of ${counted(rtd.count)} answers match exactly${bracketed(rtd.interval, "share")}; ` +
                 `of the model alone ${written(model.exactMatch, "share")}.`,
             ...(rtd.gain === undefined ? [] : [verdict(rtd.gain, "points", "the model alone", 1)]),
         ],
-        sections: comparison(
-            { title: "exact match", unit: "share", within: [0, 1], better: "more" },
-            {
-                title: "gain, points",
-                heading: "Gain",
-                axis: { title: "percentage points of exact match", unit: "points", within: [-1, 1] },
-                explanation: "Paired, example by example, over the model alone.",
-            },
-            [row("model", model, false), row("rtd", rtd, true)],
-        ),
+        sections: [
+            ...shares(
+                "exact match",
+                explanation,
+                answers.map(({ name, score: { exactMatch, interval, gain }, hasReference }) => ({
+                    name,
+                    value: exactMatch,
+                    interval,
+                    gain,
+                    isOwn: hasReference,
+                })),
+            ),
+            ...shares(
+                "F1 of words",
+                explanation,
+                answers.map(({ name, score: { f1, f1Interval, f1Gain }, hasReference }) => ({
+                    name,
+                    value: f1,
+                    interval: f1Interval,
+                    gain: f1Gain,
+                    isOwn: hasReference,
+                })),
+            ),
+            ...subjectSection("exact match", model, rtd, ({ exactMatch, interval }) => ({ value: exactMatch, interval })),
+            costs(figures, store.bytes),
+        ],
     };
 }
-
-/** better: 1 where more is better, -1 where less is. */
-function verdict({ value, interval }: Difference, unit: Unit, against: string, better: 1 | -1): string {
-    const [worst, best] = better === 1 ? interval : [-interval[1], -interval[0]];
-    const size = `Against ${against} that is ${written(value, unit)}${unit === "points" ? " points" : ""}${bracketed(interval, unit)}`;
-    return `${size}: ${worst > 0 ? "better, beyond noise" : best < 0 ? "worse, beyond noise" : "within noise"}.`;
-}
-
-function bracketed(interval: Interval, unit: Unit): string {
-    const range = writtenInterval(interval, unit);
-    return range === undefined ? "" : ` (95% interval: ${range})`;
-}
-
-const capitalised = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);

@@ -8,7 +8,7 @@ import type { ModelRun } from "../evaluation/model-run.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import { passagesOf } from "../recipes/build.js";
 import { shuffle, type Cut } from "../recipes/cut.js";
-import { readRows } from "../recipes/data.js";
+import { readRows, type LabelRow } from "../recipes/data.js";
 import type { RecipeMetadata } from "../recipes/metadata.js";
 import type { Passage } from "../recipes/passage.js";
 import { rowsOfSource } from "../recipes/source.js";
@@ -41,7 +41,7 @@ export async function ownPassages(store: Datastore, model: LlamaModel, metadata:
             const content =
                 metadata.recipe === "text"
                     ? JSON.stringify([source.files.map(({ sha256 }) => sha256), source.seed, passage.example])
-                    : passage.tokens.join();
+                    : askedBy(rows[passage.example] as LabelRow);
             if (!firstOf.has(content)) firstOf.set(content, example);
             canonical.set(example, firstOf.get(content) as number);
             passages.push({ ...passage, example });
@@ -71,6 +71,11 @@ export async function otherPassages(
         passages: passages.map((passage) => ({ ...passage, example: -1 - passage.example })),
         canonical: (example) => example,
     };
+}
+
+/** What a row asks: a question is the same in whatever order its options stand. */
+export function askedBy(row: LabelRow): string {
+    return row.kind === "labelled" ? row.text : JSON.stringify([row.question, [...row.options].sort()]);
 }
 
 /** Passages by chance, always the same ones, until they have enough rows. */

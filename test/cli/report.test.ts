@@ -67,6 +67,7 @@ describe("--report", () => {
             const gaps = calibration.reduce((sum, bin) => sum + bin.count * Math.abs(bin.confidence - bin.accuracy), 0);
             expect(gaps / count).toBeCloseTo(calibrationError, 9);
         }
+        expect((JSON.parse(stdout) as { nearest: object }).nearest).not.toHaveProperty("calibration"); // it is never unsure
         const page = pageOf("label.html");
         const rows = cellsOf(all(page, "table")[0]!).map(([name, value]) => [name, value]);
         expect(rows).toContainEqual(["model", percent(json.model.accuracy)]);

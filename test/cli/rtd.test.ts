@@ -280,7 +280,18 @@ describe("a label datastore", () => {
             "--json",
         );
         expect(json(built.stdout)).toMatchObject({ added: 3, examples: 1 });
-        expect(json((await evaluate("quiz.rtd", "quiz.jsonl", "--json")).stdout)).toMatchObject({ rtd: { count: 1 } });
+        const share = expect.any(Number) as number;
+        const positions = { said: [share, share, share], right: [1 / 3, 1 / 3, 1 / 3], spread: share };
+        expect(json((await evaluate("quiz.rtd", "quiz.jsonl", "--json")).stdout)).toMatchObject({
+            rtd: { count: 1, choice: { averaged: { accuracy: share }, positions } },
+        });
+        const { stdout } = await evaluate("quiz.rtd", "quiz.jsonl");
+        expect(stdout).toMatch(/accuracy of 1, all rotations.*\n-.*\nmodel +(0\.0|33\.3|66\.7|100\.0)% /);
+        expect(stdout).toMatch(/accuracy of the mean over rotations +gain\n-.*\nmodel +\d/);
+        expect(stdout).toMatch(/share of answers +spread +A +B +C[^]*\nright answers +33\.3% +33\.3% +33\.3%/);
+        expect((await evaluate("quiz.rtd", "quiz.jsonl", "--no-rotations")).stdout).not.toContain("rotations");
+        const labels = await evaluate("label.rtd", "label.jsonl", "--rotations");
+        expect([labels.code, labels.stderr]).toEqual([1, expect.stringContaining("rotations are for questions with options")]);
     });
 
     it("is found out when a file of it changes", async () => {
@@ -316,7 +327,7 @@ describe("a text datastore", () => {
 
     it("takes no in-context examples", async () => {
         const { code, stderr } = await evaluate("text.rtd", "text.txt", "--shots", "2");
-        expect([code, stderr]).toEqual([1, expect.stringContaining("shots are for label stores")]);
+        expect([code, stderr]).toEqual([1, expect.stringContaining("shots is an option of label and chat stores")]);
     });
 
     it("is tuned, and attached contexts and evaluations use what was found", async () => {
@@ -394,7 +405,26 @@ describe("a chat datastore", () => {
             model: { exactMatch: 0, count: 2 },
             rtd: { exactMatch: 1, count: 2 },
         });
-        expect((await evaluate("chat.rtd", "chat.jsonl", "--weight", "0")).stdout).toMatch(/model +0\.0%\nrtd +0\.0%/);
+        const { stdout: shown } = await evaluate("chat.rtd", "chat.jsonl", "--weight", "0", "--shots", "1", "--max-tokens", "5");
+        const none = String.raw`0\.0% \[0\.0%, 0\.0%\]`;
+        const gain = String.raw`\+0\.0% \[\+0\.0%, \+0\.0%\]`;
+        expect(shown).toMatch(/exact match of 2 +gain +F1 +F1 gain\n/);
+        expect(shown).toMatch(new RegExp(`\nmodel +${none} +${none}\nrtd +${none} +${gain} +${none} +${gain}\n`));
+        expect(shown).toMatch(/\n1-shot, seed 1, and rtd +0\.0% /);
+        expect(shown).toMatch(/tokens a prompt, \d+ 1-shot, seed 1, \d+ 1-shot, seed 2; /);
+    });
+
+    it("is reported by subject where rows have one", async () => {
+        const rows = ["b", "c"].map((code, i) => ({
+            prompt: `a code of ${code}:`,
+            completion: i ? " UVW" : " no",
+            subject: code,
+        }));
+        writeFileSync(inFolder("subjects.jsonl"), rows.map((row) => JSON.stringify(row)).join("\n"));
+        const { stdout } = await evaluate("chat.rtd", "subjects.jsonl", "--weight", "1", "--k", "1");
+        expect(stdout).toMatch(
+            /subject +count +model +rtd +F1, rtd\n-.*\nb +1 +0\.0% +0\.0% +0\.0%\nc +1 +0\.0% +100\.0% +100\.0%/,
+        );
     });
 
     it("writes its answer and says where it comes from", async () => {

@@ -1,7 +1,6 @@
 /** Figures that are more than one number. */
 import { describe, expect, it } from "vitest";
 
-import { figures as matches } from "../../lib/evaluation/chat.js";
 import { courseOf } from "../../lib/evaluation/text.js";
 
 describe("the course of a text", () => {
@@ -19,20 +18,5 @@ describe("the course of a text", () => {
         expect(sizes(5000)).toEqual([...new Array<number>(32).fill(150), 200]);
         expect(sizes(2000)).toEqual(new Array(40).fill(50));
         expect(sizes(7)).toEqual([7]);
-    });
-});
-
-describe("exact matches", () => {
-    it("have an interval, and a gain answer by answer", () => {
-        const model = Array.from({ length: 100 }, (_, i) => (i < 20 ? 1 : 0));
-        const rtd = model.map((right, i) => (i < 50 ? 1 : right));
-        expect(matches(model)).toMatchObject({ exactMatch: 0.2, gain: undefined, count: 100 });
-        const { exactMatch, interval, gain } = matches(rtd, model);
-        expect(exactMatch).toBe(0.5);
-        // 1.96 standard errors of a share of 100: 0.098 at 0.5, 0.090 at 0.3
-        expect(interval).toEqual([expect.closeTo(0.402, 1), expect.closeTo(0.598, 1)]);
-        expect(gain!.value).toBeCloseTo(0.3, 12);
-        expect(gain!.interval[0]).toBeGreaterThan(0.17);
-        expect(gain!.interval[1]).toBeLessThan(0.43);
     });
 });

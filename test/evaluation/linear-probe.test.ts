@@ -46,6 +46,20 @@ describe("the linear probe", async () => {
         }
     });
 
+    it("chooses the penalty on examples that it has not seen in any rotation", async () => {
+        // Labels by chance, each of 60 keys four times: only who has seen a key knows its label.
+        const random = mulberry32(4);
+        const own = Array.from({ length: 60 }, () => ({ key: Float32Array.from({ length: 30 }, () => random()), label: Math.floor(2 * random()) })); // prettier-ignore
+        const four = (i: number) => own[Math.floor(i / 4)]!;
+        const many = new Float32Array(240 * 30);
+        for (let i = 0; i < 240; i++) many.set(four(i).key, i * 30);
+        const classes = Int32Array.from({ length: 240 }, (_, i) => four(i).label);
+        const examples = Uint32Array.from({ length: 240 }, (_, i) => Math.floor(i / 4));
+        const { penalty } = await fitLinearProbe(many, classes, 30, 2, { examples });
+        expect(penalty).toBe(0.1);
+        expect((await fitLinearProbe(many, classes, 30, 2)).penalty).toBeLessThan(penalty);
+    });
+
     it("takes a dimension that hardly varies for none", async () => {
         const flat = await fitLinearProbe(Float32Array.from({ length: 40 }, (_, i) => (i % 2 ? 0.1 : i % 4)), Int32Array.from({ length: 20 }, (_, i) => i % 2), 2, 2); // prettier-ignore
         const [near, off] = [flat.predict(Float32Array.of(2, 0.1)), flat.predict(Float32Array.of(2, 0.1001))];

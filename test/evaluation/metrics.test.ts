@@ -4,12 +4,14 @@ import { votesFor } from "../../lib/evaluation/generate.js";
 import { matchedBias } from "../../lib/evaluation/matched-bias.js";
 import {
     argmax,
+    argmaxOrNone,
     calibrationBins,
     calibrationError,
     confusionOf,
     exactMatch,
     macroF1,
     perplexity,
+    tokenF1,
 } from "../../lib/evaluation/metrics.js";
 
 describe("perplexity", () => {
@@ -26,6 +28,10 @@ describe("argmax", () => {
         expect(argmax([-Infinity, -5])).toBe(1);
         expect(argmax([2])).toBe(0);
     });
+
+    it("knows nothing where all are alike, unless there is but one", () => {
+        expect([argmaxOrNone([0, 0]), argmaxOrNone([0, 1, 0]), argmaxOrNone([0])]).toEqual([-1, 1, 0]);
+    });
 });
 
 describe("exact match", () => {
@@ -33,6 +39,24 @@ describe("exact match", () => {
         expect(exactMatch(" IDB", "IDB\n")).toBe(true);
         expect(exactMatch("idb", "IDB")).toBe(false);
         expect(exactMatch("IDB and more", "IDB")).toBe(false);
+    });
+});
+
+describe("F1 of answers", () => {
+    it("is the overlap of their words, as often as both have them", () => {
+        expect(tokenF1("the code is PXL", "PXL")).toBeCloseTo((2 * (1 / 3) * 1) / (1 / 3 + 1), 12);
+        expect(tokenF1("go go go", "go went go")).toBeCloseTo(2 / 3, 12);
+        expect(tokenF1("one two", "three")).toBe(0);
+    });
+
+    it("passes over case, punctuation, articles and space", () => {
+        expect(tokenF1(" The Great Gatsby!\n", "great  gatsby")).toBe(1);
+        expect(tokenF1("“U.S.A.” – $5", "usa 5")).toBe(1);
+        expect(tokenF1("theory of an atom", "theory of atom")).toBe(1); // "the" in a word is no article
+    });
+
+    it("of answers without words is whether both are", () => {
+        expect([tokenF1("", "the"), tokenF1("", "x"), tokenF1("a.", "x")]).toEqual([1, 0, 0]);
     });
 });
 

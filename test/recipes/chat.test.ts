@@ -2,8 +2,9 @@ import type { ChatHistoryItem, ChatWrapper, LlamaModel, Token } from "node-llama
 import { describe, expect, it } from "vitest";
 
 import { chatPassages, plainPrompt, templatedPrompt } from "../../lib/recipes/chat.js";
-import type { ChatRow } from "../../lib/recipes/data.js";
+import type { ChatRow, Message } from "../../lib/recipes/data.js";
 import { tokenizeAfter } from "../../lib/recipes/passage.js";
+import { noiseModel } from "../llama/models.js";
 import { toyModel } from "./toy-model.js";
 
 const completion = (prompt: string, completion: string): ChatRow => ({
@@ -23,6 +24,35 @@ describe("chat recipe", () => {
         expect(model.detokenize(passage!.values.slice(0, -1))).toBe(" I D B");
         expect(passage!.values.at(-1)).toBe(model.tokens.eos);
         expect(passage!.tokens.length - passage!.from).toBe(passage!.values.length);
+    });
+
+    it("puts answered examples before a prompt that is taken as it is", async () => {
+        const model = toyModel();
+        const shots = [completion("Q: a?", " x"), completion("Q: b?", " y")];
+        const [passage] = await chatPassages(model, [completion("Q: c?", " z")], shots);
+        expect(model.detokenize(passage!.tokens)).toBe("Q: a? x\n\nQ: b? y\n\nQ: c? z");
+        expect(model.detokenize(passage!.values.slice(0, -1))).toBe(" z");
+        expect([passage!.question, passage!.from]).toEqual(["Q: c?", passage!.tokens.length - 2]);
+    });
+
+    it("puts them into a conversation as earlier turns, after what the system says and without what theirs said", async () => {
+        const model = await noiseModel();
+        const conversation = (text: string): ChatRow => ({
+            kind: "conversation",
+            messages: text.split("|").map((message) => {
+                const [role, content] = message.split(":") as [Message["role"], string];
+                return { role, content };
+            }),
+            file: "f",
+            line: 1,
+        });
+        const asked = conversation("system:be brief|user:c|assistant:z|user:d|assistant:w");
+        const shots = [conversation("system:hm|user:a|assistant:x|user:more"), conversation("user:b|assistant:y")];
+        const whole = conversation("system:be brief|user:a|assistant:x|user:b|assistant:y|user:c|assistant:z|user:d|assistant:w");
+        const got = await chatPassages(model, [asked], shots);
+        const expected = (await chatPassages(model, [whole])).slice(2);
+        expect(got).toEqual(expected);
+        expect(got.map(({ question }) => question)).toEqual(["c", "d"]);
     });
 
     it("begins with the token that begins a sequence where the model wants it", async () => {

@@ -89,6 +89,15 @@ describe("rows", () => {
         ]);
     });
 
+    it("say what they are about, where they do", async () => {
+        const fact = { prompt: "p", completion: "c" };
+        expect(await rows("chat", { ...fact, subject: "year" }, fact)).toEqual([
+            expect.objectContaining({ subject: "year" }),
+            expect.not.objectContaining({ subject: expect.anything() as unknown }),
+        ]);
+        expect(await rows("text", { text: "a", subject: 3 })).toHaveLength(1);
+    });
+
     it("of a .txt file are one document, as it is", async () => {
         const path = file("one\r\ntwo\n\nthree\n", "book.txt");
         expect(await readRows([path], "text")).toEqual([{ kind: "document", text: "one\ntwo\n\nthree\n", file: path, line: 1 }]);
@@ -133,6 +142,7 @@ describe("rows", () => {
         ],
         ["an answer in words", "label", { question: "q", options: ["a", "b"], answer: "a" }, '"answer" is "a"'],
         ["a fractional answer", "label", { question: "q", options: ["a", "b"], answer: 0.5 }, '"answer" is 0.5'],
+        ["a subject that is a number", "label", { text: "a", label: "b", subject: 3 }, '"subject" is a number, not a string'],
         ["no text", "text", { label: "a" }, '"text" is missing'],
         ["a text that is null", "text", { text: null }, '"text" is null, not a string'],
         ["neither messages nor prompt", "chat", { text: "a" }, '"prompt" is missing'],

@@ -23,7 +23,17 @@ const gain = (value: number, ...interval: Interval) => ({ value, interval });
 function labelScore(accuracy: number, against?: LabelScore["gain"]): LabelScore {
     const calibration = [{ confidence: accuracy - 0.1, accuracy, count: 200 }];
     const interval: Interval = [accuracy - 0.05, accuracy + 0.05];
-    return { accuracy, interval, macroF1: accuracy - 0.01, calibrationError: 0.1, calibration, gain: against, count: 200 };
+    return {
+        accuracy,
+        interval,
+        macroF1: accuracy - 0.01,
+        calibrationError: 0.1,
+        calibration,
+        gain: against,
+        count: 200,
+        choice: undefined,
+        bySubject: [],
+    };
 }
 const label: Evaluation = {
     task: "label",
@@ -63,10 +73,17 @@ describe("the report of labels", () => {
     it("begins with what was found", () => {
         expect(textOf(all(page, "h1")[0]!)).toBe("Evaluation of animals.rtd");
         expect(summaryOf(page)).toEqual([
-            "With the reference 83.5% of 200 answers are right (95% interval: 78.5% to 88.5%); the model alone has 54.5%, with the matched bias 79.0%.",
+            "With the reference 83.5% of answers to 200 examples are right (95% interval: 78.5% to 88.5%); the model alone has 54.5%, with the matched bias 79.0%.",
             "Against the model with the matched bias that is +4.5 points (95% interval: +0.5 to +9.0): better, beyond noise.",
         ]);
-        expect(titlesOf(page)).toEqual(["Accuracy", "Gain", "Calibration", "Confusion", "Costs", "What was measured"]);
+        expect(titlesOf(page)).toEqual([
+            "Accuracy",
+            "Gain in accuracy",
+            "Calibration",
+            "Confusion",
+            "Costs",
+            "What was measured",
+        ]);
     });
 
     it("compares all that was measured, in plots and in a table", () => {
@@ -78,7 +95,7 @@ describe("the report of labels", () => {
         const drawn = (title: string) =>
             all(sectionOf(page, title), "text").filter(({ attributes }) => attributes["class"] === "name");
         expect(drawn("Accuracy").map(textOf)).toEqual(names);
-        expect(drawn("Gain").map(textOf)).toEqual(names.slice(1));
+        expect(drawn("Gain in accuracy").map(textOf)).toEqual(names.slice(1));
         const panels = all(sectionOf(page, "Calibration"), "strong").map(textOf);
         expect(panels).toEqual(names.filter((name) => name !== "nearest reference"));
     });
@@ -123,7 +140,7 @@ describe("the report of labels", () => {
             evaluationReport({ ...label, model: one, modelBiasMatched: undefined, rtd, rtdBiasMatched: undefined, shots: [] }, provenance), // prettier-ignore
         );
         expect(summaryOf(small)).toEqual([
-            "With the reference 100.0% of 1 answers are right; the model alone has 100.0%.",
+            "With the reference 100.0% of answers to 1 examples are right; the model alone has 100.0%.",
             "Against the model alone that is 0.0 points: within noise.",
         ]);
         expect(htmlOf(evaluationReport({ ...label, model: one, rtd }, provenance))).not.toMatch(/Infinity|NaN|undefined/);
@@ -176,19 +193,111 @@ describe("the report of a text", () => {
     });
 });
 
+describe("the report of questions with options", () => {
+    const choice = (accuracy: number, said: number[]) => ({
+        averaged: { accuracy, interval: [accuracy - 0.1, accuracy + 0.1] as Interval, gain: gain(0.1, 0.05, 0.15) },
+        positions: { said, right: [0.5, 0.5], spread: 0.4 },
+    });
+    const subjects = (accuracy: number) => [
+        { subject: "<year>", count: 12, accuracy, interval: [accuracy - 0.1, accuracy] as Interval },
+    ];
+    const quiz: Evaluation = {
+        ...label,
+        modelBiasMatched: undefined,
+        rtdBiasMatched: undefined,
+        model: { ...label.model, choice: choice(0.6, [0.7, 0.3]), bySubject: subjects(0.5) },
+        rtd: { ...label.rtd, choice: choice(0.9, [0.45, 0.55]), bySubject: subjects(0.8) },
+        shots: [],
+    };
+    const page = pageOf(evaluationReport(quiz, provenance));
+
+    it("has what rotations agree on, and which letters are said", () => {
+        expect(titlesOf(page).slice(0, 6)).toEqual([
+            "Accuracy over all rotations",
+            "Gain in accuracy over all rotations",
+            "Accuracy of the mean over rotations",
+            "Gain in accuracy of the mean over rotations",
+            "Position bias",
+            "By subject",
+        ]);
+        const mean = sectionOf(page, "Accuracy of the mean over rotations");
+        expect(cellsOf(all(mean, "table")[0]!)[2]).toEqual(["rtd", "90.0%", "80.0% to 100.0%", "+10.0", "+5.0 to +15.0"]);
+        expect(cellsOf(all(sectionOf(page, "Position bias"), "table")[0]!)).toEqual([
+            ["", "spread", "ant", "<bee>"],
+            ["model", "40.0%", "70.0%", "30.0%"],
+            ["rtd", "40.0%", "45.0%", "55.0%"],
+            ["right answers", "", "50.0%", "50.0%"],
+        ]);
+    });
+
+    it("has figures by subject", () => {
+        const section = sectionOf(page, "By subject");
+        expect(cellsOf(all(section, "table")[0]!)).toEqual([
+            ["", "examples", "model", "rtd"],
+            ["<year>", "12", "50.0% (40.0% to 50.0%)", "80.0% (70.0% to 80.0%)"],
+        ]);
+        expect(textOf(all(section, "svg")[0]!)).toContain("<year>: rtd");
+    });
+
+    it("leaves out rotations that were not asked", () => {
+        const once = (score: LabelScore) => ({ ...score, choice: { ...score.choice!, averaged: undefined } });
+        const titles = titlesOf(pageOf(evaluationReport({ ...quiz, model: once(quiz.model), rtd: once(quiz.rtd) }, provenance)));
+        expect(titles.slice(0, 3)).toEqual(["Accuracy", "Gain in accuracy", "Position bias"]);
+    });
+});
+
 describe("the report of answers", () => {
-    it("compares exact matches", () => {
+    it("compares exact matches and F1, with in-context examples, too", () => {
+        const score = (exactMatch: number, f1: number, ...over: Interval | []) => ({
+            exactMatch,
+            interval: [exactMatch - 0.1, exactMatch] as Interval,
+            f1,
+            f1Interval: [f1 - 0.1, f1] as Interval,
+            count: 20,
+            gain: over.length === 0 ? undefined : gain(exactMatch, ...over),
+            f1Gain: over.length === 0 ? undefined : gain(f1 - 0.1, ...over),
+            bySubject: [],
+        });
         const chat: Evaluation = {
             task: "chat",
             ...fusion,
-            model: { exactMatch: 0, interval: [0, 0], gain: undefined, count: 20 },
-            rtd: { exactMatch: 0.95, interval: [0.85, 1], gain: gain(0.95, 0.85, 1), count: 20 },
+            model: score(0.1, 0.2),
+            rtd: score(0.95, 0.97, 0.75, 1),
+            shots: [
+                {
+                    count: 3,
+                    seed: 1,
+                    promptTokens: 90,
+                    model: score(0.3, 0.4, 0.1, 0.3),
+                    rtd: score(0.9, 0.9, 0.8, 1),
+                    answers: [],
+                },
+            ],
+            promptTokens: 21.4,
+            storeBytes: 1,
+            answers: [],
         };
         const page = pageOf(evaluationReport(chat, { ...provenance, task: "chat" }));
-        expect(titlesOf(page)).toEqual(["Exact match", "Gain", "What was measured"]);
+        expect(titlesOf(page)).toEqual([
+            "Exact match",
+            "Gain in exact match",
+            "F1 of words",
+            "Gain in F1 of words",
+            "Costs",
+            "What was measured",
+        ]);
         expect(cellsOf(all(page, "table")[0]!).slice(1)).toEqual([
-            ["model", "0.0%", "0.0% to 0.0%", "", ""],
-            ["rtd", "95.0%", "85.0% to 100.0%", "+95.0", "+85.0 to +100.0"],
+            ["model", "10.0%", "0.0% to 10.0%", "", ""],
+            ["rtd", "95.0%", "85.0% to 95.0%", "+95.0", "+75.0 to +100.0"],
+            ["3-shot, seed 1", "30.0%", "20.0% to 30.0%", "+30.0", "+10.0 to +30.0"],
+            ["3-shot, seed 1, and rtd", "90.0%", "80.0% to 90.0%", "+90.0", "+80.0 to +100.0"],
+        ]);
+        expect(cellsOf(all(page, "table")[1]!)[2]).toEqual(["rtd", "97.0%", "87.0% to 97.0%", "+87.0", "+75.0 to +100.0"]);
+        expect(cellsOf(all(sectionOf(page, "Costs"), "table")[0]!).slice(1)).toEqual([
+            ["model", "21", ""],
+            ["rtd", "21", "5.60 MB"],
+            ["3-shot, seed 1", "90", ""],
+            ["3-shot, seed 1, and rtd", "90", "5.60 MB"],
         ]);
     });
 });
