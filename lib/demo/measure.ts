@@ -1,4 +1,5 @@
-/** Builds a task's store and evaluates its tests, one after the other. */
+/** Builds a task's store and evaluates its tests, one after the other, in each of the ways it is to be searched. */
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import { Datastore } from "../datastore.js";
@@ -6,11 +7,19 @@ import { evaluate, type Evaluation } from "../evaluation/index.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
 import { buildDatastore, type Progress } from "../recipes/build.js";
-import type { MeasuredTask, Part } from "./tasks.js";
+import { LabelLogits } from "../recipes/label-logits.js";
+import { fusionDefaults, recipeOf, type FusionDefaults } from "../recipes/metadata.js";
+import { setTo } from "../tuning/spaces.js";
+import { tune } from "../tuning/tune.js";
+import { plain, type MeasuredTask, type Part, type Variant } from "./tasks.js";
 
 export interface Measurement {
+    /** "task/variant/test" */
     name: string;
     title: string;
+    /** How the store was searched; of a tuned one what was found. */
+    variant: string;
+    settings: FusionDefaults & { space: string };
     /** Entries of the store. */
     entries: number;
     evaluation: Evaluation;
@@ -18,7 +27,7 @@ export interface Measurement {
 
 export interface MeasureOptions {
     model: LlamaModel;
-    /** Where stores are kept. */
+    /** Where stores and runs of the model are kept. */
     directory: string;
     threads?: number | undefined;
     signal?: AbortSignal | undefined;
@@ -32,39 +41,115 @@ export const storePath = (directory: string, task: MeasuredTask): string => join
 /** Yields each measurement when it is there. */
 export async function* measure(tasks: readonly MeasuredTask[], options: MeasureOptions): AsyncGenerator<Measurement> {
     for (const task of tasks) {
-        const names = task.tests.map((test) => `${task.name}/${test.name}`);
-        const known = names.map((name) => options.known?.get(name));
-        if (known.every((measurement) => measurement !== undefined)) yield* known;
-        else yield* measureTask(task, options);
+        const open = variantsOf(task).filter((variant) => knownOf(task, variant, options) === undefined);
+        if (open.length > 0) await build(task, options);
+        for (const variant of variantsOf(task)) yield* knownOf(task, variant, options) ?? measureVariant(task, variant, options);
     }
 }
 
-async function* measureTask(
-    task: MeasuredTask,
-    { model, directory, threads, signal, onProgress }: MeasureOptions,
-): AsyncGenerator<Measurement> {
-    const path = storePath(directory, task);
-    const common = { model, task: task.task, threads, signal };
-    const cut = ({ data, seed, offset, limit }: Part) => ({ data: [data], seed, offset, limit });
-    const { entries } = await buildDatastore({
-        path,
-        ...common,
+const variantsOf = ({ variants = [plain] }: MeasuredTask): readonly Variant[] => variants;
+
+const nameOf = (task: MeasuredTask, variant: Variant, test: MeasuredTask["tests"][0]): string =>
+    `${task.name}/${variant.name}/${test.name}`;
+
+/** What is known of all tests of a variant, or nothing. */
+function knownOf(task: MeasuredTask, variant: Variant, { known }: MeasureOptions): Measurement[] | undefined {
+    const measurements = task.tests.flatMap((test) => known?.get(nameOf(task, variant, test)) ?? []);
+    return measurements.length === task.tests.length ? measurements : undefined;
+}
+
+const cutOf = ({ data, seed, offset, limit }: Part) => ({ data: [data], seed, offset, limit });
+
+async function build(task: MeasuredTask, { model, directory, threads, signal, onProgress }: MeasureOptions): Promise<void> {
+    await buildDatastore({
+        path: storePath(directory, task),
+        model,
+        task: task.task,
+        threads,
+        signal,
         prompt: task.prompt,
-        ...cut(task.references),
+        rotate: task.rotate,
+        ...cutOf(task.references),
         onProgress: (progress) => onProgress?.(`${task.title}, building`, progress),
     });
-    const store = await Datastore.open(path, { model: await fingerprintModel(model), threads });
+}
+
+async function* measureVariant(task: MeasuredTask, variant: Variant, options: MeasureOptions): AsyncGenerator<Measurement> {
+    const { model, directory, threads, signal, onProgress } = options;
+    const cacheDirectory = join(directory, "runs");
+    const whole = await Datastore.open(storePath(directory, task), {
+        writable: true,
+        model: await fingerprintModel(model),
+        threads,
+    });
+    const cut = variant.examples === undefined ? undefined : join(directory, `${task.name}-${variant.examples}.rtd`);
+    const store = cut === undefined ? whole : await firstExamples(whole, cut, variant.examples as number);
     try {
+        // Whatever an earlier variant, or an interrupted one, left.
+        await setTo(store, variant.space, { signal });
+        const metadata = recipeOf(store);
+        await store.setMetadata({ ...metadata, space: variant.space, defaults: fusionDefaults[task.task] });
+        const title = `${task.title}, ${variant.name}`;
+        const told = (what: string) => (progress: Progress) => onProgress?.(`${title}, ${what}`, progress);
+        if (variant.isTuned) await tune({ store, model, cacheDirectory, threads, signal, onProgress: told("tuning") });
+        const { defaults, space = variant.space } = recipeOf(store);
         for (const test of task.tests) {
+            const { count: shots, tests = test.limit } = variant.shots ?? {};
             const evaluation = await evaluate({
                 store,
-                ...common,
-                ...cut(test),
-                onProgress: (progress) => onProgress?.(`${task.title}, ${test.title}`, progress),
+                model,
+                task: task.task,
+                threads,
+                signal,
+                cacheDirectory,
+                shots,
+                ...cutOf({ ...test, ...(tests !== undefined && { limit: tests }) }),
+                onProgress: told(test.title),
             });
-            yield { name: `${task.name}/${test.name}`, title: `${task.title}, ${test.title}`, entries, evaluation };
+            yield {
+                name: nameOf(task, variant, test),
+                title: `${task.title}, ${test.title}`,
+                variant: variant.name,
+                settings: { ...defaults, space: space.name },
+                entries: store.size,
+                evaluation,
+            };
         }
     } finally {
         await store.close();
+        await whole.close();
+        if (cut !== undefined) await rm(cut, { recursive: true, force: true });
     }
+}
+
+/** A store of another's first examples, in its place at a path. */
+async function firstExamples(whole: Datastore, path: string, count: number): Promise<Datastore> {
+    const metadata = recipeOf(whole);
+    const all = Uint32Array.from({ length: whole.index.entries }, (_, id) => id);
+    const { examples, positions } = whole.origins(all);
+    const ids = all.filter((id) => (examples[id] as number) < count);
+    await rm(path, { recursive: true, force: true });
+    const { metric, dtype } = whole.index;
+    const store = await Datastore.create(path, {
+        dim: whole.dim,
+        metric,
+        dtype,
+        model: whole.manifest.model as never,
+        metadata: {},
+    });
+    store.append(whole.keysOf(ids), whole.index.entriesOf(ids).tokens, {
+        examples: Uint32Array.from(ids, (id) => examples[id] as number),
+        positions: Uint32Array.from(ids, (id) => positions[id] as number),
+    });
+    await store.seal();
+    const [source] = metadata.sources;
+    const { labels, labelLogits } = metadata;
+    const logits = labels && new LabelLogits(labels.length, labelLogits);
+    logits?.cut(ids.length);
+    await store.setMetadata({
+        ...metadata,
+        sources: source === undefined ? [] : [{ ...source, limit: count, examples: count }],
+        ...(logits && { labelLogits: logits.encode() }),
+    });
+    return store;
 }

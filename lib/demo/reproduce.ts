@@ -12,12 +12,13 @@ import { demoModelFile } from "../cli/demo-model.js";
 import { exitCodes, report } from "../cli/exit.js";
 import { interruptible } from "../cli/interrupt.js";
 import { gpuOption, threadsOption } from "../cli/options.js";
-import { percent, print } from "../cli/output.js";
+import { print } from "../cli/output.js";
 import { duration, progressLine } from "../cli/progress.js";
 import { withModel } from "../cli/with-model.js";
 import { packageRoot } from "../package-root.js";
 import type { Progress } from "../recipes/build.js";
 import { cacheDirectory, demoModel } from "./fetch-model.js";
+import { tables } from "./document.js";
 import { measure, type Measurement } from "./measure.js";
 import { summary } from "./summary.js";
 import { fullTasks } from "./tasks.js";
@@ -93,26 +94,14 @@ function document(measurements: readonly Measurement[]): string {
     const seconds = measurements.reduce((sum, { evaluation }) => sum + evaluation.seconds, 0);
     return `# Figures of \`npm run reproduce\`
 
-SmolLM2-135M-Instruct (Q4_1), plain l2, k, temperature and weight by default. The model alone is to be read beside the model with the matched bias: one bias
-per label that makes its mean prediction over the unlabelled references uniform.
+SmolLM2-135M-Instruct (Q4_1). The recipes' own k, temperature and weight, unless tuned to the store's own examples; T is a multiple of the store's
+median(d_64 - d_1), a the weight of the reference. *Matched bias*: one bias per label that makes the model's mean prediction over the unlabelled references
+uniform. In brackets: 95% intervals, by resampling examples, of a text blocks of 50 tokens.
 
-${summary(measurements, { markdown: true })}
-
-${halves(measurements)}
+${tables(measurements)}
 
 On ${machine()}; evaluation took ${duration(seconds)}.
 `;
-}
-
-function halves(measurements: readonly Measurement[]): string {
-    const lines = measurements.flatMap(({ title, evaluation }) => {
-        if (evaluation.task !== "text") return [];
-        const { model, rtd } = evaluation;
-        const line = (name: string, alone: number, merged: number) =>
-            `${title}, ${name} half: ${alone.toFixed(2)} alone, ${merged.toFixed(2)} with the reference (${percent(merged / alone - 1)}).`;
-        return [line("first", model.firstHalf, rtd.firstHalf), line("second", model.secondHalf, rtd.secondHalf)];
-    });
-    return lines.join("\n\n");
 }
 
 try {

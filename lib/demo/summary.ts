@@ -5,9 +5,10 @@ import type { Measurement } from "./measure.js";
 
 export function summary(measurements: readonly Measurement[], options: { markdown?: boolean } = {}): string {
     return table(
-        ["task", "entries", "tests", "measure", "model", "model, matched bias", "with the reference"],
-        measurements.map(({ title, entries, evaluation }) => [
+        ["task", "searched", "entries", "tests", "measure", "model", "model, matched bias", "with the reference"],
+        measurements.map(({ title, variant, entries, evaluation }) => [
             title,
+            variant,
             entries.toLocaleString("en-US"),
             evaluation.rtd.count.toLocaleString("en-US"),
             ...figures(evaluation),

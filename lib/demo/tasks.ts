@@ -1,9 +1,10 @@
-/** What the demo and `npm run reproduce` measure: the same tasks, in parts or whole. The data lies in test/data. */
+/** What the demo and `npm run reproduce` measure: tasks, and ways of searching their stores. The data lies in test/data. */
 import { join } from "node:path";
 
 import { packageRoot } from "../package-root.js";
 import type { Cut } from "../recipes/cut.js";
 import type { Task } from "../recipes/data.js";
+import type { Space } from "../tuning/spaces.js";
 
 export interface Part extends Cut {
     data: string;
@@ -14,10 +15,35 @@ export interface MeasuredTask {
     title: string;
     task: Task;
     prompt?: string;
+    rotate?: boolean;
     /** What goes into the store. */
     references: Part;
     tests: (Part & { name: string; title: string })[];
+    /** Ways in which it is searched, each with the recipe's k, T and weight. Default: the keys as they are. */
+    variants?: Variant[];
 }
+
+export interface Variant {
+    name: string;
+    space: Space;
+    /** k, T, weight and space are then fitted to the store's own examples (`rtd tune`). */
+    isTuned?: boolean;
+    /** Only the first so many examples of the store. */
+    examples?: number;
+    /** Also with so many in-context examples, on the first tests alone: prompts become long. */
+    shots?: { count: number; tests: number };
+}
+
+export const plain: Variant = { name: "keys as they are", space: { name: "keys as they are", heads: 1 } };
+const heads16: Variant = { name: "16 heads", space: { name: "16 heads", heads: 16 } };
+const tuned: Variant = { ...plain, name: "tuned", isTuned: true };
+const whitened: Variant = { name: "whitened", space: { name: "whitened", heads: 1, method: "whiten", shrinkage: 1 } };
+const inContext: Variant = { ...plain, name: "5-shot", shots: { count: 5, tests: 300 } };
+/** How results grow. */
+const growth: Variant[] = [32, 128, 512].flatMap((examples) => [
+    { ...plain, name: `${examples} references`, examples },
+    { ...tuned, name: `${examples} references, tuned`, examples },
+]);
 
 const data = (file: string): string => join(packageRoot, "test", "data", file);
 
@@ -32,6 +58,9 @@ interface Sizes {
     text: { references: number; tests: number };
     facts: { references: number; tests: number; absent: number };
 }
+
+/** Of rows in several wordings: which are stored, asked, and absent. */
+const elements = { seed: 1, stored: 500, absent: 100 } as const;
 
 /** About seven minutes at 180 prompt tokens a second. */
 export const demoSizes: Sizes = {
@@ -99,9 +128,66 @@ export const demoTasks = (): MeasuredTask[] => [
     factsTask(demoSizes.facts),
 ];
 
+function playTask(): MeasuredTask {
+    return {
+        name: "shakespeare",
+        title: "Text: two plays of Shakespeare",
+        task: "text",
+        references: { data: data("shakespeare-train.txt") },
+        tests: [{ name: "next", title: "their last acts", data: data("shakespeare-heldout.txt"), limit: 5_000 }],
+    };
+}
+
+function elementsTask(): MeasuredTask {
+    const { seed, stored, absent } = elements;
+    const questions = { data: data("elements-questions.jsonl"), seed };
+    return {
+        name: "elements",
+        title: "Facts: the chemical elements",
+        task: "chat",
+        references: { data: data("elements-facts.jsonl"), seed, limit: stored },
+        tests: [
+            { name: "stored", title: "stored facts, in other words", ...questions, limit: 250 },
+            { name: "absent", title: "facts that are not stored", ...questions, offset: stored, limit: absent },
+        ],
+    };
+}
+
+function elementsChoiceTask(): MeasuredTask {
+    const { seed, stored, absent } = elements;
+    const questions = { data: data("elements-choice-questions.jsonl"), seed };
+    return {
+        name: "elements-choice",
+        title: "Multiple choice: the chemical elements",
+        task: "label",
+        rotate: true,
+        references: { data: data("elements-choice-facts.jsonl"), seed, limit: stored },
+        tests: [
+            { name: "stored", title: "stored facts, in other words", ...questions, limit: 150 },
+            { name: "absent", title: "facts that are not stored", ...questions, offset: stored, limit: absent },
+        ],
+    };
+}
+
+function definitionsTask(): MeasuredTask {
+    const file = { data: data("wordnet-definitions.jsonl") };
+    return {
+        name: "definitions",
+        title: "Multiple choice: terms of definitions (WordNet)",
+        task: "label",
+        references: { ...file, limit: 1_000 },
+        tests: [{ name: "heldout", title: "held-out definitions", ...file, offset: 1_000, limit: 300 }],
+    };
+}
+
+/** What `npm run reproduce` measures, the quickest first. */
 export const fullTasks = (): MeasuredTask[] => [
-    labelTask(fullSizes.labels),
-    authorshipTask(),
-    textTask(fullSizes.text),
-    factsTask(fullSizes.facts),
+    { ...labelTask(fullSizes.labels), variants: [plain, heads16, whitened, tuned, inContext, ...growth] },
+    { ...authorshipTask(), variants: [plain, heads16, whitened, tuned, inContext] },
+    { ...factsTask(fullSizes.facts), variants: [plain, heads16, whitened] },
+    { ...elementsTask(), variants: [plain, heads16, whitened] },
+    { ...textTask(fullSizes.text), variants: [plain, tuned, whitened] },
+    { ...playTask(), variants: [plain, tuned] },
+    { ...definitionsTask(), variants: [plain, tuned] },
+    { ...elementsChoiceTask(), variants: [plain, whitened] },
 ];

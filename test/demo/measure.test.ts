@@ -1,12 +1,13 @@
 /** What demo and reproduce do with their tasks, on small ones and a model of noise. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 
 import { measure, type Measurement } from "../../lib/demo/measure.js";
 import { summary } from "../../lib/demo/summary.js";
-import { demoTasks, fullTasks, type MeasuredTask } from "../../lib/demo/tasks.js";
+import { tables } from "../../lib/demo/document.js";
+import { demoTasks, fullTasks, plain, type MeasuredTask, type Variant } from "../../lib/demo/tasks.js";
 import { readRows } from "../../lib/recipes/data.js";
 import { cutRows } from "../../lib/recipes/cut.js";
 import { noiseModel } from "../llama/models.js";
@@ -55,13 +56,17 @@ describe("measurements", () => {
         expect(
             measurements.map(({ name, entries, evaluation }) => [name, entries, evaluation.task, evaluation.rtd.count]),
         ).toEqual([
-            ["labels/heldout", 12, "label", 8],
-            ["text/next", 300, "text", 50],
+            ["labels/keys as they are/heldout", 12, "label", 8],
+            ["text/keys as they are/next", 300, "text", 50],
         ]);
         const lines = summary(measurements, { markdown: true }).split("\n");
         expect(lines).toHaveLength(4);
-        expect(lines[2]).toMatch(/^\| Labels, held out \| 12 +\| 8 +\| accuracy +\| \d+\.\d% +\| \d+\.\d% +\| \d+\.\d% +\|$/);
-        expect(lines[3]).toMatch(/^\| Text, next +\| 300 +\| 50 +\| perplexity \| \d+\.\d\d +\| - +\| \d+\.\d\d +\|$/);
+        expect(lines[2]).toMatch(
+            /^\| Labels, held out \| keys as they are \| 12 +\| 8 +\| accuracy +\| \d+\.\d% +\| \d+\.\d% +\| \d+\.\d% +\|$/,
+        );
+        expect(lines[3]).toMatch(
+            /^\| Text, next +\| keys as they are \| 300 +\| 50 +\| perplexity \| \d+\.\d\d +\| - +\| \d+\.\d\d +\|$/,
+        );
         expect(existsSync(path.join(directory, "text.rtd"))).toBe(true);
     });
 
@@ -73,6 +78,62 @@ describe("measurements", () => {
         expect(measurements[0]).toEqual(marked);
         expect(measurements).toHaveLength(2);
         expect(existsSync(path.join(directory, "labels.rtd"))).toBe(false);
+    });
+});
+
+describe("variants", () => {
+    const [labels] = tasks as [MeasuredTask];
+    const variants: Variant[] = [
+        plain,
+        { name: "two heads", space: { name: "two heads", heads: 2 } },
+        { name: "projected", space: { name: "projected", heads: 1, method: "project", shrinkage: 1 } },
+        { ...plain, name: "the first", examples: 6 },
+        { ...plain, name: "in context", shots: { count: 2, tests: 4 } },
+    ];
+    const run = async (task: MeasuredTask, folder: string): Promise<Measurement[]> => {
+        const measurements: Measurement[] = [];
+        for await (const one of measure([task], { model: await noiseModel(), directory: folder, threads: 1 }))
+            measurements.push(one);
+        return measurements;
+    };
+
+    it("search the same store in their own ways, and leave nothing to the next", async () => {
+        const folder = mkdtempSync(path.join(directory, "variants-"));
+        const measurements = await run({ ...labels, variants }, folder);
+        expect(measurements.map(({ variant, settings, entries }) => [variant, settings.space, settings.k, entries])).toEqual([
+            ["keys as they are", "keys as they are", 16, 12],
+            ["two heads", "two heads", 16, 12],
+            ["projected", "projected", 16, 12],
+            ["the first", "keys as they are", 16, 6],
+            ["in context", "keys as they are", 16, 12],
+        ]);
+        const [first, , , , shots] = measurements.map(({ evaluation }) => evaluation);
+        expect(shots?.task === "label" && shots.shots.length).toBe(2);
+        expect(shots?.rtd.count).toBe(4);
+        // The order makes no difference.
+        const [last] = await run(
+            { ...labels, variants: [variants[2]!, plain] },
+            mkdtempSync(path.join(directory, "variants-")),
+        ).then((all) => all.slice(1));
+        expect({ ...last!.evaluation, seconds: 0 }).toEqual({ ...first!, seconds: 0 });
+        // The reference of a part is that of a store of that part.
+        const part = await run(
+            { ...labels, references: { ...labels.references, limit: 6 } },
+            mkdtempSync(path.join(directory, "variants-")),
+        );
+        expect({ ...part[0]!.evaluation, seconds: 0, storeBytes: 0 }).toEqual({
+            ...measurements[3]!.evaluation,
+            seconds: 0,
+            storeBytes: 0,
+        });
+
+        const page = tables(measurements);
+        expect(page).toContain("## Labels: accuracy");
+        expect(page).toMatch(/\| Labels, held out \| projected, k 16, T 0.4, a 0.8 +\| 12 +\| 8 +\|/);
+        expect(page).toContain("## In-context examples beside references");
+        expect(page.match(/2-shot, seed 1, and rtd/g)).toHaveLength(1);
+        expect(page).not.toContain("## Text");
+        expect(readdirSync(folder).sort()).toEqual(["labels.rtd", "runs"]);
     });
 });
 

@@ -1,0 +1,184 @@
+/** What `npm run reproduce` found, as tables in Markdown. */
+import { bytes, percent, table } from "../cli/output.js";
+import type { Interval } from "../evaluation/bootstrap.js";
+import type { ChatFigures } from "../evaluation/chat.js";
+import type { Evaluation } from "../evaluation/index.js";
+import type { LabelFigures, LabelScore } from "../evaluation/label.js";
+import type { TextFigures } from "../evaluation/text.js";
+import type { Measurement } from "./measure.js";
+
+type Of<Figures> = Measurement & { evaluation: Evaluation & Figures };
+
+/** All tables, each under its own heading. */
+export function tables(measurements: readonly Measurement[]): string {
+    const labels = measurements.filter((one): one is Of<LabelFigures> => one.evaluation.task === "label");
+    const answers = measurements.filter((one): one is Of<ChatFigures> => one.evaluation.task === "chat");
+    const texts = measurements.filter((one): one is Of<TextFigures> => one.evaluation.task === "text");
+    const isChoice = ({ evaluation }: Of<LabelFigures>) => evaluation.model.choice !== undefined;
+    const hasShots = ({ evaluation }: Of<LabelFigures>) => evaluation.shots.length > 0;
+    const sections: [string, string | undefined][] = [
+        ["Labels: accuracy", labelTable(labels.filter((one) => !isChoice(one) && !hasShots(one)))],
+        ["In-context examples beside references", shotTable(labels.filter(hasShots))],
+        ["Multiple choice, every question in all rotations of its options", choiceTable(labels.filter(isChoice))],
+        ["Text: perplexity", textTable(texts)],
+        ["Facts: the greedy answer", answerTable(answers)],
+        ["Facts by subject: exact match", subjectTable(answers)],
+    ];
+    return sections.flatMap(([title, rows]) => (rows === undefined ? [] : [`## ${title}\n\n${rows}`])).join("\n\n");
+}
+
+function markdown(head: readonly string[], rows: readonly (readonly string[])[]): string | undefined {
+    return rows.length === 0 ? undefined : table(head, rows, { markdown: true });
+}
+
+const settings = ({ variant, settings: { space, k, temperatureScale, referenceWeight } }: Measurement): string =>
+    `${variant.endsWith("tuned") ? `${variant}: ${space}` : variant}, k ${k}, T ${temperatureScale}, a ${referenceWeight}`;
+
+const share = (value: number, interval: Interval): string => `${percent(value)} [${interval.map(percent).join(", ")}]`;
+const accuracyOf = (score: LabelScore | undefined): string => (score === undefined ? "-" : percent(score.accuracy));
+const count = (value: number): string => value.toLocaleString("en-US");
+
+function labelTable(measurements: readonly Of<LabelFigures>[]): string | undefined {
+    return markdown(
+        [
+            "set",
+            "searched",
+            "entries",
+            "tests",
+            "model",
+            "matched bias",
+            "rtd",
+            "rtd, matched bias",
+            "nearest",
+            "linear probe",
+            "store",
+        ],
+        measurements.map((one) => {
+            const { model, modelBiasMatched, rtd, rtdBiasMatched, nearest, linearProbe, storeBytes } = one.evaluation;
+            return [
+                one.title,
+                settings(one),
+                count(one.entries),
+                count(model.count),
+                accuracyOf(model),
+                accuracyOf(modelBiasMatched),
+                share(rtd.accuracy, rtd.interval),
+                accuracyOf(rtdBiasMatched),
+                accuracyOf(nearest),
+                accuracyOf(linearProbe),
+                bytes(storeBytes),
+            ];
+        }),
+    );
+}
+
+function shotTable(measurements: readonly Of<LabelFigures>[]): string | undefined {
+    const rows = measurements.flatMap(({ title, evaluation }) => {
+        const { model, modelBiasMatched, rtd, shots, promptTokens } = evaluation;
+        const row = (name: string, score: LabelScore, tokens: number) => [
+            title,
+            count(model.count),
+            name,
+            share(score.accuracy, score.interval),
+            tokens.toFixed(0),
+        ];
+        return [
+            row("model", model, promptTokens),
+            ...(modelBiasMatched === undefined ? [] : [row("model, matched bias", modelBiasMatched, promptTokens)]),
+            row("rtd", rtd, promptTokens),
+            ...shots.flatMap(({ count, seed, promptTokens: tokens, model, rtd }) => [
+                row(`${count}-shot, seed ${seed}`, model, tokens),
+                row(`${count}-shot, seed ${seed}, and rtd`, rtd, tokens),
+            ]),
+        ];
+    });
+    return markdown(["set", "tests", "", "accuracy", "tokens of a prompt"], rows);
+}
+
+function choiceTable(measurements: readonly Of<LabelFigures>[]): string | undefined {
+    const rows = measurements.flatMap((one) => {
+        const { model, modelBiasMatched, rtd, rtdBiasMatched, nearest, linearProbe } = one.evaluation;
+        const scores: [string, LabelScore | undefined][] = [
+            ["model", model],
+            ["model, matched bias", modelBiasMatched],
+            ["rtd", rtd],
+            ["rtd, matched bias", rtdBiasMatched],
+            ["nearest reference", nearest],
+            ["linear probe", linearProbe],
+        ];
+        return scores.flatMap(([name, score]) => {
+            if (score?.choice === undefined) return [];
+            const { averaged, positions } = score.choice;
+            return [
+                [
+                    one.title,
+                    settings(one),
+                    count(one.entries),
+                    count(score.count),
+                    name,
+                    share(score.accuracy, score.interval),
+                    averaged === undefined ? "-" : share(averaged.accuracy, averaged.interval),
+                    percent(positions.spread),
+                ],
+            ];
+        });
+    });
+    return markdown(
+        ["set", "searched", "entries", "questions", "", "accuracy", "of the mean over rotations", "spread of letters"],
+        rows,
+    );
+}
+
+function textTable(measurements: readonly Of<TextFigures>[]): string | undefined {
+    return markdown(
+        ["text", "searched", "entries", "tokens", "model", "rtd", "change", "first half", "second half"],
+        measurements.map((one) => {
+            const { model, rtd } = one.evaluation;
+            const { change } = rtd;
+            return [
+                one.title,
+                settings(one),
+                count(one.entries),
+                count(rtd.count),
+                model.perplexity.toFixed(2),
+                rtd.perplexity.toFixed(2),
+                change === undefined ? "-" : share(change.value, change.interval),
+                percent(rtd.firstHalf / model.firstHalf - 1),
+                percent(rtd.secondHalf / model.secondHalf - 1),
+            ];
+        }),
+    );
+}
+
+function answerTable(measurements: readonly Of<ChatFigures>[]): string | undefined {
+    return markdown(
+        ["facts", "searched", "entries", "questions", "exact match, model", "exact match, rtd", "F1, model", "F1, rtd", "store"],
+        measurements.map((one) => {
+            const { model, rtd, storeBytes } = one.evaluation;
+            return [
+                one.title,
+                settings(one),
+                count(one.entries),
+                count(rtd.count),
+                percent(model.exactMatch),
+                share(rtd.exactMatch, rtd.interval),
+                model.f1.toFixed(3),
+                rtd.f1.toFixed(3),
+                bytes(storeBytes),
+            ];
+        }),
+    );
+}
+
+function subjectTable(measurements: readonly Of<ChatFigures>[]): string | undefined {
+    const rows = measurements.flatMap((one) =>
+        one.evaluation.rtd.bySubject.map(({ subject, count: asked, exactMatch, interval }) => [
+            one.title,
+            settings(one),
+            subject,
+            count(asked),
+            share(exactMatch, interval),
+        ]),
+    );
+    return markdown(["facts", "searched", "subject", "questions", "exact match, rtd"], rows);
+}
