@@ -80,7 +80,7 @@ export function evalCommand(): Command {
         .option("--rotations", "task label with options: ask each question in every rotation of its options (default)")
         .option("--no-rotations", "task label with options: ask each question once, as it stands")
         .addOption(
-            new Option("--max-tokens <n>", "task chat: tokens of an answer at most (default: 16 more than expected)").argParser(
+            new Option("--max-tokens <n>", "task chat: tokens of an answer at most (default: 32 more than expected)").argParser(
                 wholeNumber(1),
             ),
         )

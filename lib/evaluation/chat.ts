@@ -46,8 +46,8 @@ export interface ChatFigures extends Cost {
     answers: ({ question: string; expected: string } & Said)[];
 }
 
-/** Tokens beyond the expected answer's that an answer may have: a sentence about it. */
-const surplus = 16;
+/** Tokens beyond the expected answer's that an answer may have: for a sentence that says the question again before it answers. */
+const surplus = 32;
 
 export async function evaluateChat(
     options: EvaluateOptions,

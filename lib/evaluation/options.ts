@@ -26,7 +26,7 @@ export interface EvaluateOptions extends Cut, FusionSettings {
     task?: Task | undefined;
     /** Label stores, of questions with options: ask each in every rotation of them, or once. Default true. */
     rotations?: boolean | undefined;
-    /** Chat stores: tokens of an answer at most. Default: 16 more than the expected one has. */
+    /** Chat stores: tokens of an answer at most. Default: 32 more than the expected one has. */
     maxTokens?: number | undefined;
     /** Label and chat stores: also with so many in-context examples, alone and with the reference. Default 0: without. */
     shots?: number | undefined;
