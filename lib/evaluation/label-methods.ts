@@ -106,6 +106,6 @@ async function probeOf(
     const labels = Int32Array.from(kept, (id) => tokens.indexOf(entries.tokens[id] as Token));
     if (new Set(labels).size < 2) return undefined;
     const { examples } = store.origins(kept);
-    const probe = await fitLinearProbe(store.index.keysOf(kept), labels, run.dim, tokens.length, { examples, signal });
+    const probe = await fitLinearProbe(store.keysOf(kept), labels, run.dim, tokens.length, { examples, signal });
     return probe.predict(run.hidden);
 }
