@@ -140,6 +140,11 @@ typedef struct rtd_row_options {
                                    a device rule out the rest early where k or more of them are hits; results never depend on it. Ids that no
                                    entry has are passed over, and a device may look at no more than k and a few */
     size_t seed_count;          /* 0..RTD_MAX_K */
+    const int32_t* bias_tokens; /* [bias_count] tokens below V, each once: bias_values are added to their logits, rounded to float32, and that is
+                                   what the log-sum-exp and the merge begin with. A part of merging: where the row's status is not
+                                   RTD_ROW_MERGED its logits are as they were */
+    const float* bias_values;   /* [bias_count], finite */
+    size_t bias_count;          /* 0: no bias */
 } rtd_row_options;
 
 #define RTD_ROW_MAX_DISTANCE 1u /* max_distance counts */
@@ -293,7 +298,7 @@ RTD_API rtd_status rtd_log_probabilities(const rtd_matrix* logits, const int32_t
  *
  *   at once   rtd_search and rtd_search_and_fuse with call.memory = RTD_MEMORY_DEVICE: the data of queries and logits are device pointers; hits
  *             and statuses are the host's, as ever. Whatever writes queries and logits must have finished: synchronise its stream. The call works
- *             on a stream of its own and is done with them when it returns.
+ *             on a stream of its own and is done with them when it returns. Rows with a bias are RTD_UNSUPPORTED: those are merged on the host.
  *   a plan    Everything a launch needs, made beforehand for one stream. rtd_plan_enqueue is then one kernel launch on that stream: no copy, no
  *             allocation, no waiting for the device. It may be captured in a CUDA graph.
  *
@@ -330,9 +335,10 @@ RTD_API rtd_status rtd_plan_create(rtd_index* index, const rtd_plan_options* opt
 /* Waits for the plan's stream, then frees. Release a plan before its stream is destroyed, and not while the stream is captured. NULL is allowed. */
 RTD_API void rtd_plan_release(rtd_plan* plan);
 
-/* Options of the rows, 1 for all or one each for up to max_rows: those of every launch enqueued afterwards, and of replays, until they are set
+/* Options of the rows, without a bias, 1 for all or one each for up to max_rows: those of every launch enqueued afterwards, and of replays, until they are set
  * again (a graph that was captured without seeds goes on without). In the order of the stream, so launches before keep theirs. Needed once before the first launch; not while the stream is captured. A row
- * with weight 0 is searched for its hits; RTD_ROW_SKIP saves that. Errors: RTD_INVALID_ARGUMENT (also k > max_k), RTD_NO_TEMPERATURE. */
+ * with weight 0 is searched for its hits; RTD_ROW_SKIP saves that. Errors: RTD_INVALID_ARGUMENT (also k > max_k), RTD_NO_TEMPERATURE,
+ * RTD_UNSUPPORTED (a bias). */
 RTD_API rtd_status rtd_plan_set_rows(rtd_plan* plan, const rtd_row_options* rows, size_t row_count);
 
 /* Shows the plan the index's entries and default temperature as they are now. Cheap where nothing has changed; otherwise it uploads what is new

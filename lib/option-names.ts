@@ -16,12 +16,14 @@ import type {
     SealOptions,
     SearchAndFuseOptions,
     SearchOptions,
+    TokenBias,
 } from "./types.js";
 
 type Names<T> = Record<keyof T, true>;
 
 const row: Names<RowOptions> = { k: true, maxDistance: true, namespaces: true, seeds: true };
-const fuseRow: Names<FuseRowOptions> = { temperature: true, referenceWeight: true, unmask: true };
+const fuseRow: Names<FuseRowOptions> = { temperature: true, referenceWeight: true, unmask: true, bias: true };
+const bias: Names<TokenBias> = { tokens: true, values: true };
 const add: Names<AddOptions> = { namespaces: true };
 const call: Names<CallOptions> = { threads: true, signal: true };
 const seal: Names<SealOptions> = { ...call, onProgress: true };
@@ -57,10 +59,28 @@ const openStore: Names<OpenStoreOptions> = {
 };
 const append: Names<AppendOptions> = { ...add, examples: true, positions: true };
 const reference: Names<ReferenceOptions> = { ...row, ...fuseRow, enabled: true };
-const attach: Names<AttachOptions> = { ...reference, onStep: true, onError: true, threads: true };
+const attach: Names<AttachOptions> = { ...reference, matchedBias: true, onStep: true, onError: true, threads: true };
 const record: Names<RecordOptions> = { from: true, logits: true, reuseBeginning: true, signal: true };
 
-const known = { add, call, seal, sealStore, index, search, searchRow, createStore, openStore, append, reference, attach, record };
+const known = {
+    bias,
+    add,
+    call,
+    seal,
+    sealStore,
+    index,
+    search,
+    searchRow,
+    createStore,
+    openStore,
+    append,
+    reference,
+    attach,
+    record,
+};
+
+/** Options that are objects themselves, wherever they are known. */
+const parts = ["bias"] as const;
 
 /** Throws unless options are an object without other names, or left out; what is undefined is as if left out. */
 export function expectOptions(options: unknown, kind: keyof typeof known, name = "options"): void {
@@ -69,6 +89,11 @@ export function expectOptions(options: unknown, kind: keyof typeof known, name =
     for (const key of Object.keys(options))
         if (!Object.hasOwn(known[kind], key) && (options as Record<string, unknown>)[key] !== undefined)
             invalid(`${name}: there is no option ${JSON.stringify(key)} here; known are ${Object.keys(known[kind]).join(", ")}`);
+    for (const part of parts) {
+        const inner = (options as Record<string, unknown>)[part];
+        if (Object.hasOwn(known[kind], part) && inner !== undefined)
+            expectOptions(inner, part, name === "options" ? part : `${name}.${part}`);
+    }
 }
 
 /** The same of a search's options, and of those that its rows have of their own. */

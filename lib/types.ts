@@ -108,6 +108,19 @@ export interface FuseRowOptions {
     referenceWeight?: number | undefined;
     /** Whether a retrieved token whose logit is -Infinity may come back although `referenceWeight` is below 1. Default false. */
     unmask?: boolean | undefined;
+    /** Added to the model's logits before the reference is merged, and only where it is. Default: none; empty lists take one back. */
+    bias?: TokenBias | undefined;
+}
+
+/**
+ * Numbers to add to the logits of some tokens. A row that is not merged (weight 0, no hit, skipped, unmergeable) stays as it was, to the bit: the
+ * bias corrects the model for the reference's sake. What is merged with weight 1 has nothing of it.
+ */
+export interface TokenBias {
+    /** Each once, below the vocabulary's size. */
+    tokens: Int32Array | readonly number[];
+    /** One for each of `tokens`, finite; rounded to float32, as the sum is. */
+    values: Float32Array | readonly number[];
 }
 
 /** What every asynchronous call takes. */

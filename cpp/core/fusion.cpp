@@ -15,6 +15,10 @@ double doublingSum(double* s, size_t n) {
     return s[0];
 }
 
+Biases::const_iterator firstFrom(const Biases& biases, size_t token) {
+    return std::lower_bound(biases.begin(), biases.end(), token, [](const Bias& bias, size_t least) { return bias.token < least; });
+}
+
 float mergedLogit(float logit, double lse, double r, const FusionOptions& options) {
     if (r == 0.0 || (std::isinf(logit) && !options.unmask)) return logit;
     const double a = options.weight, p = expWide(subRn(static_cast<double>(logit), lse));
@@ -24,9 +28,23 @@ float mergedLogit(float logit, double lse, double r, const FusionOptions& option
 
 }  // namespace
 
+float LogitsRow::get(size_t v) const {
+    const float logit = dtype_ == Dtype::f32 ? static_cast<const float*>(data_)[v] : toFloat(static_cast<const F16*>(data_)[v]);
+    if (!biases_) return logit;
+    const auto bias = firstFrom(*biases_, v);
+    return bias != biases_->end() && bias->token == v ? addRn(logit, bias->value) : logit;
+}
+
 const float* LogitsRow::piece(size_t begin, size_t n, float* room) const {
-    if (dtype_ == Dtype::f32) return static_cast<const float*>(data_) + begin;
-    convertToFloat(static_cast<const F16*>(data_) + begin, dtype_, n, room);
+    auto bias = biases_ ? firstFrom(*biases_, begin) : Biases::const_iterator();
+    const bool isBiased = biases_ && bias != biases_->end() && bias->token < begin + n;
+    if (dtype_ == Dtype::f32 && !isBiased) return static_cast<const float*>(data_) + begin;
+    if (dtype_ == Dtype::f32)
+        std::copy_n(static_cast<const float*>(data_) + begin, n, room);
+    else
+        convertToFloat(static_cast<const F16*>(data_) + begin, dtype_, n, room);
+    for (; isBiased && bias != biases_->end() && bias->token < begin + n; ++bias)
+        room[bias->token - begin] = addRn(room[bias->token - begin], bias->value);
     return room;
 }
 
@@ -57,9 +75,10 @@ Fuser::Fuser(LsePieceFunction lsePiece, size_t size, size_t maxHits, size_t maxH
     ranks_.reserve(maxHits);
     segment_.reserve(maxHits);
     shares_.reserve(maxHits * maxHeads);
+    votes_.reserve(maxHits * maxHeads);
 }
 
-void Fuser::addVotes(const HeadHits& hits, uint32_t head, double temperature) {
+void Fuser::addShares(const HeadHits& hits, uint32_t head, double temperature) {
     double nearest = INFINITY;
     for (uint32_t i = 0; i < hits.count; ++i)
         if (std::isfinite(hits.distances[i])) nearest = std::min(nearest, static_cast<double>(hits.distances[i]));
@@ -80,25 +99,42 @@ void Fuser::addVotes(const HeadHits& hits, uint32_t head, double temperature) {
     }
 }
 
-rtd_row_status Fuser::fuse(LogitsRow row, const HeadHits* heads, uint32_t headCount, const FusionOptions& options) {
-    if (!(options.weight > 0)) return RTD_ROW_UNCHANGED;
-    const std::optional<double> lse = logSumExp_(row);
-    if (!lse) return RTD_ROW_UNMERGEABLE;
-
+void Fuser::takeVotes(const HeadHits* heads, uint32_t headCount, double temperature) {
     shares_.clear();
-    for (uint32_t h = 0; h < headCount; ++h) addVotes(heads[h], h, static_cast<double>(options.temperature));
-    if (shares_.empty()) return RTD_ROW_UNCHANGED;
+    votes_.clear();
+    for (uint32_t h = 0; h < headCount; ++h) addShares(heads[h], h, temperature);
     if (headCount > 1) std::sort(shares_.begin(), shares_.end(), [](const Share& a, const Share& b) { return a.key < b.key; });
-
-    const bool referenceOnly = options.weight >= 1;
-    if (referenceOnly) row.fill(-INFINITY);
     for (size_t i = 0; i < shares_.size();) {
-        const auto token = static_cast<size_t>(shares_[i].key >> 32);
+        const uint64_t token = shares_[i].key >> 32;
         double r = 0;
         for (; i < shares_.size() && shares_[i].key >> 32 == token; ++i) r = addRn(r, shares_[i].r);
-        if (headCount > 1) r = divRn(r, static_cast<double>(headCount));
-        row.set(token, referenceOnly ? static_cast<float>(logWide(r)) : mergedLogit(row.get(token), *lse, r, options));
+        votes_.push_back({static_cast<size_t>(token), headCount > 1 ? divRn(r, static_cast<double>(headCount)) : r});
     }
+}
+
+void Fuser::merge(LogitsRow& row, double lse, const FusionOptions& options) const {
+    if (options.weight >= 1) {
+        row.fill(-INFINITY);
+        for (const Vote& vote : votes_) row.set(vote.token, static_cast<float>(logWide(vote.r)));
+        return;
+    }
+    for (const Vote& vote : votes_) row.set(vote.token, mergedLogit(row.get(vote.token), lse, vote.r, options));
+    if (!row.biases()) return;
+    auto vote = votes_.begin();
+    for (const Bias& bias : *row.biases()) {
+        while (vote != votes_.end() && vote->token < bias.token) ++vote;
+        if (vote == votes_.end() || vote->token > bias.token) row.set(bias.token, row.get(bias.token));
+    }
+}
+
+rtd_row_status Fuser::fuse(const LogitsRow& given, const HeadHits* heads, uint32_t headCount, const FusionOptions& options) {
+    if (!(options.weight > 0)) return RTD_ROW_UNCHANGED;
+    LogitsRow row = given.with(options.biases.get());
+    const std::optional<double> lse = logSumExp_(row);
+    if (!lse) return RTD_ROW_UNMERGEABLE;
+    takeVotes(heads, headCount, static_cast<double>(options.temperature));
+    if (votes_.empty()) return RTD_ROW_UNCHANGED;
+    merge(row, *lse, options);
     return RTD_ROW_MERGED;
 }
 

@@ -14,9 +14,12 @@
 //
 // in double until the last rounding; float16 logits take that float rounded once more. l'_v is within 1 ULP of max(|l'_v|, |LSE|, 1) of the true
 // value where p'_v >= 1e-300. The maximum says what holds in exact arithmetic, a vote never lowers a logit, also where p and r underflow.
+//
+// With a bias l_v is float(l_v + b_v), in everything above and in what is written. A row that is not merged has no bias either.
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -28,13 +31,23 @@ namespace rtd {
 // One piece of a log-sum-exp: see cpu/backend.h.
 using LsePieceFunction = void (*)(const float* logits, size_t n, float* top, double* sum);
 
-// A row of logits, float32 or float16.
+// What is added to a token's logit.
+struct Bias {
+    uint32_t token;
+    float value;
+};
+using Biases = std::vector<Bias>;  // tokens ascending, each once
+
+// A row of logits, float32 or float16, read with a bias added.
 class LogitsRow {
   public:
-    LogitsRow(void* data, Dtype dtype, size_t size) : data_(data), dtype_(dtype), size_(size) {}
+    // biases: null for none. Their tokens are below the size.
+    LogitsRow(void* data, Dtype dtype, size_t size, const Biases* biases = nullptr) : data_(data), dtype_(dtype), size_(size), biases_(biases) {}
 
     size_t size() const { return size_; }
-    float get(size_t v) const { return dtype_ == Dtype::f32 ? static_cast<const float*>(data_)[v] : toFloat(static_cast<const F16*>(data_)[v]); }
+    const Biases* biases() const { return biases_; }
+    LogitsRow with(const Biases* biases) const { return {data_, dtype_, size_, biases}; }
+    float get(size_t v) const;
     void set(size_t v, float value) {
         if (dtype_ == Dtype::f32)
             static_cast<float*>(data_)[v] = value;
@@ -51,6 +64,7 @@ class LogitsRow {
     void* data_;
     Dtype dtype_;
     size_t size_;
+    const Biases* biases_;
 };
 
 // Log-sum-exp of rows of up to `size` logits. Holds the pieces, so that taking one cannot fail.
@@ -78,6 +92,10 @@ struct FusionOptions {
     float weight;       // a, 0..1
     float temperature;  // T > 0
     bool unmask;
+    std::shared_ptr<const Biases> biases = nullptr;  // null: none
+
+    // Whether it is more than a device's launch knows of.
+    bool needsHost() const { return biases != nullptr; }
 };
 
 // Fuses rows, one after another. Holds the scratch, so that fusing allocates nothing and cannot fail.
@@ -87,21 +105,29 @@ class Fuser {
     Fuser(LsePieceFunction lsePiece, size_t size, size_t maxHits, size_t maxHeads);
 
     // Weight 0: unchanged, the logits are not even read. Else a row without a log-sum-exp is unmergeable; else one without a finite hit unchanged.
-    rtd_row_status fuse(LogitsRow row, const HeadHits* heads, uint32_t headCount, const FusionOptions& options);
+    // The row is read with the options' biases, whatever it comes with.
+    rtd_row_status fuse(const LogitsRow& row, const HeadHits* heads, uint32_t headCount, const FusionOptions& options);
 
   private:
     struct Share {
         uint64_t key;  // token << 32 | head
         double r;
     };
+    struct Vote {
+        size_t token;
+        double r;
+    };
 
-    void addVotes(const HeadHits& hits, uint32_t head, double temperature);
+    void addShares(const HeadHits& hits, uint32_t head, double temperature);
+    void takeVotes(const HeadHits* heads, uint32_t headCount, double temperature);
+    void merge(LogitsRow& row, double lse, const FusionOptions& options) const;
 
     LogSumExp logSumExp_;
     std::vector<double> weights_;  // of one head's hits
     std::vector<uint64_t> ranks_;  // token << 32 | rank, of one head's hits
     std::vector<double> segment_;  // weights of one token's hits
     std::vector<Share> shares_;
+    std::vector<Vote> votes_;  // of all heads, tokens ascending
 };
 
 }  // namespace rtd

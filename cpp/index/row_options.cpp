@@ -38,13 +38,32 @@ SearchRow readSearch(const rtd_row_options& given, size_t at) {
     return row;
 }
 
+std::shared_ptr<const Biases> readBiases(const rtd_row_options& given, size_t at) {
+    if (given.bias_count == 0) return nullptr;
+    needPointer(given.bias_tokens, "bias_tokens");
+    needPointer(given.bias_values, "bias_values");
+    auto biases = std::make_shared<Biases>();
+    reserve(*biases, given.bias_count, "biases");
+    for (size_t i = 0; i < given.bias_count; ++i) {
+        if (given.bias_tokens[i] < 0) fail(RTD_TOKEN_RANGE, "row options %zu: bias_tokens[%zu] is %d; give tokens", at, i, given.bias_tokens[i]);
+        if (!std::isfinite(given.bias_values[i]))
+            fail(RTD_INVALID_ARGUMENT, "row options %zu: bias_values[%zu] is %g; give finite numbers", at, i,
+                 static_cast<double>(given.bias_values[i]));
+        biases->push_back({static_cast<uint32_t>(given.bias_tokens[i]), given.bias_values[i]});
+    }
+    std::sort(biases->begin(), biases->end(), [](const Bias& a, const Bias& b) { return a.token < b.token; });
+    const auto twice = std::adjacent_find(biases->begin(), biases->end(), [](const Bias& a, const Bias& b) { return a.token == b.token; });
+    if (twice != biases->end()) fail(RTD_INVALID_ARGUMENT, "row options %zu: bias_tokens has token %u twice; give each once", at, twice->token);
+    return biases;
+}
+
 FusionOptions readFusion(const rtd_row_options& given, size_t at) {
     if (!(given.reference_weight >= 0 && given.reference_weight <= 1))
         fail(RTD_INVALID_ARGUMENT, "row options %zu: reference_weight is %g; give 0..1", at, static_cast<double>(given.reference_weight));
     if (!(given.temperature >= 0 && given.temperature <= std::numeric_limits<float>::max()))
         fail(RTD_INVALID_ARGUMENT, "row options %zu: temperature is %g; give a number above 0, or 0 for the index's default", at,
              static_cast<double>(given.temperature));
-    return {given.reference_weight, given.temperature, (given.flags & RTD_ROW_UNMASK) != 0};
+    return {given.reference_weight, given.temperature, (given.flags & RTD_ROW_UNMASK) != 0, readBiases(given, at)};
 }
 
 RowOptions readRow(const rtd_row_options* element, size_t at, OptionUse use) {
@@ -90,6 +109,14 @@ void resolveTemperatures(std::vector<RowOptions>& rows, float byDefault) {
         if (byDefault == 0)
             fail(RTD_NO_TEMPERATURE, "row %zu wants the index's default temperature, and there is none: seal the index, or give one", b);
         fusion.temperature = byDefault;
+    }
+}
+
+void needBiasesBelow(const std::vector<RowOptions>& rows, size_t vocabulary) {
+    for (size_t b = 0; b < rows.size(); ++b) {
+        const Biases* biases = rows[b].fusion.biases.get();
+        if (biases && biases->back().token >= vocabulary)
+            fail(RTD_TOKEN_RANGE, "row options %zu: bias_tokens has %u; the logits have %zu columns", b, biases->back().token, vocabulary);
     }
 }
 

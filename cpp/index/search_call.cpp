@@ -48,24 +48,33 @@ void writeHits(const HitLists& lists, const Snapshot& snapshot, bool isRoot, siz
     }
 }
 
-// Hits in the form that fuseRows takes.
+// Room for hits, and what fuseRows takes.
 struct OwnedHits {
-    OwnedHits(const HitLists& lists, const Snapshot& snapshot, bool isRoot, size_t rowCount) {
-        for (size_t r = 0; r < rowCount; ++r) capacity = std::max(capacity, lists.row(r).size());
-        distances = allocate<float>(checkedProduct(rowCount, capacity, "hits"), "distances of hits");
-        tokens = allocate<int32_t>(rowCount * capacity, "tokens of hits");
-        counts = allocate<uint32_t>(rowCount, "counts of hits");
-        for (size_t r = 0; r < rowCount; ++r) {
-            const std::span<const uint64_t> list = lists.row(r);
-            counts[r] = static_cast<uint32_t>(list.size());
-            for (size_t i = 0; i < list.size(); ++i) {
-                distances[r * capacity + i] = distanceOf(list[i], isRoot);
-                tokens[r * capacity + i] = tokenOf(snapshot, idOf(list[i]));
-            }
-        }
+    OwnedHits(size_t rows_, size_t capacity_, bool withIds) : rows(rows_), capacity(capacity_) {
+        const size_t entries = checkedProduct(rows, capacity, "hits");
+        if (withIds) ids = allocate<uint32_t>(entries, "ids of hits");
+        distances = allocate<float>(entries, "distances of hits");
+        tokens = allocate<int32_t>(entries, "tokens of hits");
+        counts = allocate<uint32_t>(rows, "counts of hits");
+    }
+    rtd_hits view() const { return {ids.get(), distances.get(), tokens.get(), counts.get(), static_cast<uint32_t>(capacity)}; }
+    HitArrays arrays(uint32_t heads) const { return {distances.get(), tokens.get(), counts.get(), capacity, heads}; }
+
+    // Into a caller's room, which is not less in any pointer that it has.
+    void copyTo(const rtd_hits& hits) const {
+        if (hits.counts) std::copy_n(counts.get(), rows, hits.counts);
+        const auto copy = [&](const auto& from, auto* to, auto padding) {
+            if (!to) return;
+            for (size_t r = 0; r < rows; ++r, to += hits.capacity)
+                std::fill_n(std::copy_n(&from[r * capacity], counts[r], to), hits.capacity - counts[r], padding);
+        };
+        copy(ids, hits.ids, RTD_NO_ID);
+        copy(distances, hits.distances, INFINITY);
+        copy(tokens, hits.tokens, RTD_NO_TOKEN);
     }
 
-    size_t capacity = 0;
+    size_t rows, capacity;
+    std::unique_ptr<uint32_t[]> ids;
     std::unique_ptr<float[]> distances;
     std::unique_ptr<int32_t[]> tokens;
     std::unique_ptr<uint32_t[]> counts;
@@ -83,6 +92,15 @@ gpu::OffloadedIndex* offloadedFor(const Index& index, const Call& call) {
              "memory is RTD_MEMORY_DEVICE, but this index is on the back end \"%s\": give pointers of the host, or create it on \"cuda\"",
              index.config().backend);
     return index.offloaded();
+}
+
+// A device's launch merges by fixed weights and nothing else. It then searches alone, and the threads of this process merge.
+bool mergesOnHost(const std::vector<RowOptions>& rows, const Call& call) {
+    const auto row = std::find_if(rows.begin(), rows.end(), [](const RowOptions& r) { return r.fusion.needsHost(); });
+    if (row != rows.end() && call.onDevice)
+        fail(RTD_UNSUPPORTED, "row options %zu have a bias, which is merged on the host: give pointers of the host with RTD_MEMORY_HOST, or no bias",
+             static_cast<size_t>(row - rows.begin()));
+    return row != rows.end();
 }
 
 }  // namespace
@@ -119,6 +137,7 @@ void runSearchCall(const Index& index, const rtd_matrix* queries, const rtd_muta
         const MatrixView logitView(logits, "logits");
         checkLogits(logitView, queryView.rows());
         needTokensBelow(snapshot, logitView.columns());
+        needBiasesBelow(options, logitView.columns());
         for (RowOptions& row : options)
             if (row.fusion.weight == 0 && !wantsHits(hits)) row.search.k = 0;
         if (snapshot.live > 0) resolveTemperatures(options, snapshot.temperature);
@@ -126,6 +145,22 @@ void runSearchCall(const Index& index, const rtd_matrix* queries, const rtd_muta
 
     gpu::OffloadedIndex* offloaded = offloadedFor(index, call);
     const std::unique_ptr<float[]> queryRows = call.onDevice ? nullptr : readQueries(queryView, options);
+    const size_t hitRows = options.size() * config.heads;
+    // Once outputs are written nothing can fail any more; fuseRows fails before it writes, if at all.
+    const auto fuse = [&](const OwnedHits& found) {
+        fuseRows(index.backend().lsePiece, found.arrays(config.heads), MatrixView(logits, "logits"), options, index.workers(), threadsOf(index, call),
+                 statuses);
+    };
+    if (offloaded && logits && mergesOnHost(options, call)) {
+        size_t capacity = 1;
+        for (const RowOptions& row : options) capacity = std::max<size_t>(capacity, row.search.k);
+        const OwnedHits found(hitRows, capacity, wantsHits(hits));
+        const rtd_hits view = found.view();
+        offloaded->run({snapshot, queryView, queryRows.get(), options, nullptr, &view, nullptr, call});
+        fuse(found);
+        if (wantsHits(hits)) found.copyTo(*hits);
+        return;
+    }
     if (offloaded) {
         const std::optional<MatrixView> logitView = logits ? std::optional<MatrixView>(std::in_place, logits, "logits") : std::nullopt;
         offloaded->run({snapshot, queryView, queryRows.get(), options, logitView ? &*logitView : nullptr, hits, statuses, call});
@@ -135,13 +170,12 @@ void runSearchCall(const Index& index, const rtd_matrix* queries, const rtd_muta
     reserve(searches, options.size(), "rows");
     for (const RowOptions& row : options) searches.push_back(row.search);
     const HitLists lists = search(index, snapshot, queryRows.get(), std::move(searches), call);
-    const size_t hitRows = options.size() * config.heads;
-
-    // From here on outputs are written; fuseRows fails before it writes, if at all.
     if (logits) {
-        const OwnedHits owned(lists, snapshot, isRoot, hitRows);
-        const HitArrays arrays = {owned.distances.get(), owned.tokens.get(), owned.counts.get(), owned.capacity, config.heads};
-        fuseRows(index.backend().lsePiece, arrays, MatrixView(logits, "logits"), options, index.workers(), threadsOf(index, call), statuses);
+        size_t capacity = 0;
+        for (size_t r = 0; r < hitRows; ++r) capacity = std::max(capacity, lists.row(r).size());
+        const OwnedHits found(hitRows, capacity, false);
+        writeHits(lists, snapshot, isRoot, hitRows, found.view());
+        fuse(found);
     }
     if (wantsHits(hits)) writeHits(lists, snapshot, isRoot, hitRows, *hits);
 }
@@ -152,6 +186,7 @@ void runFuseCall(const rtd_hits* hits, uint32_t heads, const rtd_mutable_matrix*
     const size_t batch = view.rows();
     checkLogits(view, batch);
     const std::vector<RowOptions> options = readRowOptions(rows, rowCount, batch, {false, true});
+    needBiasesBelow(options, view.columns());
     if (heads == 0) heads = 1;
     if (batch == 0) return;
     needPointer(hits, "hits");

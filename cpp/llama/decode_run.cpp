@@ -167,7 +167,7 @@ void DecodeRun::copyLogits(GgmlBackend* backend, const GgmlTensor* tensor, void*
         optionsOfRows();
         const std::vector<RowName> unnamed(names_ ? 0 : rowOptions_.size());
         merge.emplace(*attached_.attachment, names_ ? *names_ : unnamed, rowOptions_, attached_.shape);
-        if (isOnReferencesDevice(tensors_.logits) && isOnReferencesDevice(tensors_.hidden)) mergeOnDevice(backend, *merge);
+        if (!merge->needsHost() && isOnReferencesDevice(tensors_.logits) && isOnReferencesDevice(tensors_.hidden)) mergeOnDevice(backend, *merge);
     });
     functions_.getTensorAsync(backend, tensor, data, offset, size);
     guarded([&] { useLogits(backend, static_cast<float*>(data), merge ? &*merge : nullptr); });

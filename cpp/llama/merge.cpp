@@ -32,6 +32,12 @@ void checkMergeable(const Attachment& attachment, std::span<const RowOptions* co
     if (info.max_token >= 0 && static_cast<size_t>(info.max_token) >= vocabulary)
         fail(RTD_TOKEN_RANGE, "the reference holds token %d, but the model's vocabulary has %zu; it was made for another model", info.max_token,
              vocabulary);
+    for (const RowOptions* row : options) {
+        if (row == nullptr || row->biasTokens.empty()) continue;
+        const int32_t largest = *std::max_element(row->biasTokens.begin(), row->biasTokens.end());
+        if (static_cast<size_t>(largest) >= vocabulary)
+            fail(RTD_TOKEN_RANGE, "bias.tokens has %d, but the model's vocabulary has %zu", largest, vocabulary);
+    }
     if (info.live == 0 || info.temperature > 0) return;
     const auto wants = [](const RowOptions* row) { return row != nullptr && row->merges() && row->temperature == 0; };
     if (std::any_of(options.begin(), options.end(), wants))
@@ -71,6 +77,10 @@ Merge::Merge(Attachment& attachment, std::vector<RowName> names, std::vector<con
       info_(infoOf(attachment.index())),
       hits_(isListenedTo_ ? names_.size() : 0, info_.heads, largestK(options_)),
       statuses_(names_.size(), RTD_ROW_UNCHANGED) {}
+
+bool Merge::needsHost() const {
+    return std::any_of(options_.begin(), options_.end(), [](const RowOptions* row) { return row != nullptr && row->needsHost(); });
+}
 
 void Merge::run(const float* hidden, float* logits) { call(hidden, logits, hidden, RTD_MEMORY_HOST); }
 

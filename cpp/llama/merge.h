@@ -1,7 +1,7 @@
 // Merging the reference into the rows of logits of one micro-batch: one call of rtd_search_and_fuse for all of them.
 //
 // Where llama.cpp and the reference share a CUDA device that call is made there, with llama.cpp's own memory, before the logits are copied to the
-// host; anywhere else in the host's copy. What became of the rows, and what a listener is told, is the same bit for bit.
+// host; anywhere else, and where a row has a bias, in the host's copy. What became of the rows, and what a listener is told, is the same bit for bit.
 #pragma once
 #include <span>
 
@@ -10,7 +10,7 @@
 
 namespace rtd::llama {
 
-// What is wrong before anything is computed: a token beyond the vocabulary, no temperature. Throws it.
+// What is wrong before anything is computed: a token of the reference or of a bias beyond the vocabulary, no temperature. Throws it.
 void checkMergeable(const Attachment& attachment, std::span<const RowOptions* const> options, size_t vocabulary);
 
 class Merge {
@@ -21,6 +21,8 @@ class Merge {
     // Whether somebody listened when the merge was made. Only then is there anything to tell.
     bool isListenedTo() const { return isListenedTo_; }
     bool isDone() const { return isDone_; }
+    // Whether some row can only be merged in the host's memory.
+    bool needsHost() const;
 
     // Rewrites logits [rows, vocabulary] in place, from hidden states [rows, dim]. Throws rtd::Error; the logits are then as they were. Cost: one
     // search of the rows that merge (all enabled rows where somebody listens).

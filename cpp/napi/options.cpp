@@ -120,6 +120,15 @@ rtd_row_options Rows::read(const Options& options, rtd_row_options row) {
         row.seeds = seeds_.back().data();
         row.seed_count = seeds_.back().size();
     }
+    if (const Napi::Value bias = options.get("bias"); !bias.IsUndefined()) {
+        const Options parts(bias, options.nameOf("bias"), options.nameOf("bias."));
+        biasTokens_.push_back(readTokens(parts.get("tokens"), parts.nameOf("tokens")));
+        biasValues_.push_back(readNumbers(parts.get("values"), parts.nameOf("values")));
+        expectLength(biasValues_.back().size(), biasTokens_.back().size(), parts.nameOf("values"), "one for each of " + parts.nameOf("tokens"));
+        row.bias_tokens = biasTokens_.back().data();
+        row.bias_values = biasValues_.back().data();
+        row.bias_count = biasTokens_.back().size();
+    }
     const auto set = [&](const char* property, uint32_t flag) {
         row.flags = options.flag(property, (row.flags & flag) != 0) ? row.flags | flag : row.flags & ~flag;
     };

@@ -60,6 +60,8 @@ class Rows {
 
     std::vector<rtd_row_options> rows_;
     std::vector<std::vector<uint32_t>> namespaces_, seeds_;  // growing it moves the lists, not what they hold
+    std::vector<std::vector<int32_t>> biasTokens_;
+    std::vector<std::vector<float>> biasValues_;
     bool each_ = false;
     uint32_t k_ = kDefaultK;  // of the options around the rows
 };

@@ -1,5 +1,7 @@
-import { describe, expectFunction, invalid } from "../arguments.js";
+import { describe, expectFlag, expectFunction, invalid } from "../arguments.js";
 import { Datastore } from "../datastore.js";
+import { defined } from "../defined.js";
+import { matchedBiasOf } from "../evaluation/matched-bias.js";
 import type { LlamaContext } from "../node-llama-cpp.js";
 import { expectOptions } from "../option-names.js";
 import { isIndex, type ReferenceIndex } from "../reference-index.js";
@@ -13,6 +15,13 @@ export interface ReferenceOptions extends RowOptions, FuseRowOptions {
 }
 
 export interface AttachOptions extends ReferenceOptions {
+    /**
+     * Whether a label store's matched bias is the default of `bias`: one number per label under which the model's mean prediction at the references'
+     * own prompts is uniform, computed once from what `rtd build` recorded there, without the references' labels. A wrong prior over the label words
+     * is much of a small model's error; `rtd eval` says what this is worth for a store. Default true; nothing for other stores and for indexes. A
+     * `bias` that is given replaces it.
+     */
+    matchedBias?: boolean | undefined;
     /**
      * Told of every row of logits that was looked at, in the order they were computed: copies, the listener's to keep. Steps are delivered after the
      * decode they belong to, one at a time; if it returns a promise the next step waits for it. Decoding does not: steps that a slow listener leaves
@@ -52,7 +61,7 @@ const scaleOfOwnTemperature = 0.4;
 /**
  * Merges a reference into everything that is decoded on a context from now on, before it is sampled: chat sessions, completions, grammars, JSON
  * schemas, function calls, streaming, token bias, token prediction and context shift work as ever. Defaults are those that the store's recipe chose,
- * else `k` 16 and `referenceWeight` 0.5 at the index's own temperature. Entries added to the reference later are found from the next token on.
+ * with the matched bias of a label store, else `k` 16 and `referenceWeight` 0.5 at the index's own temperature. Entries added to the reference later are found from the next token on.
  *
  * The context keeps the attachment, and the attachment the entries: nobody has to hold either. It ends by {@link Attachment.detach} or with the
  * context. A context has one attachment; a second one is `ERR_RTD_EXISTS`.
@@ -67,16 +76,20 @@ export async function attach(
     options: AttachOptions = {},
 ): Promise<Attachment> {
     expectOptions(options, "attach");
-    const { onStep, onError, threads, ...given } = options;
+    const { onStep, onError, threads, matchedBias, ...given } = options;
     expectFunction(onStep, "onStep");
     expectFunction(onError, "onError");
-    const { index, defaults } = resolve(reference);
+    expectFlag(matchedBias, "matchedBias");
+    const { index, defaults } = resolve(reference, matchedBias ?? true);
     // Asynchronous, so that a runtime or build that needs to be asked first can be without a new interface; errors are rejections from the start.
     await Promise.resolve();
-    return new Attachment(context, index, { ...defaults, ...given }, { onStep, onError, threads });
+    return new Attachment(context, index, { ...defaults, ...defined(given) }, { onStep, onError, threads });
 }
 
-function resolve(reference: ReferenceIndex | Datastore): { index: ReferenceIndex; defaults: ReferenceOptions } {
+function resolve(
+    reference: ReferenceIndex | Datastore,
+    matchedBias: boolean,
+): { index: ReferenceIndex; defaults: ReferenceOptions } {
     if (isIndex(reference)) return { index: reference, defaults: {} };
     if (!(reference instanceof Datastore))
         return invalid(`reference: expected an index (createIndex) or a store (Datastore.open), got ${describe(reference)}`);
@@ -84,5 +97,6 @@ function resolve(reference: ReferenceIndex | Datastore): { index: ReferenceIndex
     const own = reference.index.temperature;
     const temperature =
         temperatureScale === undefined || own === undefined ? undefined : (own * temperatureScale) / scaleOfOwnTemperature;
-    return { index: reference.index, defaults: { k, referenceWeight, temperature } };
+    const bias = matchedBias ? matchedBiasOf(reference.metadata) : undefined;
+    return { index: reference.index, defaults: { k, referenceWeight, temperature, bias } };
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "harness.h"
 
@@ -181,6 +182,28 @@ Case makeCase(const Shape& shape, uint64_t seed, bool isPlain) {
     return c;
 }
 
+void giveBiases(Case& c, uint64_t seed) {
+    Random random(seed);
+    std::normal_distribution<float> normal;
+    const uint32_t vocabulary = c.shape.vocabulary;
+    c.biasTokens.resize(c.rows.size());
+    c.biasValues.resize(c.rows.size());
+    for (size_t b = 0; b < c.rows.size(); ++b) {
+        const uint32_t kind = below(random, 5);
+        std::vector<int32_t>& tokens = c.biasTokens[b];
+        if (kind == 1)  // of all tokens
+            for (uint32_t v = 0; v < vocabulary; ++v) tokens.push_back(static_cast<int32_t>(v));
+        for (uint32_t i = kind == 2 ? 1 : kind == 3 ? 40 : kind == 4 ? 3 : 0; i > 0; --i)  // of some, in any order
+            tokens.push_back(static_cast<int32_t>(below(random, kind == 4 ? std::min(vocabulary, 3u) : vocabulary)));
+        std::set<int32_t> seen;
+        std::erase_if(tokens, [&](int32_t token) { return !seen.insert(token).second; });
+        for (size_t i = 0; i < tokens.size(); ++i) c.biasValues[b].push_back(kind == 3 && i == 0 ? 1e5f : 3 * normal(random));
+        c.rows[b].bias_tokens = tokens.data();
+        c.rows[b].bias_values = c.biasValues[b].data();
+        c.rows[b].bias_count = tokens.size();
+    }
+}
+
 void fillIndex(rtd_index* index, const Case& c) {
     const size_t dim = c.shape.dim, entries = c.shape.entries;
     size_t piece = 1;
@@ -251,11 +274,17 @@ std::vector<std::vector<oracle::Hit>> hitsOf(const Case& c, size_t b) {
     return heads;
 }
 
+std::map<int32_t, float> biasOf(const rtd_row_options& row) {
+    std::map<int32_t, float> bias;
+    for (size_t i = 0; i < row.bias_count; ++i) bias[row.bias_tokens[i]] = row.bias_values[i];
+    return bias;
+}
+
 oracle::Fused fusedOf(const Case& c, size_t b, const std::vector<std::vector<oracle::Hit>>& heads) {
     const rtd_row_options& row = c.rows[b];
     const auto begin = c.logits.begin() + static_cast<ptrdiff_t>(b * c.shape.vocabulary);
     return oracle::fuse({begin, begin + c.shape.vocabulary}, heads, row.flags & RTD_ROW_SKIP ? 0 : row.reference_weight, row.temperature,
-                        (row.flags & RTD_ROW_UNMASK) != 0);
+                        (row.flags & RTD_ROW_UNMASK) != 0, biasOf(row));
 }
 
 }  // namespace
@@ -288,6 +317,19 @@ void checkSame(const Answer& got, const Answer& want) {
     for (size_t i = 0; i < want.logits.size(); ++i)  // a NaN may come back with another payload where float16 was widened
         if (!(std::isnan(got.logits.at(i)) && std::isnan(want.logits[i])))
             test::checkSameBits<float>({got.logits[i]}, {want.logits[i]}, ("logit " + std::to_string(i)).c_str(), "expected", __FILE__, __LINE__);
+}
+
+void checkEverywhere(const Case& c) {
+    const Answer want = expected(c, RTD_F32), wantHalf = expected(c, RTD_F16);
+    for (const char* backend : usableBackends()) {
+        const std::string where = std::string("back end ") + backend + ", " + c.shape.text() + ": ";
+        try {
+            const TestIndex index(indexOptions(c.shape.dim, c.shape.metric, c.shape.dtype, c.shape.heads, backend));
+            fillIndex(index, c);
+            checkSame(run(index, c, {backend, 1}), want);
+            checkSame(run(index, c, {backend, 3, RTD_F16, true}), wantHalf);
+        } catch (const std::exception& error) { throw test::Failure(where + error.what()); }
+    }
 }
 
 double worstUlp(const Case& c) {

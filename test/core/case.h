@@ -54,10 +54,14 @@ struct Case {
     std::vector<float> logits;                             // [batch, vocabulary], numbers that float16 holds too
     std::vector<rtd_row_options> rows;                     // [batch]
     std::vector<std::vector<uint32_t>> namespaces, seeds;  // what rows point to
+    std::vector<std::vector<int32_t>> biasTokens;
+    std::vector<std::vector<float>> biasValues;
 };
 
 // Deterministic in shape and seed. plain: rows all alike, nothing removed, no gates: what the sweeps over sizes use.
 Case makeCase(const Shape& shape, uint64_t seed, bool isPlain);
+// Gives rows biases, or none: of one token, some, all.
+void giveBiases(Case& c, uint64_t seed);
 Shape randomShape(std::mt19937_64& random);
 
 struct Answer {
@@ -79,6 +83,8 @@ void fillIndex(rtd_index* index, const Case& c);
 Answer run(const rtd_index* index, const Case& c, const Way& way);
 Answer expected(const Case& c, rtd_dtype logitsDtype);
 void checkSame(const Answer& got, const Answer& want);
+// Every usable back end, and each with more than one number of threads, gives the oracle's bits.
+void checkEverywhere(const Case& c);
 
 // Names of the back ends that can be used here.
 std::vector<const char*> usableBackends();

@@ -266,7 +266,8 @@ TEST("errors of logits and calls") {
 
 TEST("a row that is skipped may hold anything") {
     Call call;
-    call.rows[1] = {sizeof(rtd_row_options), 0, -5, NAN, NAN, RTD_ROW_SKIP | RTD_ROW_MAX_DISTANCE, nullptr, 99, 7, nullptr, 1 << 20};
+    call.rows[1] = {
+        sizeof(rtd_row_options), 0, -5, NAN, NAN, RTD_ROW_SKIP | RTD_ROW_MAX_DISTANCE, nullptr, 99, 7, nullptr, 1 << 20, nullptr, nullptr, 5};
     call.queryValues[4] = NAN;
     CHECK_OK(call.fuse());
     CHECK_EQUAL(call.ids[4], RTD_NO_ID);

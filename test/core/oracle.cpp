@@ -134,9 +134,12 @@ long double trueDistance(const Data& data, const float* query, uint32_t head, ui
     return data.metric == RTD_L2 ? sqrtl(sum) : sum;
 }
 
-Fused fuse(const std::vector<float>& logits, const std::vector<std::vector<Hit>>& heads, float weight, float temperature, bool unmask) {
-    Fused fused{RTD_ROW_UNCHANGED, logits, {}, 0};
+Fused fuse(const std::vector<float>& given, const std::vector<std::vector<Hit>>& heads, float weight, float temperature, bool unmask,
+           const std::map<int32_t, float>& bias) {
+    Fused fused{RTD_ROW_UNCHANGED, given, {}, 0};
     if (weight == 0) return fused;
+    std::vector<float> logits = given;
+    for (const auto& [token, value] : bias) logits[static_cast<size_t>(token)] += value;
     float top = -INFINITY;
     bool isNan = false;
     for (const float l : logits) {
@@ -151,6 +154,7 @@ Fused fuse(const std::vector<float>& logits, const std::vector<std::vector<Hit>>
     if (shares.canonical.empty()) return fused;
 
     fused.status = RTD_ROW_MERGED;
+    fused.logits = logits;
     const double a = weight, lse = canonicalLse(logits, top);
     long double sum = 0;
     for (const float l : logits) sum += expl(static_cast<long double>(l) - static_cast<long double>(top));

@@ -2,6 +2,7 @@
 // test is number_test.cpp.
 #pragma once
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "rtd.h"
@@ -39,8 +40,9 @@ struct Fused {
     long double lse = 0;
 };
 
-// A row of logits fused with the hits of its heads.
-Fused fuse(const std::vector<float>& logits, const std::vector<std::vector<Hit>>& heads, float weight, float temperature, bool unmask);
+// A row of logits fused with the hits of its heads. What is exact is so for logits to which the bias, by token, has been added in float32.
+Fused fuse(const std::vector<float>& logits, const std::vector<std::vector<Hit>>& heads, float weight, float temperature, bool unmask,
+           const std::map<int32_t, float>& bias = {});
 
 // Bits of a float16, rounded to nearest even, and its value.
 uint16_t toF16(float value);

@@ -102,6 +102,45 @@ describe("fusing", () => {
         expect(perRow.subarray(V)).toEqual(unmasked.subarray(V));
     });
 
+    test("merges into the model with a bias, by row, and only where it merges", async () => {
+        const bias = { tokens: [3, 98, 40], values: [2, -1.5, 0.25] };
+        const biased = logits().map((value, i) => {
+            const at = bias.tokens.indexOf(i % V);
+            return at < 0 ? value : value + bias.values[at]!;
+        });
+        const { result, rows } = await everyWay({ bias });
+        expect(result.statuses).toEqual(["merged", "merged", "merged"]);
+        expect(bytesOf(rows)).toEqual(bytesOf((await everyWay({}, biased)).rows));
+        const typed = { tokens: Int32Array.from(bias.tokens), values: Float32Array.from(bias.values) };
+        expect(bytesOf((await everyWay({ bias: typed })).rows)).toEqual(bytesOf(rows));
+
+        const some = await everyWay({ bias, rows: [{ referenceWeight: 0 }, {}, { bias: { tokens: [], values: [] } }] });
+        expect(bytesOf(some.rows.subarray(0, V))).toEqual(bytesOf(logits().subarray(0, V)));
+        expect(bytesOf(some.rows.subarray(V, 2 * V))).toEqual(bytesOf(rows.subarray(V, 2 * V)));
+        expect(bytesOf(some.rows.subarray(2 * V))).toEqual(bytesOf((await everyWay({})).rows.subarray(2 * V)));
+        const beyond = logits();
+        expect(index.searchAndFuseSync(queries, beyond, { bias, maxDistance: 0 }).statuses).toEqual(Array(3).fill("unchanged"));
+        expect(bytesOf(beyond)).toEqual(bytesOf(logits()));
+    });
+
+    test.each<[unknown, string, RegExp]>([
+        [{ tokens: [1], values: [1, 2] }, "INVALID_ARGUMENT", /bias\.values: expected 1 element.*bias\.tokens, got 2/],
+        [{ tokens: [1] }, "INVALID_ARGUMENT", /bias\.values: expected a Float32Array or an array of numbers, got undefined/],
+        [{ tokens: [-1], values: [1] }, "INVALID_ARGUMENT", /bias\.tokens\[0\]: .*got -1/],
+        [{ tokens: new Uint32Array(1), values: [1] }, "INVALID_ARGUMENT", /bias\.tokens: expected an Int32Array/],
+        [{ tokens: [V], values: [1] }, "TOKEN_RANGE", /bias_tokens has 100; the logits have 100 columns/],
+        [{ tokens: [5, 5], values: [1, 2] }, "INVALID_ARGUMENT", /token 5 twice/],
+        [{ tokens: [5], values: [Infinity] }, "INVALID_ARGUMENT", /bias_values\[0\] is inf/],
+        [{ tokens: [5], weights: [1] }, "INVALID_ARGUMENT", /bias: there is no option "weights" here; known are tokens, values/],
+        [7, "INVALID_ARGUMENT", /bias: expected an object, got 7/],
+    ])("refuses the bias %o", (bias, code, message) => {
+        const rows = logits();
+        expect(() => index.searchAndFuseSync(queries, rows, { bias } as never)).toThrow(
+            expect.objectContaining({ code: `ERR_RTD_${code}`, message: expect.stringMatching(message) as unknown }),
+        );
+        expect(rows).toEqual(logits());
+    });
+
     test("returns no hits where none are wanted", async () => {
         expect(index.searchAndFuseSync(queries, logits(), { hits: false })).toEqual({ statuses: ["merged", "merged", "merged"] });
         expect(await index.searchAndFuse(queries, logits(), { hits: false })).not.toHaveProperty("hits");

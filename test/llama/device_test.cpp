@@ -226,3 +226,17 @@ TEST("device: more rows than one launch takes") {
     checkSame(there, here);
     CHECK_EQUAL(there.llama.calls, "sc");
 }
+
+TEST("device: rows with a bias are merged in the host's copy") {
+    Decode there, here;
+    for (Decode* decode : {&there, &here}) {
+        RowOptions& biased = decode->table.sequences[1];
+        biased.biasTokens = {7, 2};
+        biased.biasValues = {2.5F, -1};
+    }
+    CHECK_EQUAL(there.run(kOnDevice), 0);
+    CHECK_EQUAL(here.run(kOnHost), 0);
+    checkSame(there, here);
+    CHECK_EQUAL(there.attachment->counters.merged.load(), 2U);
+    CHECK_EQUAL(there.llama.calls, "csrsc");  // the micro-batch without one is merged where it lies
+}
