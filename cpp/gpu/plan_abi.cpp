@@ -61,7 +61,8 @@ rtd_status rtd_plan_set_rows(rtd_plan* plan, const rtd_row_options* rows, size_t
         for (size_t b = 0; b < options.size(); ++b)
             if (options[b].fusion.needsHost())
                 rtd::fail(RTD_UNSUPPORTED,
-                          "row options %zu have a bias, which is merged on the host: let a plan with vocabulary 0 search and rtd_fuse merge, or call "
+                          "row options %zu have a bias or gate, which are merged on the host: let a plan with vocabulary 0 search and rtd_fuse "
+                          "merge, or call "
                           "rtd_search_and_fuse with pointers of the host",
                           b);
         plan->offloaded->setRows(std::move(options));

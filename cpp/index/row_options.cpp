@@ -57,13 +57,25 @@ std::shared_ptr<const Biases> readBiases(const rtd_row_options& given, size_t at
     return biases;
 }
 
+std::optional<Gate> readGate(const rtd_row_options& row, size_t at) {
+    if (!row.gate) return std::nullopt;
+    const rtd_gate given = readOptions(row.gate, "gate");
+    if (!(given.max_weight >= 0 && given.max_weight <= 1))
+        fail(RTD_INVALID_ARGUMENT, "row options %zu: gate.max_weight is %g; give 0..1", at, static_cast<double>(given.max_weight));
+    for (const float coefficient : {given.bias, given.hit_entropy, given.largest_vote, given.model_entropy})
+        if (!std::isfinite(coefficient))
+            fail(RTD_INVALID_ARGUMENT, "row options %zu: a coefficient of the gate is %g; give finite numbers", at, static_cast<double>(coefficient));
+    return Gate{given.max_weight, given.bias, given.hit_entropy, given.largest_vote, given.model_entropy};
+}
+
 FusionOptions readFusion(const rtd_row_options& given, size_t at) {
-    if (!(given.reference_weight >= 0 && given.reference_weight <= 1))
+    const std::optional<Gate> gate = readGate(given, at);
+    if (!gate && !(given.reference_weight >= 0 && given.reference_weight <= 1))
         fail(RTD_INVALID_ARGUMENT, "row options %zu: reference_weight is %g; give 0..1", at, static_cast<double>(given.reference_weight));
     if (!(given.temperature >= 0 && given.temperature <= std::numeric_limits<float>::max()))
         fail(RTD_INVALID_ARGUMENT, "row options %zu: temperature is %g; give a number above 0, or 0 for the index's default", at,
              static_cast<double>(given.temperature));
-    return {given.reference_weight, given.temperature, (given.flags & RTD_ROW_UNMASK) != 0, readBiases(given, at)};
+    return {gate ? gate->maxWeight : given.reference_weight, given.temperature, (given.flags & RTD_ROW_UNMASK) != 0, readBiases(given, at), gate};
 }
 
 RowOptions readRow(const rtd_row_options* element, size_t at, OptionUse use) {
@@ -102,10 +114,10 @@ std::vector<RowOptions> readRowOptions(const rtd_row_options* rows, size_t rowCo
     return read;
 }
 
-void resolveTemperatures(std::vector<RowOptions>& rows, float byDefault) {
+void resolveTemperatures(std::vector<RowOptions>& rows, float byDefault, bool all) {
     for (size_t b = 0; b < rows.size(); ++b) {
         FusionOptions& fusion = rows[b].fusion;
-        if (fusion.weight == 0 || fusion.temperature > 0) continue;
+        if (rows[b].isSkipped || (fusion.weight == 0 && !all) || fusion.temperature > 0) continue;
         if (byDefault == 0)
             fail(RTD_NO_TEMPERATURE, "row %zu wants the index's default temperature, and there is none: seal the index, or give one", b);
         fusion.temperature = byDefault;

@@ -80,6 +80,8 @@ struct OwnedHits {
     std::unique_ptr<uint32_t[]> counts;
 };
 
+LogitPieces piecesOf(const cpu::Backend& backend) { return {backend.lsePiece, backend.entropyPiece}; }
+
 void checkLogits(const MatrixView& logits, size_t rows) {
     logits.needRows(rows);
     logits.needDtypeOtherThan(Dtype::bf16);
@@ -96,11 +98,14 @@ gpu::OffloadedIndex* offloadedFor(const Index& index, const Call& call) {
 
 // A device's launch merges by fixed weights and nothing else. It then searches alone, and the threads of this process merge.
 bool mergesOnHost(const std::vector<RowOptions>& rows, const Call& call) {
+    if (call.figures && call.onDevice)
+        fail(RTD_UNSUPPORTED, "figures are taken on the host: give pointers of the host with RTD_MEMORY_HOST, or ask for none");
     const auto row = std::find_if(rows.begin(), rows.end(), [](const RowOptions& r) { return r.fusion.needsHost(); });
     if (row != rows.end() && call.onDevice)
-        fail(RTD_UNSUPPORTED, "row options %zu have a bias, which is merged on the host: give pointers of the host with RTD_MEMORY_HOST, or no bias",
+        fail(RTD_UNSUPPORTED,
+             "row options %zu have a bias or gate, which are merged on the host: give pointers of the host with RTD_MEMORY_HOST, or neither",
              static_cast<size_t>(row - rows.begin()));
-    return row != rows.end();
+    return call.figures || row != rows.end();
 }
 
 }  // namespace
@@ -139,8 +144,8 @@ void runSearchCall(const Index& index, const rtd_matrix* queries, const rtd_muta
         needTokensBelow(snapshot, logitView.columns());
         needBiasesBelow(options, logitView.columns());
         for (RowOptions& row : options)
-            if (row.fusion.weight == 0 && !wantsHits(hits)) row.search.k = 0;
-        if (snapshot.live > 0) resolveTemperatures(options, snapshot.temperature);
+            if (row.fusion.weight == 0 && !wantsHits(hits) && !call.figures) row.search.k = 0;
+        if (snapshot.live > 0) resolveTemperatures(options, snapshot.temperature, call.figures != nullptr);
     }
 
     gpu::OffloadedIndex* offloaded = offloadedFor(index, call);
@@ -148,8 +153,8 @@ void runSearchCall(const Index& index, const rtd_matrix* queries, const rtd_muta
     const size_t hitRows = options.size() * config.heads;
     // Once outputs are written nothing can fail any more; fuseRows fails before it writes, if at all.
     const auto fuse = [&](const OwnedHits& found) {
-        fuseRows(index.backend().lsePiece, found.arrays(config.heads), MatrixView(logits, "logits"), options, index.workers(), threadsOf(index, call),
-                 statuses);
+        fuseRows(piecesOf(index.backend()), found.arrays(config.heads), MatrixView(logits, "logits"), options, index.workers(),
+                 threadsOf(index, call), statuses, call.figures);
     };
     if (offloaded && logits && mergesOnHost(options, call)) {
         size_t capacity = 1;
@@ -180,21 +185,29 @@ void runSearchCall(const Index& index, const rtd_matrix* queries, const rtd_muta
     if (wantsHits(hits)) writeHits(lists, snapshot, isRoot, hitRows, *hits);
 }
 
-void runFuseCall(const rtd_hits* hits, uint32_t heads, const rtd_mutable_matrix* logits, const rtd_row_options* rows, size_t rowCount,
-                 rtd_row_status* statuses) {
-    const MatrixView view(logits, "logits");
+namespace {
+
+// Rows and hits that came from elsewhere, checked.
+struct ForeignCall {
+    std::vector<RowOptions> options;
+    HitArrays hits;
+};
+
+// all: rows of weight 0, too, need hits that are right.
+ForeignCall readForeign(const rtd_hits* hits, uint32_t heads, const MatrixView& view, const rtd_row_options* rows, size_t rowCount, bool all) {
     const size_t batch = view.rows();
     checkLogits(view, batch);
-    const std::vector<RowOptions> options = readRowOptions(rows, rowCount, batch, {false, true});
+    ForeignCall foreign = {readRowOptions(rows, rowCount, batch, {false, true}), {}};
+    const std::vector<RowOptions>& options = foreign.options;
     needBiasesBelow(options, view.columns());
     if (heads == 0) heads = 1;
-    if (batch == 0) return;
+    if (batch == 0) return foreign;
     needPointer(hits, "hits");
     const HitArrays arrays = {needPointer(hits->distances, "hits.distances"), needPointer(hits->tokens, "hits.tokens"),
                               needPointer(hits->counts, "hits.counts"), hits->capacity, heads};
     checkedProduct(checkedProduct(batch, heads, "rows of hits"), size_t{hits->capacity} * sizeof(float), "hits");
     for (size_t b = 0; b < batch; ++b) {
-        if (options[b].isSkipped || options[b].fusion.weight == 0) continue;
+        if (options[b].isSkipped || (options[b].fusion.weight == 0 && !all)) continue;
         if (options[b].fusion.temperature == 0) fail(RTD_NO_TEMPERATURE, "row %zu gives no temperature, and hits from elsewhere have no default", b);
         for (size_t r = b * heads; r < (b + 1) * heads; ++r) {
             if (arrays.counts[r] > arrays.capacity)
@@ -207,8 +220,27 @@ void runFuseCall(const rtd_hits* hits, uint32_t heads, const rtd_mutable_matrix*
             }
         }
     }
+    foreign.hits = arrays;
+    return foreign;
+}
+
+}  // namespace
+
+void runFuseCall(const rtd_hits* hits, uint32_t heads, const rtd_mutable_matrix* logits, const rtd_row_options* rows, size_t rowCount,
+                 rtd_row_status* statuses) {
+    const MatrixView view(logits, "logits");
+    const ForeignCall foreign = readForeign(hits, heads, view, rows, rowCount, false);
+    if (view.rows() == 0) return;
     WorkerPool none;
-    fuseRows(cpu::chooseInstructionSet().lsePiece, arrays, view, options, none, 1, statuses);
+    fuseRows(piecesOf(cpu::chooseInstructionSet()), foreign.hits, view, foreign.options, none, 1, statuses, nullptr);
+}
+
+void runFiguresCall(const rtd_hits* hits, uint32_t heads, const rtd_matrix* logits, const rtd_row_options* rows, size_t rowCount,
+                    rtd_row_figures* figures) {
+    const MatrixView view(logits, "logits");
+    const ForeignCall foreign = readForeign(hits, heads, view, rows, rowCount, true);
+    if (view.rows() == 0) return;
+    figuresOfRows(piecesOf(cpu::chooseInstructionSet()), foreign.hits, view, foreign.options, needPointer(figures, "figures"));
 }
 
 void runLogProbabilitiesCall(const rtd_matrix* logits, const int32_t* tokens, size_t tokensPerRow, double* out) {
@@ -222,7 +254,7 @@ void runLogProbabilitiesCall(const rtd_matrix* logits, const int32_t* tokens, si
         if (tokens[i] < 0 || static_cast<size_t>(tokens[i]) >= view.columns())
             fail(RTD_TOKEN_RANGE, "token %zu of row %zu is %d; the logits have %zu columns", i % tokensPerRow, i / tokensPerRow, tokens[i],
                  view.columns());
-    LogSumExp logSumExp(cpu::chooseInstructionSet().lsePiece, view.columns());
+    LogSumExp logSumExp(piecesOf(cpu::chooseInstructionSet()), view.columns());
     for (size_t b = 0; b < view.rows(); ++b) {
         const LogitsRow row(const_cast<void*>(view.row(b)), view.dtype(), view.columns());
         const std::optional<double> lse = logSumExp(row);

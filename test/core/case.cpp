@@ -204,6 +204,22 @@ void giveBiases(Case& c, uint64_t seed) {
     }
 }
 
+void giveGates(Case& c, uint64_t seed) {
+    Random random(seed);
+    std::normal_distribution<float> normal;
+    c.gates.resize(c.rows.size());
+    for (size_t b = 0; b < c.rows.size(); ++b) {
+        if (below(random, 4) == 0) continue;
+        const uint32_t kind = below(random, 8);
+        const float scale = kind == 0 ? 1e30f : kind == 1 ? 200 : 2;
+        c.gates[b] = {sizeof(rtd_gate),       kind == 2 ? 0.0f : kind == 3 ? 1.0f : 0.3f,
+                      scale * normal(random), scale * normal(random),
+                      scale * normal(random), scale * normal(random)};
+        c.rows[b].gate = &c.gates[b];
+        c.rows[b].reference_weight = NAN;  // not read
+    }
+}
+
 void fillIndex(rtd_index* index, const Case& c) {
     const size_t dim = c.shape.dim, entries = c.shape.entries;
     size_t piece = 1;
@@ -245,6 +261,10 @@ Answer run(const rtd_index* index, const Case& c, const Way& way) {
     rtd_call_options call{};
     call.struct_size = sizeof call;
     call.threads = way.threads;
+    if (way.figures) {
+        a.figures.resize(s.batch);
+        call.figures = a.figures.data();
+    }
     CHECK_OK(rtd_search_and_fuse(index, &queryMatrix, &logitMatrix, c.rows.data(), c.rows.size(), &call, &hits, a.statuses.data()));
     for (size_t b = 0; b < s.batch; ++b)
         for (size_t v = 0; v < stride; ++v) {
@@ -284,7 +304,7 @@ oracle::Fused fusedOf(const Case& c, size_t b, const std::vector<std::vector<ora
     const rtd_row_options& row = c.rows[b];
     const auto begin = c.logits.begin() + static_cast<ptrdiff_t>(b * c.shape.vocabulary);
     return oracle::fuse({begin, begin + c.shape.vocabulary}, heads, row.flags & RTD_ROW_SKIP ? 0 : row.reference_weight, row.temperature,
-                        (row.flags & RTD_ROW_UNMASK) != 0, biasOf(row));
+                        (row.flags & RTD_ROW_UNMASK) != 0, biasOf(row), row.flags & RTD_ROW_SKIP ? nullptr : row.gate);
 }
 
 }  // namespace
@@ -303,6 +323,7 @@ Answer expected(const Case& c, rtd_dtype logitsDtype) {
         }
         const oracle::Fused fused = fusedOf(c, b, heads);
         a.statuses.push_back(fused.status);
+        a.figures.push_back(c.rows[b].flags & RTD_ROW_SKIP ? rtd_row_figures{INFINITY, 0, 0, NAN, 0, 0} : fused.figures);
         for (const float l : fused.logits) a.logits.push_back(logitsDtype == RTD_F16 ? oracle::roundTo(RTD_F16, l) : l);
     }
     return a;
@@ -314,6 +335,15 @@ void checkSame(const Answer& got, const Answer& want) {
     CHECK_SAME_BITS(got.distances, want.distances);
     CHECK_SAME_BITS(got.tokens, want.tokens);
     CHECK_SAME_BITS(got.statuses, want.statuses);
+    for (size_t b = 0; b < got.figures.size(); ++b) {
+        const rtd_row_figures &g = got.figures[b], &w = want.figures.at(b);
+        CHECK(std::isnan(g.model_entropy) == std::isnan(w.model_entropy));
+        const auto values = [](const rtd_row_figures& f) {
+            return std::vector<double>{f.nearest,          f.hit_entropy, f.largest_vote, std::isnan(f.model_entropy) ? 0 : f.model_entropy,
+                                       f.reference_weight, f.temperature};
+        };
+        CHECK_SAME_BITS(values(g), values(w));
+    }
     for (size_t i = 0; i < want.logits.size(); ++i)  // a NaN may come back with another payload where float16 was widened
         if (!(std::isnan(got.logits.at(i)) && std::isnan(want.logits[i])))
             test::checkSameBits<float>({got.logits[i]}, {want.logits[i]}, ("logit " + std::to_string(i)).c_str(), "expected", __FILE__, __LINE__);
@@ -328,6 +358,7 @@ void checkEverywhere(const Case& c) {
             fillIndex(index, c);
             checkSame(run(index, c, {backend, 1}), want);
             checkSame(run(index, c, {backend, 3, RTD_F16, true}), wantHalf);
+            checkSame(run(index, c, {backend, 2, RTD_F32, false, true}), want);
         } catch (const std::exception& error) { throw test::Failure(where + error.what()); }
     }
 }

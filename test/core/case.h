@@ -56,12 +56,15 @@ struct Case {
     std::vector<std::vector<uint32_t>> namespaces, seeds;  // what rows point to
     std::vector<std::vector<int32_t>> biasTokens;
     std::vector<std::vector<float>> biasValues;
+    std::vector<rtd_gate> gates;
 };
 
 // Deterministic in shape and seed. plain: rows all alike, nothing removed, no gates: what the sweeps over sizes use.
 Case makeCase(const Shape& shape, uint64_t seed, bool isPlain);
 // Gives rows biases, or none: of one token, some, all.
 void giveBiases(Case& c, uint64_t seed);
+// Gives most rows a gate.
+void giveGates(Case& c, uint64_t seed);
 Shape randomShape(std::mt19937_64& random);
 
 struct Answer {
@@ -69,6 +72,7 @@ struct Answer {
     std::vector<float> distances, logits;
     std::vector<int32_t> tokens;
     std::vector<rtd_row_status> statuses;
+    std::vector<rtd_row_figures> figures;  // empty where they were not asked for
 };
 
 struct Way {
@@ -76,6 +80,7 @@ struct Way {
     uint32_t threads = 1;
     rtd_dtype logitsDtype = RTD_F32;
     bool isPadded = false;  // rows of all matrices lie apart
+    bool figures = false;
 };
 
 // The index of a case: keys added in pieces of varied size, removals done.
