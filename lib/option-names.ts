@@ -4,13 +4,14 @@
  */
 import { expectObject, invalid } from "./arguments.js";
 import type { AppendOptions, CreateStoreOptions, OpenStoreOptions } from "./datastore.js";
-import type { AttachOptions, ReferenceOptions } from "./llama/attach.js";
+import type { AttachOptions, Decision, ReferenceOptions } from "./llama/attach.js";
 import type { RecordOptions } from "./llama/record.js";
 import type {
     AddOptions,
     CallOptions,
     FuseOptions,
     FuseRowOptions,
+    Gate,
     IndexOptions,
     RowOptions,
     SealOptions,
@@ -22,8 +23,9 @@ import type {
 type Names<T> = Record<keyof T, true>;
 
 const row: Names<RowOptions> = { k: true, maxDistance: true, namespaces: true, seeds: true };
-const fuseRow: Names<FuseRowOptions> = { temperature: true, referenceWeight: true, unmask: true, bias: true };
+const fuseRow: Names<FuseRowOptions> = { temperature: true, referenceWeight: true, unmask: true, bias: true, gate: true };
 const bias: Names<TokenBias> = { tokens: true, values: true };
+const gate: Names<Gate> = { bias: true, hitEntropy: true, largestVote: true, modelEntropy: true, maxWeight: true };
 const add: Names<AddOptions> = { namespaces: true };
 const call: Names<CallOptions> = { threads: true, signal: true };
 const seal: Names<SealOptions> = { ...call, onProgress: true };
@@ -45,6 +47,7 @@ const search: Names<SearchAndFuseOptions & SearchOptions & FuseOptions> = {
     rows: true,
     hits: true,
     stats: true,
+    figures: true,
 };
 const searchRow: Names<NonNullable<SearchAndFuseOptions["rows"]>[number]> = { ...row, ...fuseRow, skip: true };
 const createStore: Names<CreateStoreOptions> = { ...index, model: true, metadata: true };
@@ -59,11 +62,13 @@ const openStore: Names<OpenStoreOptions> = {
 };
 const append: Names<AppendOptions> = { ...add, examples: true, positions: true };
 const reference: Names<ReferenceOptions> = { ...row, ...fuseRow, enabled: true };
-const attach: Names<AttachOptions> = { ...reference, matchedBias: true, onStep: true, onError: true, threads: true };
+const attach: Names<AttachOptions> = { ...reference, matchedBias: true, onStep: true, onError: true, rule: true, threads: true };
+const decision: Names<Decision> = { referenceWeight: true, temperature: true };
 const record: Names<RecordOptions> = { from: true, logits: true, reuseBeginning: true, signal: true };
 
 const known = {
     bias,
+    gate,
     add,
     call,
     seal,
@@ -76,11 +81,12 @@ const known = {
     append,
     reference,
     attach,
+    decision,
     record,
 };
 
 /** Options that are objects themselves, wherever they are known. */
-const parts = ["bias"] as const;
+const parts = ["bias", "gate"] as const;
 
 /** Throws unless options are an object without other names, or left out; what is undefined is as if left out. */
 export function expectOptions(options: unknown, kind: keyof typeof known, name = "options"): void {
@@ -91,7 +97,7 @@ export function expectOptions(options: unknown, kind: keyof typeof known, name =
             invalid(`${name}: there is no option ${JSON.stringify(key)} here; known are ${Object.keys(known[kind]).join(", ")}`);
     for (const part of parts) {
         const inner = (options as Record<string, unknown>)[part];
-        if (Object.hasOwn(known[kind], part) && inner !== undefined)
+        if (kind !== "gate" && Object.hasOwn(known[kind], part) && inner !== undefined)
             expectOptions(inner, part, name === "options" ? part : `${name}.${part}`);
     }
 }

@@ -77,7 +77,8 @@ export async function generate(options: GenerateOptions): Promise<GeneratedToken
         const lookup = new References(store, model);
         const generated: GeneratedToken[] = [];
         for (const [i, token] of tokens.entries()) {
-            const votes = votesFor(token.token, await steps.at(prompt.length - 1 + i), fusion.temperature);
+            const step = await steps.at(prompt.length - 1 + i);
+            const votes = votesFor(token.token, step, step?.figures.temperature ?? fusion.temperature);
             const described = await lookup.describe(votes.map(({ id }) => id));
             generated.push({
                 ...token,

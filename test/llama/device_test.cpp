@@ -176,7 +176,7 @@ TEST("device: a listener is told the same, weight 0 and heads included") {
         CHECK_EQUAL(here.run(kOnHost), 0);
         checkSame(there, here);
         CHECK_EQUAL(there.steps.size(), 3U);
-        CHECK_EQUAL(there.llama.calls, "srcsrsrcsr");
+        CHECK_EQUAL(there.llama.calls, "csrcsr");  // figures are taken of the host's copy
     }
 }
 
