@@ -99,6 +99,26 @@ describe("options", () => {
         );
     });
 
+    it("have a gate or a weight, whichever was given last or for the sequence", async () => {
+        const { index, context, sequence, prompt, rest } = await recital();
+        const plain = await generate(sequence, prompt, 3);
+        const open = { bias: 90, hitEntropy: 0, largestVote: 0, modelEntropy: 0, maxWeight: 1 };
+        const given = () => generate(sequence, prompt, 3);
+        const attachment = await attach(context, index, { k: 1, referenceWeight: 0, gate: open });
+        expect(await given()).toEqual(rest.slice(0, 3));
+        attachment.set({ k: 1 });
+        expect(await given()).toEqual(rest.slice(0, 3));
+        attachment.set({ referenceWeight: 0 });
+        expect(await given()).toEqual(plain);
+        attachment.set({ gate: open });
+        expect(await given()).toEqual(rest.slice(0, 3));
+        attachment.set({ gate: { ...open, bias: -90 } });
+        expect(await given()).toEqual(plain);
+        attachment.forSequence(sequence, { referenceWeight: 1 });
+        expect(await given()).toEqual(rest.slice(0, 3));
+        expect(() => attachment.set({ gate: { ...open, maxWeight: 2 } })).toThrow(rejection("ERR_RTD_INVALID_ARGUMENT"));
+    });
+
     describe("of a label store", () => {
         const labels = [
             { name: "a", token: 50 },

@@ -196,12 +196,11 @@ describe("meanwhile", () => {
     it("a rule may detach: its row and those after it are the model's own", async () => {
         const { index, context, sequence, prompt } = await recital();
         const plain = await generate(sequence, prompt, 3);
-        let attachment: Attachment | undefined;
         const rule = vi.fn(() => {
-            attachment!.detach();
+            attachment.detach();
             return { referenceWeight: 1 };
         });
-        attachment = await attach(context, index, { k: 1, rule });
+        const attachment: Attachment = await attach(context, index, { k: 1, rule });
         expect(await generate(sequence, prompt, 3)).toEqual(plain);
         expect(rule).toHaveBeenCalledTimes(1);
         // And another may be attached in its place at once.
@@ -215,7 +214,7 @@ describe("meanwhile", () => {
         const rule = vi.fn(() => ({ referenceWeight: 1 }));
         const attachment = await attach(context, index, { k: 1, rule });
         const inner = (context as unknown as { _ctx: { decodeBatch(): Promise<void> } })._ctx;
-        const decode = inner.decodeBatch;
+        const decode = inner.decodeBatch.bind(inner);
         inner.decodeBatch = () => {
             const done = decode();
             attachment.detach();
