@@ -19,7 +19,15 @@ export { evaluate, type EvaluateOptions, type Evaluation } from "./evaluation/in
 export { fitSpace, type FitSpaceOptions } from "./fit-space.js";
 export type { MismatchField, ModelFingerprint } from "./fingerprint.js";
 export { fuse, fuseSync, logProbabilities } from "./fusion.js";
-export { attach, type AttachOptions, type ReferenceOptions, type Step } from "./llama/attach.js";
+export {
+    attach,
+    type AttachOptions,
+    type Decision,
+    type ReferenceOptions,
+    type Rule,
+    type RuleRow,
+    type Step,
+} from "./llama/attach.js";
 export { Attachment, type AttachmentStats } from "./llama/attachment.js";
 export { fingerprintModel, type FingerprintOptions } from "./llama/fingerprint.js";
 export { createRecorder, record, Recorder, type Recorded, type RecordOptions } from "./llama/record.js";

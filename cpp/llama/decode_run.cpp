@@ -62,11 +62,12 @@ void DecodeRun::begin() {
         options_ = attached_.attachment->options();
         for (int32_t i = 0; i < batch_.tokenCount; ++i)
             if (isOutput(batch_, i)) batchOptions_.push_back(&options_->of(nameInBatch(batch_, i).sequence));
-        const bool listening = attached_.attachment->steps.listening();
         for (const RowOptions* options : batchOptions_) {
-            merging_ = merging_ || options->merges() || (listening && options->enabled);
+            merging_ = merging_ || attached_.attachment->wants(*options);
             uniform_ = uniform_ && *options == *batchOptions_.front();
         }
+        if (attached_.attachment->isRuled())
+            attached_.attachment->undecided.put({context_, firstPositions(), static_cast<size_t>(attached_.shape.vocabulary), {}});
         if (merging_) checkMergeable(*attached_.attachment, batchOptions_, static_cast<size_t>(attached_.shape.vocabulary));
     }
     if (attached_.recording) {
@@ -167,7 +168,7 @@ void DecodeRun::copyLogits(GgmlBackend* backend, const GgmlTensor* tensor, void*
         optionsOfRows();
         const std::vector<RowName> unnamed(names_ ? 0 : rowOptions_.size());
         merge.emplace(*attached_.attachment, names_ ? *names_ : unnamed, rowOptions_, attached_.shape);
-        if (isOnReferencesDevice(tensors_.logits) && isOnReferencesDevice(tensors_.hidden)) mergeOnDevice(backend, *merge);
+        if (!merge->needsHost() && isOnReferencesDevice(tensors_.logits) && isOnReferencesDevice(tensors_.hidden)) mergeOnDevice(backend, *merge);
     });
     functions_.getTensorAsync(backend, tensor, data, offset, size);
     guarded([&] { useLogits(backend, static_cast<float*>(data), merge ? &*merge : nullptr); });
@@ -182,24 +183,23 @@ void DecodeRun::checkCopy(GgmlBackend* backend, size_t offset, size_t size) cons
         fail(RTD_UNSUPPORTED, "a model split by tensors over devices (SPLIT_MODE_TENSOR) cannot be attached to or recorded; split it by layers");
 }
 
-// Before the copy: nothing of hidden states or logits is copied but what a listener is to have. The logits are the last that the graph computes, so
+// Before the copy: nothing of hidden states or logits is copied but what is sampled from. The logits are the last that the graph computes, so
 // with them the hidden states are whole; the reference's launch is on a stream of its own, and done when this returns.
 void DecodeRun::mergeOnDevice(GgmlBackend* backend, Merge& merge) const {
     functions_.synchronize(backend);
-    std::vector<float> room;
-    merge.runOnDevice(static_cast<const float*>(tensors_.hidden->data), static_cast<float*>(tensors_.logits->data),
-                      merge.isListenedTo() ? hostHidden(room) : nullptr);
+    merge.runOnDevice(static_cast<const float*>(tensors_.hidden->data), static_cast<float*>(tensors_.logits->data));
 }
 
 // After the copy, in the host memory it goes to; llama.cpp waits for it itself where nothing is left to do here.
 void DecodeRun::useLogits(GgmlBackend* backend, float* logits, Merge* merge) {
-    if (!attached_.recording && (merge == nullptr || (merge->isDone() && !merge->isListenedTo()))) return;
+    if (!attached_.recording && (merge == nullptr || merge->isDone())) return;
     functions_.synchronize(backend);
     std::vector<float> room;
     const float* hidden = hostHidden(room);
     if (attached_.recording) recordRows(hidden, logits);
     if (merge == nullptr) return;
-    if (!merge->isDone()) merge->run(hidden, logits);
+    if (merge->isDone()) return;
+    merge->run(hidden, logits);
     merge->tell(hidden, logits);
 }
 
@@ -230,14 +230,22 @@ void DecodeRun::recordRows(const float* hidden, const float* logits) {
 // micro-batch in which computing fails.
 void DecodeRun::forgetBatch() {
     if (batch_.positions == nullptr || batch_.sequences == nullptr) return;
-    std::map<int32_t, int32_t> firstPositions;
+    forgetFrom(functions_, context_, firstPositions());
+}
+
+std::map<int32_t, int32_t> DecodeRun::firstPositions() const {
+    std::map<int32_t, int32_t> first;
     for (int32_t i = 0; i < batch_.tokenCount; ++i) {
         const RowName name = nameInBatch(batch_, i);
-        const auto [entry, inserted] = firstPositions.emplace(name.sequence, name.position);
+        const auto [entry, inserted] = first.emplace(name.sequence, name.position);
         if (!inserted) entry->second = std::min(entry->second, name.position);
     }
-    LlamaMemory* memory = functions_.memory(context_);
-    for (const auto& [sequence, position] : firstPositions) functions_.removeSequence(memory, sequence, position, -1);
+    return first;
+}
+
+void forgetFrom(const Functions& functions, LlamaContext* context, const std::map<int32_t, int32_t>& firstPositions) {
+    LlamaMemory* memory = functions.memory(context);
+    for (const auto& [sequence, position] : firstPositions) functions.removeSequence(memory, sequence, position, -1);
 }
 
 }  // namespace rtd::llama

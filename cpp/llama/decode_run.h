@@ -10,6 +10,7 @@
 //
 // Nothing thrown in here gets into llama.cpp: a failure is kept with the attachment or recording, and the decode returns an error.
 #pragma once
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -60,6 +61,7 @@ class DecodeRun {
     void mergeOnDevice(GgmlBackend* backend, Merge& merge) const;
     void useLogits(GgmlBackend* backend, float* logits, Merge* merge);
     void forgetBatch();
+    std::map<int32_t, int32_t> firstPositions() const;
     bool failed() const { return failure_.has_value(); }
     template <typename Body>
     void guarded(Body&& body) noexcept;
@@ -84,5 +86,8 @@ class DecodeRun {
 
     std::optional<Error> failure_;
 };
+
+// Takes sequences out of a context's memory, each from a position on.
+void forgetFrom(const Functions& functions, LlamaContext* context, const std::map<int32_t, int32_t>& firstPositions);
 
 }  // namespace rtd::llama

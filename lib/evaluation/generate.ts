@@ -16,6 +16,8 @@ export interface GenerateOptions {
     samplingTemperature?: number | undefined;
     /** Look up the references of each token. */
     references?: boolean | undefined;
+    /** As of `attach`. */
+    matchedBias?: boolean | undefined;
     threads?: number | undefined;
     signal?: AbortSignal | undefined;
     onText?: ((text: string) => void) | undefined;
@@ -48,6 +50,7 @@ export async function generate(options: GenerateOptions): Promise<GeneratedToken
         maxTokens,
         samplingTemperature = 0,
         references = false,
+        matchedBias,
         threads,
         signal,
         onText,
@@ -55,7 +58,11 @@ export async function generate(options: GenerateOptions): Promise<GeneratedToken
     const steps = new StepsByPosition();
     const context = await model.createContext({ contextSize: prompt.length + maxTokens + 1, ...(threads && { threads }) });
     try {
-        const attachment = await attach(context, store, { ...fusion, ...(references && { onStep: (step) => steps.add(step) }) });
+        const attachment = await attach(context, store, {
+            ...fusion,
+            matchedBias,
+            ...(references && { onStep: (step) => steps.add(step) }),
+        });
         const stream = new TokenStream(model, prompt);
         const tokens: Pick<GeneratedToken, "token" | "text" | "piece">[] = [];
         for await (const token of context.getSequence().evaluate(prompt, { temperature: samplingTemperature })) {
@@ -70,7 +77,8 @@ export async function generate(options: GenerateOptions): Promise<GeneratedToken
         const lookup = new References(store, model);
         const generated: GeneratedToken[] = [];
         for (const [i, token] of tokens.entries()) {
-            const votes = votesFor(token.token, await steps.at(prompt.length - 1 + i), fusion.temperature);
+            const step = await steps.at(prompt.length - 1 + i);
+            const votes = votesFor(token.token, step, step?.figures.temperature ?? fusion.temperature);
             const described = await lookup.describe(votes.map(({ id }) => id));
             generated.push({
                 ...token,

@@ -4,12 +4,11 @@
  */
 import type { Token } from "../node-llama-cpp.js";
 import { shuffle } from "../recipes/cut.js";
-import { LabelLogits } from "../recipes/label-logits.js";
 import type { RecipeMetadata } from "../recipes/metadata.js";
 import type { Passage } from "../recipes/passage.js";
 import { promptTokens } from "./cost.js";
 import { fitLinearProbe, logSoftmax } from "./linear-probe.js";
-import { matchedBias } from "./matched-bias.js";
+import { matchedBiasOf } from "./matched-bias.js";
 import { mergeReference } from "./merge.js";
 import { runModel, type ModelRun, type RunOptions } from "./model-run.js";
 import type { EvaluateOptions, Fusion } from "./options.js";
@@ -45,8 +44,7 @@ export async function labelProbabilities(
     const merge = (run: ModelRun, bias?: readonly number[]) => mergeReference(store.index, run, { fusion, tokens, bias, signal });
     const normalised = (values: Float64Array) => openProbabilities(values, passages);
     const run = await runOf(passages);
-    const kept = new LabelLogits(tokens.length, metadata.labelLogits);
-    const bias = kept.rows > 0 ? matchedBias(Array.from({ length: kept.rows }, (_, i) => kept.row(i))) : undefined;
+    const bias = matchedBiasOf(metadata)?.values;
     const probe = await probeOf(options, tokens, run);
     const shots: LabelMethods<Float64Array>["shots"] = [];
     for (const { count, seed, passages } of shown) {

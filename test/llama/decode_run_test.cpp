@@ -19,9 +19,9 @@ RowOptions only(uint32_t space, float weight = 1) {
     return options;
 }
 
-std::shared_ptr<Attachment> attach(const std::vector<int32_t>& tokens, OptionTable table) {
+std::shared_ptr<Attachment> attach(const std::vector<int32_t>& tokens, OptionTable table, bool isRuled = false) {
     rtd_index* index = indexOf(tokens);
-    auto attachment = std::make_shared<Attachment>(index, 1, std::move(table));
+    auto attachment = std::make_shared<Attachment>(index, 1, std::move(table), isRuled);
     rtd_index_release(index);
     return attachment;
 }
@@ -140,6 +140,64 @@ TEST("decode: what llama.cpp throws goes on to its caller, and the run ends") {
     } catch (const std::runtime_error&) { thrown = true; }
     CHECK(thrown && DecodeRun::current() == nullptr);
     CHECK(two.batch.outputs == (std::vector<int8_t>{0, 1, 1}));
+}
+
+TEST("rule: rows are searched and left as they are, and merged where they lie once they are decided") {
+    TwoSequences two;
+    const auto attachment = attach({3, 4}, two.table, true);
+    attachment->steps.listen(true);
+    CHECK_EQUAL(two.llama.decode(two.batch, attachedTo(attachment)), 0);
+    for (const std::vector<float>& logits : two.llama.logits) CHECK_SAME_BITS(logits, std::vector<float>(kVocabulary, 0.0F));
+    CHECK_EQUAL(attachment->counters.rows.load(), 0U);
+    CHECK(attachment->steps.take(9).empty());
+
+    UndecidedBatch batch = attachment->undecided.take();
+    CHECK(batch.firstPositions == (std::map<int32_t, int32_t>{{0, 0}, {1, 7}}));
+    CHECK_EQUAL(batch.rows.size(), 2U);
+    for (size_t i = 0; i < 2; ++i) batch.rows[i].logits = two.llama.logits[i].data();  // the stand-in has moved them
+    CHECK(batch.rows[0].step.name == (RowName{1, 7}) && batch.rows[1].step.name == (RowName{0, 1}));
+    CHECK_EQUAL(batch.rows[0].step.figures.reference_weight, 1);
+    settle(*attachment, kVocabulary, batch.rows[0], {0.5F, 2.0F});
+    CHECK_EQUAL(winner(two.llama.logits[0]), 4U);
+    CHECK(std::isfinite(two.llama.logits[0][0]));  // weight 1 would have left nothing
+    const std::vector<Step> steps = attachment->steps.take(9);
+    CHECK_EQUAL(steps.size(), 1U);
+    CHECK_EQUAL(steps[0].figures.reference_weight, 0.5);
+    CHECK_EQUAL(steps[0].figures.temperature, 2);
+    CHECK_SAME_BITS(steps[0].logits, two.llama.logits[0]);
+    CHECK_EQUAL(attachment->counters.merged.load(), 1U);
+}
+
+TEST("rule: a row that is not where it was is not touched") {
+    TwoSequences two;
+    const auto attachment = attach({3, 4}, two.table, true);
+    CHECK_EQUAL(two.llama.decode(two.batch, attachedTo(attachment)), 0);
+    UndecidedBatch batch = attachment->undecided.take();
+    std::vector<float> other(kVocabulary, 1.0F);
+    batch.rows[0].logits = other.data();
+    rtd_status status = RTD_OK;
+    try {
+        settle(*attachment, kVocabulary, batch.rows[0], {});
+    } catch (const rtd::Error& error) { status = error.status; }
+    CHECK_EQUAL(status, RTD_UNSUPPORTED);
+    CHECK_SAME_BITS(other, std::vector<float>(kVocabulary, 1.0F));
+}
+
+TEST("rule: what nobody has taken of a decode is dropped by the next, and nobody is asked about a broken row") {
+    TwoSequences two;
+    two.llama.hidden = [](RowName name, int64_t) { return name.sequence == 1 ? std::numeric_limits<float>::quiet_NaN() : 0.0F; };
+    const auto attachment = attach({3, 4}, two.table, true);
+    for (int i = 0; i < 2; ++i) {
+        two.llama.logits.clear();
+        CHECK_EQUAL(two.llama.decode(two.batch, attachedTo(attachment)), 0);
+    }
+    UndecidedBatch batch = attachment->undecided.take();
+    CHECK_EQUAL(batch.rows.size(), 2U);
+    CHECK(batch.rows[0].isBroken && !batch.rows[1].isBroken);
+    batch.rows[0].logits = two.llama.logits[0].data();
+    settle(*attachment, kVocabulary, batch.rows[0], {});
+    CHECK_EQUAL(attachment->counters.unmergeable.load(), 1U);
+    CHECK_SAME_BITS(two.llama.logits[0], std::vector<float>(kVocabulary, 0.0F));
 }
 
 TEST("recording: tokens are outputs for one decode, the graph ends after the hidden states, and nothing is copied") {
