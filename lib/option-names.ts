@@ -5,7 +5,7 @@
 import { expectObject, invalid } from "./arguments.js";
 import type { AppendOptions, CreateStoreOptions, OpenStoreOptions } from "./datastore.js";
 import type { AttachOptions, ReferenceOptions } from "./llama/attach.js";
-import type { RecordOptions } from "./llama/record.js";
+import type { RecorderOptions, RecordOptions } from "./llama/record.js";
 import type {
     AddOptions,
     CallOptions,
@@ -57,10 +57,26 @@ const openStore: Names<OpenStoreOptions> = {
 };
 const append: Names<AppendOptions> = { ...add, examples: true, positions: true };
 const reference: Names<ReferenceOptions> = { ...row, ...fuseRow, enabled: true };
-const attach: Names<AttachOptions> = { ...reference, onStep: true, onError: true, threads: true };
+const attach: Names<AttachOptions> = { ...reference, onStep: true, onError: true, threads: true, layer: true };
+const recorder: Names<RecorderOptions> = { layer: true };
 const record: Names<RecordOptions> = { from: true, logits: true, reuseBeginning: true, signal: true };
 
-const known = { add, call, seal, sealStore, index, search, searchRow, createStore, openStore, append, reference, attach, record };
+const known = {
+    add,
+    call,
+    seal,
+    sealStore,
+    index,
+    search,
+    searchRow,
+    createStore,
+    openStore,
+    append,
+    reference,
+    attach,
+    recorder,
+    record,
+};
 
 /** Throws unless options are an object without other names, or left out; what is undefined is as if left out. */
 export function expectOptions(options: unknown, kind: keyof typeof known, name = "options"): void {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "core/status.h"
@@ -43,9 +44,10 @@ class FailureSlot {
 
 class Attachment {
   public:
-    // Retains the index, so that it lives on if its owner disposes it. threads 0: as the index.
-    Attachment(rtd_index* index, uint32_t threads, OptionTable options)
-        : index_(index), threads_(threads), options_(std::make_shared<const OptionTable>(std::move(options))) {
+    // Retains the index, so that it lives on if its owner disposes it. threads 0: as the index. layer: whose states are searched for, by llama.cpp's
+    // name; empty for the last norm.
+    Attachment(rtd_index* index, uint32_t threads, OptionTable options, std::string layer = {})
+        : index_(index), threads_(threads), layer_(std::move(layer)), options_(std::make_shared<const OptionTable>(std::move(options))) {
         rtd_index_retain(index_);
     }
     Attachment(const Attachment&) = delete;
@@ -54,6 +56,7 @@ class Attachment {
 
     const rtd_index* index() const { return index_; }
     uint32_t threads() const { return threads_; }
+    const std::string& layer() const { return layer_; }
 
     std::shared_ptr<const OptionTable> options() const {
         const std::lock_guard lock(mutex_);
@@ -73,6 +76,7 @@ class Attachment {
   private:
     rtd_index* index_;
     uint32_t threads_;
+    std::string layer_;
     mutable std::mutex mutex_;
     std::shared_ptr<const OptionTable> options_;
 };

@@ -1,10 +1,11 @@
-// Hidden states taken from one sequence while its tokens are evaluated, and its logits if they are wanted.
+// Hidden states of one layer taken from one sequence while its tokens are evaluated, and its logits if they are wanted.
 //
 // llama.cpp computes hidden states for output rows only, so the tokens to be recorded are marked as outputs for the length of one decode. Without
 // logits the graph is ended right after the hidden states: neither LM head nor copy of the logits is paid for.
 #pragma once
 #include <algorithm>
 #include <atomic>
+#include <string>
 #include <vector>
 
 #include "llama/attachment.h"
@@ -13,14 +14,22 @@ namespace rtd::llama {
 
 class Recording {
   public:
-    // Positions [first, first + count) of a sequence; vocabulary 0: without logits.
-    Recording(int32_t sequence, int32_t first, size_t count, size_t dim, size_t vocabulary)
-        : sequence_(sequence), first_(first), dim_(dim), vocabulary_(vocabulary), hidden_(count * dim), logits_(count * vocabulary), taken_(count) {}
+    // Positions [first, first + count) of a sequence; vocabulary 0: without logits. layer: llama.cpp's name of it, empty for the last norm.
+    Recording(int32_t sequence, int32_t first, size_t count, size_t dim, size_t vocabulary, std::string layer = {})
+        : sequence_(sequence),
+          first_(first),
+          dim_(dim),
+          vocabulary_(vocabulary),
+          layer_(std::move(layer)),
+          hidden_(count * dim),
+          logits_(count * vocabulary),
+          taken_(count) {}
 
     bool wants(RowName name) const {
         return name.sequence == sequence_ && name.position >= first_ && static_cast<size_t>(name.position - first_) < taken_.size();
     }
     int32_t sequence() const { return sequence_; }
+    const std::string& layer() const { return layer_; }
     bool wantsLogits() const { return vocabulary_ > 0; }
 
     // Where a row goes.
@@ -44,6 +53,7 @@ class Recording {
     int32_t first_;
     size_t dim_;
     size_t vocabulary_;
+    std::string layer_;
     std::vector<float> hidden_;  // [count, dim]
     std::vector<float> logits_;  // [count, vocabulary]
     std::vector<bool> taken_;    // [count]

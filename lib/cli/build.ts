@@ -1,6 +1,7 @@
 /** rtd build */
 import { Command, Option } from "commander";
 
+import type { Layer } from "../llama/layer.js";
 import type { Dtype, Metric } from "../types.js";
 import { buildDatastore, type BuildReport } from "../recipes/build.js";
 import type { Cut } from "../recipes/cut.js";
@@ -26,6 +27,7 @@ interface BuildFlags extends ModelFlags, Cut {
     task: Task;
     prompt?: string;
     rotate?: true;
+    layer?: Layer;
     metric?: Metric;
     dtype?: Dtype;
     heads?: number;
@@ -59,6 +61,11 @@ export function buildCommand(): Command {
         .addOption(taskOption().makeOptionMandatory())
         .option("--prompt <template>", "task label: {labels} and {text}, or {question} and {options}, are filled in")
         .option("--rotate", "task label with options: store each question once per rotation of its options")
+        .addOption(
+            new Option("--layer <layer>", "keys are this block's output (12), or the states of this name (l_out-12)").argParser(
+                (text) => (/^\d+$/.test(text) ? Number(text) : text),
+            ),
+        )
         .addOption(new Option("--metric <metric>", "distance of keys (default: l2)").choices(["l2", "l2sq", "dot"]))
         .addOption(new Option("--dtype <dtype>", "how keys are kept (default: f32)").choices(["f32", "f16", "bf16"]))
         .addOption(new Option("--heads <n>", "slices of a key that search on their own (default: 1)").argParser(wholeNumber(1)))

@@ -60,6 +60,7 @@ function describe(info: Info): string {
         keys: `${info.dim} x ${info.dtype}, ${info.metric}, ${info.heads} head${info.heads === 1 ? "" : "s"}`,
         cascade:
             info.cascaded === info.entries ? "over all entries" : `over ${count(info.cascaded)} entries, the others are scanned`,
+        layer: info.layer,
         temperature: info.temperature?.toPrecision(4),
         ...Object.fromEntries(Object.entries(info.model).map(([name, value]) => [`model ${name}`, short(value)])),
         recipe,

@@ -29,15 +29,19 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     const passagesAfter = (before: string) => passagesOf(model, { ...metadata, rotate: false }, rows, options, before);
     const passages = await passagesAfter("");
     const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model));
+    const { layer } = metadata;
     const figures = await figuresOf(metadata.recipe);
     return { ...figures, ...fusion, seconds: (performance.now() - started) / 1000 };
 
     async function figuresOf(task: Task) {
         switch (task) {
             case "label":
-                return { task, ...(await evaluateLabel({ ...options, cache }, metadata, passages, fusion, passagesAfter)) };
+                return {
+                    task,
+                    ...(await evaluateLabel({ ...options, cache, layer }, metadata, passages, fusion, passagesAfter)),
+                };
             case "text":
-                return { task, ...(await evaluateText({ ...options, cache }, passages, fusion)) };
+                return { task, ...(await evaluateText({ ...options, cache, layer }, passages, fusion)) };
             case "chat":
                 return { task, ...(await evaluateChat(options, passages, fusion)) };
         }

@@ -50,7 +50,7 @@ export interface LabelFigures {
 }
 
 export async function evaluateLabel(
-    options: EvaluateOptions & Pick<RunOptions, "cache">,
+    options: EvaluateOptions & Pick<RunOptions, "cache" | "layer">,
     metadata: RecipeMetadata,
     passages: readonly Passage[],
     fusion: Fusion,

@@ -24,6 +24,8 @@ export interface RunOptions {
     model: LlamaModel;
     /** Label evaluations: the labels' tokens, candidates of every row. Without them a row's candidate is its value. */
     labels?: readonly Token[] | undefined;
+    /** As of a recorder. */
+    layer?: string | undefined;
     unit: Progress["unit"];
     cache?: RunCache | undefined;
     threads?: number | undefined;
@@ -32,16 +34,16 @@ export interface RunOptions {
 }
 
 export async function runModel(passages: readonly Passage[], options: RunOptions): Promise<ModelRun> {
-    const { cache, labels = [] } = options;
-    const known = await cache?.read(passages, labels);
+    const { cache, layer, labels = [] } = options;
+    const known = await cache?.read(passages, labels, layer);
     if (known !== undefined) return known;
     const run = await record(passages, options);
-    await cache?.write(passages, labels, run).catch(() => undefined); // where nothing can be kept, the next evaluation runs the model again
+    await cache?.write(passages, labels, run, layer).catch(() => undefined); // where nothing can be kept, the next evaluation runs the model again
     return run;
 }
 
 async function record(passages: readonly Passage[], options: RunOptions): Promise<ModelRun> {
-    const { model, labels, unit, threads, signal, onProgress } = options;
+    const { model, labels, unit, layer, threads, signal, onProgress } = options;
     const dim = model.embeddingVectorSize;
     const candidates = labels?.length ?? 1;
     const rows = passages.reduce((sum, { values }) => sum + values.length, 0);
@@ -51,7 +53,7 @@ async function record(passages: readonly Passage[], options: RunOptions): Promis
         hidden: new Float32Array(rows * dim),
         logProbabilities: new Float64Array(rows * candidates),
     };
-    await withRecorder(model, passages, threads, async (recorder) => {
+    await withRecorder(model, passages, { layer, threads }, async (recorder) => {
         let row = 0;
         for (const { tokens, from, values } of passages) {
             signal?.throwIfAborted();

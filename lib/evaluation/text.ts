@@ -24,7 +24,7 @@ export interface TextFigures {
 }
 
 export async function evaluateText(
-    options: EvaluateOptions & Pick<RunOptions, "cache">,
+    options: EvaluateOptions & Pick<RunOptions, "cache" | "layer">,
     passages: readonly Passage[],
     fusion: Fusion,
 ): Promise<TextFigures> {

@@ -5,6 +5,7 @@ import { expectOptions } from "../option-names.js";
 import { isIndex, type ReferenceIndex } from "../reference-index.js";
 import type { FuseRowOptions, Hits, RowOptions, RowStatus } from "../types.js";
 import { Attachment } from "./attachment.js";
+import { layerName, type Layer } from "./layer.js";
 
 /** What is merged into a row of logits. */
 export interface ReferenceOptions extends RowOptions, FuseRowOptions {
@@ -23,6 +24,8 @@ export interface AttachOptions extends ReferenceOptions {
     onError?: ((error: unknown) => void) | undefined;
     /** Threads of the searches. Default: as the index was created. */
     threads?: number | undefined;
+    /** Whose states are searched for: those that the keys were recorded from. Default: as the store was built, else after the last norm. */
+    layer?: Layer | undefined;
 }
 
 /** One row of logits: the state after the token at `position` of `sequence`, and the distribution of the token that follows. */
@@ -47,6 +50,12 @@ interface Defaults {
     temperatureScale?: number;
 }
 
+interface Resolved {
+    index: ReferenceIndex;
+    defaults: ReferenceOptions;
+    layer: string | undefined;
+}
+
 const scaleOfOwnTemperature = 0.4;
 
 /**
@@ -57,7 +66,8 @@ const scaleOfOwnTemperature = 0.4;
  * The context keeps the attachment, and the attachment the entries: nobody has to hold either. It ends by {@link Attachment.detach} or with the
  * context. A context has one attachment; a second one is `ERR_RTD_EXISTS`.
  *
- * If merging fails, the evaluation rejects with an `RtdError` and the context keeps none of that batch's tokens.
+ * If merging fails, the evaluation rejects with an `RtdError` and the context keeps none of that batch's tokens; so it does if the model's graph has no
+ * states of the layer's name (`ERR_RTD_INVALID_ARGUMENT`), which only a graph can tell.
  * @throws RtdError `ERR_RTD_UNSUPPORTED` (platform, build of llama.cpp, kind of context; nothing was changed), `ERR_RTD_EXISTS`, `ERR_RTD_CLOSED`,
  * `ERR_RTD_INVALID_ARGUMENT`, `ERR_RTD_TOKEN_RANGE` (a reference for another model), `ERR_RTD_NO_TEMPERATURE` (seal the index, or give one)
  */
@@ -67,22 +77,26 @@ export async function attach(
     options: AttachOptions = {},
 ): Promise<Attachment> {
     expectOptions(options, "attach");
-    const { onStep, onError, threads, ...given } = options;
+    const { onStep, onError, threads, layer: wanted, ...given } = options;
     expectFunction(onStep, "onStep");
     expectFunction(onError, "onError");
-    const { index, defaults } = resolve(reference);
+    const { index, defaults, layer } = resolve(reference, layerName(wanted));
     // Asynchronous, so that a runtime or build that needs to be asked first can be without a new interface; errors are rejections from the start.
     await Promise.resolve();
-    return new Attachment(context, index, { ...defaults, ...given }, { onStep, onError, threads });
+    return new Attachment(context, index, { ...defaults, ...given }, { onStep, onError, threads, layer });
 }
 
-function resolve(reference: ReferenceIndex | Datastore): { index: ReferenceIndex; defaults: ReferenceOptions } {
-    if (isIndex(reference)) return { index: reference, defaults: {} };
+function resolve(reference: ReferenceIndex | Datastore, wanted: string | undefined): Resolved {
+    if (isIndex(reference)) return { index: reference, defaults: {}, layer: wanted };
     if (!(reference instanceof Datastore))
         return invalid(`reference: expected an index (createIndex) or a store (Datastore.open), got ${describe(reference)}`);
     const { k, referenceWeight, temperatureScale } = (reference.metadata["defaults"] ?? {}) as Defaults;
+    const kept = reference.metadata["layer"];
+    const layer = typeof kept === "string" ? kept : wanted;
+    if (wanted !== undefined && wanted !== layer)
+        invalid(`layer: the keys of ${reference.path} are states of ${layer}, not of ${wanted}; leave the option out`);
     const own = reference.index.temperature;
     const temperature =
         temperatureScale === undefined || own === undefined ? undefined : (own * temperatureScale) / scaleOfOwnTemperature;
-    return { index: reference.index, defaults: { k, referenceWeight, temperature } };
+    return { index: reference.index, defaults: { k, referenceWeight, temperature }, layer };
 }

@@ -49,13 +49,20 @@ export class Attachment implements Disposable {
         context: LlamaContext,
         index: ReferenceIndex,
         common: ReferenceOptions,
-        options: Pick<AttachOptions, "onStep" | "onError" | "threads">,
+        options: Pick<AttachOptions, "onStep" | "onError" | "threads"> & { layer: string | undefined },
     ) {
         this.#context = context;
         this.#inner = nativeContextOf(context);
         this.#common = common;
         this.#handle = new Handle(
-            tap().llamaAttach(() => context.currentThreads, handleOf(index).number, options.threads, defined(common), []),
+            tap().llamaAttach(
+                () => context.currentThreads,
+                handleOf(index).number,
+                options.threads,
+                defined(common),
+                [],
+                options.layer,
+            ),
         );
         if (options.onStep !== undefined) {
             this.#delivery = new StepDelivery(

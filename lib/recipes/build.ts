@@ -6,6 +6,7 @@ import { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
 import type { ModelFingerprint } from "../fingerprint.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
+import { layerName, type Layer } from "../llama/layer.js";
 import type { Recorder } from "../llama/record.js";
 import { defined } from "../defined.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
@@ -40,6 +41,8 @@ export interface BuildOptions extends Cut, IndexSettings {
     prompt?: string | undefined;
     /** Label stores of questions with options: store each once per rotation of its options. */
     rotate?: boolean | undefined;
+    /** Whose states the keys are. Default: those after the last norm. */
+    layer?: Layer | undefined;
     /** Entries after which the store is sealed. */
     sealEvery?: number;
     /** Stops after the passage at hand, seals and rejects with the signal's reason. */
@@ -77,6 +80,8 @@ export async function buildDatastore(options: BuildOptions): Promise<BuildReport
         const passages = await passagesOf(model, metadata, rows, options);
         const source = await sourceFor(metadata, passages, options.data, options);
         longestPassage(model, passages); // fails before anything is written
+        if (store === undefined && metadata.layer !== undefined)
+            await expectLayer(model, passages, metadata.layer, options.threads);
         store ??= await Datastore.create(path, {
             dim: model.embeddingVectorSize,
             model: fingerprint,
@@ -125,7 +130,7 @@ class Building {
         const pending = passages.slice(this.passagesDone(passages));
         const total = countTokens(passages);
         let done = total - countTokens(pending);
-        await withRecorder(model, passages, threads, async (recorder) => {
+        await withRecorder(model, passages, { threads, ...defined({ layer: this.metadata.layer }) }, async (recorder) => {
             let sealedAt = performance.now();
             let unsealed = 0;
             for (const passage of pending) {
@@ -195,19 +200,34 @@ async function openExisting({ path, backend, threads }: BuildOptions, model: Mod
     }
 }
 
-function newMetadata({ model, task, prompt, rotate }: BuildOptions, rows: readonly Row[]): RecipeMetadata {
+/** Only a graph knows the names of its states: one token is run before a store is made for them. */
+async function expectLayer(model: LlamaModel, passages: readonly Passage[], layer: string, threads?: number): Promise<void> {
+    const [first] = passages;
+    if (first === undefined) return;
+    await withRecorder(model, [first], { layer, threads }, (recorder) => recorder.record(first.tokens.slice(0, 1)));
+}
+
+function newMetadata({ model, task, prompt, rotate, layer }: BuildOptions, rows: readonly Row[]): RecipeMetadata {
     if (task !== "label" && (prompt !== undefined || rotate))
         throw new RtdError("ERR_RTD_INVALID_ARGUMENT", `prompt and rotate are for task label, not ${task}`);
     const recipe = task === "label" ? newLabelRecipe(model, rows as LabelRow[], prompt, rotate) : {};
-    return { recipe: task, ...recipe, defaults: fusionDefaults[task], sources: [] };
+    return {
+        recipe: task,
+        ...recipe,
+        ...defined({ layer: layerName(layer) }),
+        defaults: fusionDefaults[task],
+        sources: [],
+    };
 }
 
 /** The metadata of a store that is there already; what it was built with cannot change. */
-function continued(store: Datastore, { task, prompt, rotate, metric, dtype, heads }: BuildOptions): RecipeMetadata {
+function continued(store: Datastore, options: BuildOptions): RecipeMetadata {
+    const { task, prompt, rotate, layer, metric, dtype, heads } = options;
     const metadata = recipeOf(store, task);
     const settings: [string, unknown, unknown][] = [
         ["prompt", prompt, metadata.prompt],
         ["rotate", rotate, metadata.rotate ?? false],
+        ["layer", layerName(layer), metadata.layer],
         ["metric", metric, store.index.metric],
         ["dtype", dtype, store.index.dtype],
         ["heads", heads, store.index.heads],
@@ -216,7 +236,7 @@ function continued(store: Datastore, { task, prompt, rotate, metric, dtype, head
         if (given !== undefined && given !== kept)
             throw new RtdError(
                 "ERR_RTD_INVALID_ARGUMENT",
-                `${store.path} was built with ${name} ${JSON.stringify(kept)}, not ${JSON.stringify(given)}; leave it out or build another store`,
+                `${store.path} was built with ${name} ${JSON.stringify(kept) ?? "left out"}, not ${JSON.stringify(given)}; leave it out or build another store`,
             );
     return metadata;
 }

@@ -32,6 +32,8 @@ export interface Source {
 export interface RecipeMetadata extends Partial<LabelRecipe> {
     recipe: Task;
     defaults: FusionDefaults;
+    /** Whose states the keys are, by llama.cpp's name; without one those after the last norm. */
+    layer?: string;
     sources: Source[];
     /** Of label stores: the model's own logits of the labels at the first references' prompts, for the matched bias. See label-logits.ts. */
     labelLogits?: string;
@@ -43,11 +45,12 @@ export function recipeOf(store: Datastore, task?: Task): RecipeMetadata {
     const broken = (what: string): never => {
         throw new RtdError("ERR_RTD_BAD_FORMAT", `${store.path}: ${what}; only stores made by "rtd build" can be used here`);
     };
-    const { recipe, sources, labels, prompt } = metadata;
+    const { recipe, sources, labels, prompt, layer } = metadata;
     if (recipe === undefined || !tasks.includes(recipe)) return broken("the store's metadata names no recipe");
     if (!Array.isArray(sources) || !sources.every(isSource)) return broken("the metadata's sources are damaged");
     if (recipe === "label" && (typeof prompt !== "string" || !Array.isArray(labels) || !labels.every(isLabel)))
         return broken("the metadata's prompt or labels are damaged");
+    if (layer !== undefined && typeof layer !== "string") return broken("the metadata's layer is damaged");
     if (task !== undefined && task !== recipe)
         throw new RtdError("ERR_RTD_INVALID_ARGUMENT", `${store.path} was built for task ${recipe}, not ${task}`);
     return metadata as RecipeMetadata;

@@ -2,11 +2,17 @@ import { createRecorder, type Recorder } from "../llama/record.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
 import { longestPassage, type Passage } from "./passage.js";
 
+export interface RecordingOptions {
+    /** As of a recorder. */
+    layer?: string | undefined;
+    threads?: number | undefined;
+}
+
 /** Runs `work` with a recorder on a context of its own that is large enough for the passages. */
 export async function withRecorder<T>(
     model: LlamaModel,
     passages: readonly Passage[],
-    threads: number | undefined,
+    { layer, threads }: RecordingOptions,
     work: (recorder: Recorder) => Promise<T>,
 ): Promise<T> {
     const contextSize = longestPassage(model, passages) + 1;
@@ -16,7 +22,7 @@ export async function withRecorder<T>(
         ...(threads && { threads }),
     });
     try {
-        return await work(await createRecorder(context));
+        return await work(await createRecorder(context, { layer }));
     } finally {
         await context.dispose();
     }

@@ -68,7 +68,8 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
         throw new RtdError("ERR_RTD_UNSUPPORTED", `${store.path} has no entries left: there is nothing to tune`);
     const { passages, canonical } = await ownPassages(store, model, metadata);
     const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model));
-    const run = await runModel(passages, { ...options, labels, cache, unit: labels === undefined ? "tokens" : "examples" });
+    const unitOf = labels === undefined ? "tokens" : "examples";
+    const run = await runModel(passages, { ...options, labels, cache, layer: metadata.layer, unit: unitOf });
     const values = passages.flatMap(({ values }) => values);
     const right = Int32Array.from(values, (value) => labels?.indexOf(value) ?? 0);
     const block = labels === undefined ? blockTokens : 1;

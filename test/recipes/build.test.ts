@@ -4,12 +4,13 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, it, vi } from "vitest";
 
-import { Datastore } from "../../lib/index.js";
+import type { TextFigures } from "../../lib/evaluation/text.js";
+import { attach, Datastore, evaluate, record, type Evaluation } from "../../lib/index.js";
 import { buildDatastore, type BuildOptions } from "../../lib/recipes/build.js";
 import { LabelLogits } from "../../lib/recipes/label-logits.js";
 import { recipeOf } from "../../lib/recipes/metadata.js";
 import { References } from "../../lib/recipes/references.js";
-import { noiseModel } from "../llama/models.js";
+import { contextOf, generate, noiseModel } from "../llama/models.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "rtd-build-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -131,6 +132,66 @@ describe("appended data", () => {
         const copy = path.join(folder, "copy.jsonl");
         writeFileSync(copy, rows.map((row) => JSON.stringify(row)).join("\n"));
         expect(await build("whole.rtd", { data: [copy] })).toMatchObject({ added: 0, examples: 12 });
+    });
+});
+
+describe("a layer", () => {
+    const options = { layer: 0 } as const;
+
+    it("is whose states are kept, and whose an attached context and an evaluation ask with", async () => {
+        await build("layer.rtd", options);
+        await build("whole.rtd");
+        const model = await noiseModel();
+        const { values, at } = await withStore("layer.rtd", async (store) => {
+            expect(recipeOf(store).layer).toBe("l_out-0");
+            const context = await contextOf(model);
+            const tokens = [...model.tokenize(rows[3]!.prompt + rows[3]!.completion), model.tokens.eos!];
+            const bos = model.tokens.shouldPrependBosToken ? [model.tokens.bos!] : [];
+            const hidden = await record(context, [...bos, ...tokens], { layer: "l_out-0" });
+            const { examples } = store.origins(Uint32Array.from({ length: store.index.entries }, (_, i) => i));
+            const ids = Uint32Array.from(examples.keys()).filter((id) => examples[id] === 3);
+            const from = bos.length + tokens.length - ids.length - 1;
+            store.index.keysOf(ids).forEach((x, i) => expect(x).toBeCloseTo(hidden[from * 64 + i]!, 3));
+            const attachment = await attach(context, store, { k: 1, referenceWeight: 1 });
+            const prompt = [...bos, ...tokens].slice(0, from + 1);
+            const answer = await generate(context.getSequence(), prompt, ids.length);
+            attachment.detach();
+            await expect(attach(context, store, { layer: 1 })).rejects.toThrow(/states of l_out-0, not of l_out-1/);
+            return { values: [...store.index.entriesOf(ids).tokens], at: answer };
+        });
+        expect(at).toEqual(values);
+        const perplexities = { k: 1, referenceWeight: 0.999, temperature: 1, threads: 1 };
+        const exact = await withStore("layer.rtd", (store) => evaluate({ store, model, data: [chat], ...perplexities }));
+        expect(exact).toMatchObject({ rtd: { exactMatch: 1 } });
+    });
+
+    it("is the one of the evaluation's run of the model, too", async () => {
+        const text = path.join(folder, "text.txt");
+        writeFileSync(text, rows.map(({ prompt, completion }) => prompt + completion).join(" "));
+        const model = await noiseModel();
+        const settings = { k: 1, referenceWeight: 0.999, temperature: 1, threads: 1, cacheDirectory: path.join(folder, "cache") };
+        for (const layer of [undefined, 0]) {
+            const name = `text-${layer}.rtd`;
+            await build(name, { task: "text", data: [text], layer });
+            const { rtd } = (await withStore(name, (store) =>
+                evaluate({ store, model, data: [text], ...settings }),
+            )) as Evaluation & TextFigures;
+            expect(rtd.perplexity).toBeLessThan(1.01); // each token finds itself: only states of the same layer do
+        }
+    });
+
+    it("that the model does not have leaves no store behind", async () => {
+        await expect(build("nowhere.rtd", { layer: 7 })).rejects.toThrow(
+            /no states named "l_out-7"; it has .*l_out-0 to l_out-1/,
+        );
+        await expect(Datastore.open(path.join(folder, "nowhere.rtd"))).rejects.toMatchObject({ code: "ERR_RTD_NOT_FOUND" });
+    });
+
+    it("stays what it was", async () => {
+        await build("layer.rtd", options);
+        await expect(build("layer.rtd", { layer: "l_out-1" })).rejects.toThrow(/was built with layer "l_out-0", not "l_out-1"/);
+        await expect(build("whole.rtd", { layer: 1 })).rejects.toThrow(/was built with layer left out, not "l_out-1"/);
+        expect(await build("layer.rtd")).toMatchObject({ added: 0 });
     });
 });
 
