@@ -13,6 +13,7 @@ import {
     gpuOption,
     jsonOption,
     modelOption,
+    number,
     taskOption,
     threadsOption,
     unescape,
@@ -28,6 +29,7 @@ interface BuildFlags extends ModelFlags, Cut {
     prompt?: string;
     rotate?: true;
     layer?: Layer;
+    pruneAbove?: number;
     metric?: Metric;
     dtype?: Dtype;
     heads?: number;
@@ -66,6 +68,12 @@ export function buildCommand(): Command {
                 (text) => (/^\d+$/.test(text) ? Number(text) : text),
             ),
         )
+        .addOption(
+            new Option(
+                "--prune-above <p>",
+                "leave out entries whose value the model alone says with a higher probability",
+            ).argParser(number(0, 1)),
+        )
         .addOption(new Option("--metric <metric>", "distance of keys (default: l2)").choices(["l2", "l2sq", "dot"]))
         .addOption(new Option("--dtype <dtype>", "how keys are kept (default: f32)").choices(["f32", "f16", "bf16"]))
         .addOption(new Option("--heads <n>", "slices of a key that search on their own (default: 1)").argParser(wholeNumber(1)))
@@ -98,8 +106,9 @@ async function run(path: string, { model: name, gpu, prompt, ...flags }: BuildFl
     else print(sentence(report));
 }
 
-function sentence({ path, added, entries, examples, temperature, seconds }: BuildReport): string {
+function sentence({ path, added, entries, leftOut, examples, temperature, seconds }: BuildReport): string {
     const what =
         added > 0 ? `${count(added)} entries added in ${duration(seconds)}` : "nothing to add, the data is there already";
-    return `${path}: ${what}; ${count(entries)} entries of ${count(examples)} examples, temperature ${temperature?.toPrecision(3) ?? "not known"}`;
+    const pruned = leftOut > 0 ? ` (${count(leftOut)} that the model says by itself are left out)` : "";
+    return `${path}: ${what}; ${count(entries)} entries of ${count(examples)} examples${pruned}, temperature ${temperature?.toPrecision(3) ?? "not known"}`;
 }

@@ -2,7 +2,7 @@
 import { Command } from "commander";
 
 import { Datastore } from "../datastore.js";
-import type { RecipeMetadata } from "../recipes/metadata.js";
+import { leftOutOf, type RecipeMetadata } from "../recipes/metadata.js";
 import { jsonOption } from "./options.js";
 import { print, printJson, properties } from "./output.js";
 import { count } from "./progress.js";
@@ -61,6 +61,7 @@ function describe(info: Info): string {
         cascade:
             info.cascaded === info.entries ? "over all entries" : `over ${count(info.cascaded)} entries, the others are scanned`,
         layer: info.layer,
+        pruned: info.pruneAbove && `${count(leftOutOf(sources))} entries that the model says with more than ${info.pruneAbove}`,
         temperature: info.temperature?.toPrecision(4),
         ...Object.fromEntries(Object.entries(info.model).map(([name, value]) => [`model ${name}`, short(value)])),
         recipe,

@@ -9,15 +9,16 @@ import { fingerprintModel } from "../llama/fingerprint.js";
 import { layerName, type Layer } from "../llama/layer.js";
 import type { Recorder } from "../llama/record.js";
 import { defined } from "../defined.js";
-import type { LlamaModel } from "../node-llama-cpp.js";
+import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import type { BackendName, Dtype, Metric } from "../types.js";
 import { chatPassages } from "./chat.js";
 import { cutRows, type Cut } from "./cut.js";
 import { readRows, type ChatRow, type LabelRow, type Row, type Task, type TextRow } from "./data.js";
 import { labelPassages, newLabelRecipe } from "./label.js";
 import { LabelLogits, labelLogitsOf } from "./label-logits.js";
-import { fusionDefaults, labelRecipeOf, recipeOf, type RecipeMetadata, type Source } from "./metadata.js";
+import { fusionDefaults, labelRecipeOf, leftOutOf, recipeOf, type RecipeMetadata, type Source } from "./metadata.js";
 import { longestPassage, type Passage } from "./passage.js";
+import { expectPruning, selectRows, unprunedRows } from "./pruning.js";
 import { withRecorder } from "./recording.js";
 import { sourceFor } from "./source.js";
 import { textPassages } from "./text.js";
@@ -43,6 +44,8 @@ export interface BuildOptions extends Cut, IndexSettings {
     rotate?: boolean | undefined;
     /** Whose states the keys are. Default: those after the last norm. */
     layer?: Layer | undefined;
+    /** Leaves out entries whose value the model alone says with a probability above this, 0 to 1. Default: none. */
+    pruneAbove?: number | undefined;
     /** Entries after which the store is sealed. */
     sealEvery?: number;
     /** Stops after the passage at hand, seals and rejects with the signal's reason. */
@@ -62,6 +65,8 @@ export interface BuildReport {
     /** Entries that this run added, and all of the store. */
     added: number;
     entries: number;
+    /** Of the whole store: what pruning left out. */
+    leftOut: number;
     examples: number;
     temperature: number | undefined;
     seconds: number;
@@ -72,13 +77,14 @@ const sealAfterSeconds = 60;
 export async function buildDatastore(options: BuildOptions): Promise<BuildReport> {
     const { path, model, task } = options;
     const started = performance.now();
+    expectPruning(options.pruneAbove);
     const rows = await readRows(options.data, task);
     const fingerprint = await fingerprintModel(model);
     let store = await openExisting(options, fingerprint);
     try {
         const metadata = store === undefined ? newMetadata(options, rows) : continued(store, options);
         const passages = await passagesOf(model, metadata, rows, options);
-        const source = await sourceFor(metadata, passages, options.data, options);
+        const source = await sourceFor(metadata, passages, options, store?.index.entries ?? 0);
         longestPassage(model, passages); // fails before anything is written
         if (store === undefined && metadata.layer !== undefined)
             await expectLayer(model, passages, metadata.layer, options.threads);
@@ -101,7 +107,16 @@ export async function buildDatastore(options: BuildOptions): Promise<BuildReport
         const { entries, temperature } = store.index;
         const examples = metadata.sources.reduce((sum, { examples }) => sum + examples, 0);
         const seconds = (performance.now() - started) / 1000;
-        return { path, recipe: task, added: entries - before, entries, examples, temperature, seconds };
+        return {
+            path,
+            recipe: task,
+            added: entries - before,
+            entries,
+            leftOut: leftOutOf(metadata.sources),
+            examples,
+            temperature,
+            seconds,
+        };
     } finally {
         await store?.close();
     }
@@ -121,13 +136,14 @@ class Building {
         this.labelTokens = (metadata.labels ?? []).map(({ token }) => token);
         if (metadata.recipe !== "label") return;
         this.labelLogits = new LabelLogits(this.labelTokens.length, metadata.labelLogits);
-        this.labelLogits.cut(store.index.entries); // one for each entry: a crash may have come between those of more and the entries themselves
     }
 
     async run(passages: readonly Passage[]): Promise<void> {
         const { model, sealEvery = 4096, signal, onProgress, threads } = this.options;
         await this.store.setMetadata({ ...this.metadata });
-        const pending = passages.slice(this.passagesDone(passages));
+        const passagesDone = this.passagesDone(passages);
+        const pending = passages.slice(passagesDone);
+        this.labelLogits?.cut(this.allPassagesDone(passagesDone)); // a crash may have come between those of more and the entries themselves
         const total = countTokens(passages);
         let done = total - countTokens(pending);
         await withRecorder(model, passages, { threads, ...defined({ layer: this.metadata.layer }) }, async (recorder) => {
@@ -149,6 +165,12 @@ class Building {
         await this.seal();
         if (!signal?.aborted) {
             this.source.complete = true;
+            const { firstEntry } = this.source;
+            if (firstEntry !== undefined)
+                this.source.leftOut = passages.reduce(
+                    (sum, { values }) => sum + values.length,
+                    firstEntry - this.store.index.entries,
+                );
             await this.store.setMetadata({ ...this.metadata });
         }
         onProgress?.({ done, total, unit: "tokens" });
@@ -157,15 +179,23 @@ class Building {
 
     private async add(recorder: Recorder, passage: Passage): Promise<void> {
         const { tokens, from, values, example, position } = passage;
+        const { pruneAbove } = this.metadata;
         const { hidden, logits } = await recorder.record(tokens, {
             from,
-            logits: this.labelLogits !== undefined,
+            logits: this.labelLogits !== undefined || pruneAbove !== undefined,
             reuseBeginning: true,
         });
-        this.store.append(hidden, Int32Array.from(values), {
-            examples: this.source.firstExample + example,
-            positions: Uint32Array.from(values, (_, i) => position + i),
-        });
+        const all = Array.from(values.keys());
+        const kept = pruneAbove === undefined || logits === undefined ? all : unprunedRows(logits, values, pruneAbove);
+        if (kept.length > 0)
+            this.store.append(
+                selectRows(hidden, recorder.embeddingSize, kept),
+                Int32Array.from(kept, (i) => values[i] as Token),
+                {
+                    examples: this.source.firstExample + example,
+                    positions: Uint32Array.from(kept, (i) => position + i),
+                },
+            );
         if (logits !== undefined) this.labelLogits?.add(labelLogitsOf(logits, this.labelTokens, passage.openLabels));
     }
 
@@ -177,7 +207,15 @@ class Building {
         await this.store.seal();
     }
 
-    /** How many passages the store holds already: those up to the last entry's origin. */
+    /** How many passages of a label store are done: one for each entry, and each that was left out. */
+    private allPassagesDone(ofSource: number): number {
+        const { firstEntry } = this.source;
+        return firstEntry === undefined
+            ? this.store.index.entries
+            : firstEntry + leftOutOf(this.metadata.sources.filter((source) => source !== this.source)) + ofSource;
+    }
+
+    /** How many passages the store holds already: those up to the last entry's origin. What was left out after it is done again. */
     private passagesDone(passages: readonly Passage[]): number {
         const { entries } = this.store.index;
         if (entries === 0) return 0;
@@ -207,14 +245,14 @@ async function expectLayer(model: LlamaModel, passages: readonly Passage[], laye
     await withRecorder(model, [first], { layer, threads }, (recorder) => recorder.record(first.tokens.slice(0, 1)));
 }
 
-function newMetadata({ model, task, prompt, rotate, layer }: BuildOptions, rows: readonly Row[]): RecipeMetadata {
+function newMetadata({ model, task, prompt, rotate, layer, pruneAbove }: BuildOptions, rows: readonly Row[]): RecipeMetadata {
     if (task !== "label" && (prompt !== undefined || rotate))
         throw new RtdError("ERR_RTD_INVALID_ARGUMENT", `prompt and rotate are for task label, not ${task}`);
     const recipe = task === "label" ? newLabelRecipe(model, rows as LabelRow[], prompt, rotate) : {};
     return {
         recipe: task,
         ...recipe,
-        ...defined({ layer: layerName(layer) }),
+        ...defined({ layer: layerName(layer), pruneAbove }),
         defaults: fusionDefaults[task],
         sources: [],
     };
@@ -222,12 +260,13 @@ function newMetadata({ model, task, prompt, rotate, layer }: BuildOptions, rows:
 
 /** The metadata of a store that is there already; what it was built with cannot change. */
 function continued(store: Datastore, options: BuildOptions): RecipeMetadata {
-    const { task, prompt, rotate, layer, metric, dtype, heads } = options;
+    const { task, prompt, rotate, layer, pruneAbove, metric, dtype, heads } = options;
     const metadata = recipeOf(store, task);
     const settings: [string, unknown, unknown][] = [
         ["prompt", prompt, metadata.prompt],
         ["rotate", rotate, metadata.rotate ?? false],
         ["layer", layerName(layer), metadata.layer],
+        ["pruneAbove", pruneAbove, metadata.pruneAbove],
         ["metric", metric, store.index.metric],
         ["dtype", dtype, store.index.dtype],
         ["heads", heads, store.index.heads],

@@ -27,6 +27,9 @@ export interface Source {
     firstExample: number;
     examples: number;
     complete: boolean;
+    /** Of pruned stores: entries there were before it, and once it is complete how many of its own were left out. */
+    firstEntry?: number;
+    leftOut?: number;
 }
 
 export interface RecipeMetadata extends Partial<LabelRecipe> {
@@ -34,6 +37,8 @@ export interface RecipeMetadata extends Partial<LabelRecipe> {
     defaults: FusionDefaults;
     /** Whose states the keys are, by llama.cpp's name; without one those after the last norm. */
     layer?: string;
+    /** Entries whose value the model alone says with a probability above this are left out. */
+    pruneAbove?: number;
     sources: Source[];
     /** Of label stores: the model's own logits of the labels at the first references' prompts, for the matched bias. See label-logits.ts. */
     labelLogits?: string;
@@ -45,16 +50,20 @@ export function recipeOf(store: Datastore, task?: Task): RecipeMetadata {
     const broken = (what: string): never => {
         throw new RtdError("ERR_RTD_BAD_FORMAT", `${store.path}: ${what}; only stores made by "rtd build" can be used here`);
     };
-    const { recipe, sources, labels, prompt, layer } = metadata;
+    const { recipe, sources, labels, prompt, layer, pruneAbove } = metadata;
     if (recipe === undefined || !tasks.includes(recipe)) return broken("the store's metadata names no recipe");
     if (!Array.isArray(sources) || !sources.every(isSource)) return broken("the metadata's sources are damaged");
     if (recipe === "label" && (typeof prompt !== "string" || !Array.isArray(labels) || !labels.every(isLabel)))
         return broken("the metadata's prompt or labels are damaged");
     if (layer !== undefined && typeof layer !== "string") return broken("the metadata's layer is damaged");
+    if (pruneAbove !== undefined && typeof pruneAbove !== "number") return broken("the metadata's limit of pruning is damaged");
     if (task !== undefined && task !== recipe)
         throw new RtdError("ERR_RTD_INVALID_ARGUMENT", `${store.path} was built for task ${recipe}, not ${task}`);
     return metadata as RecipeMetadata;
 }
+
+/** Entries that pruning left out of sources that are complete. */
+export const leftOutOf = (sources: readonly Source[]): number => sources.reduce((sum, { leftOut = 0 }) => sum + leftOut, 0);
 
 /** The label part of a label store's metadata. */
 export function labelRecipeOf({ prompt = "", labels = [], rotate = false }: RecipeMetadata): LabelRecipe {
@@ -69,11 +78,11 @@ export function sourceOf(metadata: RecipeMetadata, example: number): Source | un
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 function isSource(value: unknown): value is Source {
-    const { files, offset, firstExample, examples } = (value ?? {}) as Partial<Source>;
+    const { files, offset, firstExample, examples, firstEntry = 0, leftOut = 0 } = (value ?? {}) as Partial<Source>;
     return (
         Array.isArray(files) &&
         files.every((file: unknown) => typeof (file as Source["files"][0] | null)?.sha256 === "string") &&
-        [offset, firstExample, examples].every(isCount)
+        [offset, firstExample, examples, firstEntry, leftOut].every(isCount)
     );
 }
 
