@@ -14,6 +14,13 @@ export {
     type StoreManifest,
 } from "./datastore.js";
 export { RtdError, type RtdErrorCode } from "./errors.js";
+export {
+    classify,
+    type Classification,
+    type ClassifyOptions,
+    type ClassReference,
+    type Question,
+} from "./evaluation/classify.js";
 export { evaluate, type EvaluateOptions, type Evaluation } from "./evaluation/index.js";
 export type { MismatchField, ModelFingerprint } from "./fingerprint.js";
 export { fuse, fuseSync, logProbabilities } from "./fusion.js";

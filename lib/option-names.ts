@@ -4,6 +4,7 @@
  */
 import { expectObject, invalid } from "./arguments.js";
 import type { AppendOptions, CreateStoreOptions, OpenStoreOptions } from "./datastore.js";
+import type { ClassifyOptions } from "./evaluation/classify.js";
 import type { AttachOptions, ReferenceOptions } from "./llama/attach.js";
 import type { RecorderOptions, RecordOptions } from "./llama/record.js";
 import type {
@@ -58,6 +59,21 @@ const openStore: Names<OpenStoreOptions> = {
 const append: Names<AppendOptions> = { ...add, examples: true, positions: true };
 const reference: Names<ReferenceOptions> = { ...row, ...fuseRow, enabled: true };
 const attach: Names<AttachOptions> = { ...reference, onStep: true, onError: true, threads: true, layer: true };
+const classify: Names<ClassifyOptions> = {
+    store: true,
+    model: true,
+    texts: true,
+    k: true,
+    temperature: true,
+    temperatureScale: true,
+    referenceWeight: true,
+    matchedBias: true,
+    references: true,
+    cacheDirectory: true,
+    threads: true,
+    signal: true,
+    onProgress: true,
+};
 const recorder: Names<RecorderOptions> = { layer: true };
 const record: Names<RecordOptions> = { from: true, logits: true, reuseBeginning: true, signal: true };
 
@@ -76,6 +92,7 @@ const known = {
     attach,
     recorder,
     record,
+    classify,
 };
 
 /** Throws unless options are an object without other names, or left out; what is undefined is as if left out. */

@@ -270,7 +270,7 @@ void DecodeRun::recordRows(const float* hidden, const float* logits) {
         const RowName name = (*names_)[i];
         if (!attached_.recording->wants(name)) continue;
         std::memcpy(attached_.recording->hiddenRow(name), hidden + i * dim, dim * sizeof(float));
-        if (attached_.recording->wantsLogits())
+        if (attached_.recording->wantsLogitsOf(name))
             std::memcpy(attached_.recording->logitsRow(name), logits + i * vocabulary, vocabulary * sizeof(float));
         attached_.recording->markTaken(name);
     }

@@ -14,15 +14,17 @@ namespace rtd::llama {
 
 class Recording {
   public:
-    // Positions [first, first + count) of a sequence; vocabulary 0: without logits. layer: llama.cpp's name of it, empty for the last norm.
-    Recording(int32_t sequence, int32_t first, size_t count, size_t dim, size_t vocabulary, std::string layer = {})
+    // Positions [first, first + count) of a sequence, and the logits of the last logitRows of them (all if there are fewer); vocabulary 0: without.
+    // layer: llama.cpp's name of it, empty for the last norm.
+    Recording(int32_t sequence, int32_t first, size_t count, size_t dim, size_t vocabulary, std::string layer = {}, size_t logitRows = SIZE_MAX)
         : sequence_(sequence),
           first_(first),
           dim_(dim),
           vocabulary_(vocabulary),
           layer_(std::move(layer)),
+          firstLogits_(count - std::min(count, logitRows)),
           hidden_(count * dim),
-          logits_(count * vocabulary),
+          logits_((count - firstLogits_) * vocabulary),
           taken_(count) {}
 
     bool wants(RowName name) const {
@@ -31,10 +33,11 @@ class Recording {
     int32_t sequence() const { return sequence_; }
     const std::string& layer() const { return layer_; }
     bool wantsLogits() const { return vocabulary_ > 0; }
+    bool wantsLogitsOf(RowName name) const { return wantsLogits() && rowOf(name) >= firstLogits_; }
 
     // Where a row goes.
     float* hiddenRow(RowName name) { return hidden_.data() + rowOf(name) * dim_; }
-    float* logitsRow(RowName name) { return logits_.data() + rowOf(name) * vocabulary_; }
+    float* logitsRow(RowName name) { return logits_.data() + (rowOf(name) - firstLogits_) * vocabulary_; }
     void markTaken(RowName name) { taken_[rowOf(name)] = true; }
 
     // Once all is evaluated.
@@ -54,8 +57,9 @@ class Recording {
     size_t dim_;
     size_t vocabulary_;
     std::string layer_;
+    size_t firstLogits_;
     std::vector<float> hidden_;  // [count, dim]
-    std::vector<float> logits_;  // [count, vocabulary]
+    std::vector<float> logits_;  // [count - firstLogits_, vocabulary]
     std::vector<bool> taken_;    // [count]
 };
 

@@ -160,16 +160,17 @@ Napi::Value openRecorder(const Napi::CallbackInfo& info) {
     return result;
 }
 
-// (handle, sequence, first position, count, logits, layer's name or undefined): until endRecording
+// (handle, sequence, first position, count, how many of the last to have the logits of, layer's name or undefined): until endRecording
 Napi::Value beginRecording(const Napi::CallbackInfo& info) {
     Recorder& recorder = recorderOf(info);
     const auto sequence = static_cast<int32_t>(readInteger(info[1], "sequence", 0, INT32_MAX));
     const auto first = static_cast<int32_t>(readInteger(info[2], "first", 0, INT32_MAX));
     const size_t count = readInteger(info[3], "count", 1, INT32_MAX);
     const llama::ModelShape shape = recorder.recorder->shape();
-    const auto vocabulary = info[4].ToBoolean() ? static_cast<size_t>(shape.vocabulary) : 0;
+    const size_t logitRows = readInteger(info[4], "logits", 0, INT32_MAX);
+    const auto vocabulary = logitRows > 0 ? static_cast<size_t>(shape.vocabulary) : 0;
     recorder.recording =
-        std::make_shared<Recording>(sequence, first, count, static_cast<size_t>(shape.embeddingSize), vocabulary, readLayer(info[5]));
+        std::make_shared<Recording>(sequence, first, count, static_cast<size_t>(shape.embeddingSize), vocabulary, readLayer(info[5]), logitRows);
     Tap::instance().setRecording(*recorder.recorder, recorder.recording);
     return info.Env().Undefined();
 }

@@ -6,6 +6,7 @@ import type { Dtype, Metric } from "../types.js";
 import { buildDatastore, type BuildReport } from "../recipes/build.js";
 import type { Cut } from "../recipes/cut.js";
 import type { Task } from "../recipes/data.js";
+import { poolings, type Pooling } from "../recipes/label.js";
 import { interruptible } from "./interrupt.js";
 import {
     cutOptions,
@@ -28,6 +29,7 @@ interface BuildFlags extends ModelFlags, Cut {
     task: Task;
     prompt?: string;
     rotate?: true;
+    pooling?: Pooling;
     layer?: Layer;
     pruneAbove?: number;
     metric?: Metric;
@@ -63,6 +65,11 @@ export function buildCommand(): Command {
         .addOption(taskOption().makeOptionMandatory())
         .option("--prompt <template>", "task label: {labels} and {text}, or {question} and {options}, are filled in")
         .option("--rotate", "task label with options: store each question once per rotation of its options")
+        .addOption(
+            new Option("--pooling <how>", "task label: keys are the mean over the text's tokens, not the prompt's end").choices(
+                poolings,
+            ),
+        )
         .addOption(
             new Option("--layer <layer>", "keys are this block's output (12), or the states of this name (l_out-12)").argParser(
                 (text) => (/^\d+$/.test(text) ? Number(text) : text),

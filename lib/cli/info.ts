@@ -60,6 +60,7 @@ function describe(info: Info): string {
         keys: `${info.dim} x ${info.dtype}, ${info.metric}, ${info.heads} head${info.heads === 1 ? "" : "s"}`,
         cascade:
             info.cascaded === info.entries ? "over all entries" : `over ${count(info.cascaded)} entries, the others are scanned`,
+        pooling: info.pooling,
         layer: info.layer,
         pruned: info.pruneAbove && `${count(leftOutOf(sources))} entries that the model says with more than ${info.pruneAbove}`,
         temperature: info.temperature?.toPrecision(4),

@@ -5,13 +5,12 @@
 import { RtdError } from "../errors.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import { shuffle } from "../recipes/cut.js";
-import { LabelLogits } from "../recipes/label-logits.js";
 import type { Label } from "../recipes/label.js";
 import type { RecipeMetadata } from "../recipes/metadata.js";
 import type { Passage } from "../recipes/passage.js";
 import { bootstrapInterval, meanOver, type Interval } from "./bootstrap.js";
 import { fitLinearProbe, logSoftmax } from "./linear-probe.js";
-import { matchedBias } from "./matched-bias.js";
+import { biasOf } from "./matched-bias.js";
 import { mergeReference } from "./merge.js";
 import { argmax, calibrationError, confusionOf, macroF1 } from "./metrics.js";
 import { runModel, type ModelRun, type RunOptions } from "./model-run.js";
@@ -66,8 +65,7 @@ export async function evaluateLabel(
     for (const { passages } of shown) expectRoom(options.model, passages, count);
     const run = await runModel(passages, { ...options, labels: tokens, unit: "examples" });
     const sheet = new Sheet(names, passages);
-    const biasOf = new LabelLogits(tokens.length, metadata.labelLogits);
-    const bias = biasOf.rows > 0 ? matchedBias(Array.from({ length: biasOf.rows }, (_, i) => biasOf.row(i))) : undefined;
+    const bias = biasOf(metadata);
     const merge = (bias?: readonly number[]) => mergeReference(store.index, run, { fusion, tokens, bias, signal });
 
     const model = sheet.right(run.logProbabilities);

@@ -3,6 +3,15 @@
  * is a wrong prior over the label words; this takes it away without a single label, and is the fair baseline for a reference datastore.
  */
 
+import { LabelLogits } from "../recipes/label-logits.js";
+import type { RecipeMetadata } from "../recipes/metadata.js";
+
+/** The bias of a label store's labels, by the logits it keeps; undefined if it keeps none. */
+export function biasOf({ labels = [], labelLogits }: RecipeMetadata): number[] | undefined {
+    const logits = new LabelLogits(labels.length, labelLogits);
+    return logits.rows > 0 ? matchedBias(Array.from({ length: logits.rows }, (_, i) => logits.row(i))) : undefined;
+}
+
 /** logits: rows of one logit per label, -infinity where a label is not open to a row. Iterates until no mean is off by more than 1e-9. */
 export function matchedBias(logits: readonly (readonly number[])[], maxIterations = 10_000): number[] {
     const count = logits[0]?.length ?? 0;

@@ -6,7 +6,7 @@ import { logProbabilities } from "../fusion.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import type { Progress } from "../recipes/build.js";
 import type { Passage } from "../recipes/passage.js";
-import { withRecorder } from "../recipes/recording.js";
+import { recordPassage, withRecorder } from "../recipes/recording.js";
 import type { RunCache } from "./run-cache.js";
 
 /** Rows are the passages' values, in order. */
@@ -55,11 +55,12 @@ async function record(passages: readonly Passage[], options: RunOptions): Promis
     };
     await withRecorder(model, passages, { layer, threads }, async (recorder) => {
         let row = 0;
-        for (const { tokens, from, values } of passages) {
+        for (const passage of passages) {
+            const { values } = passage;
             signal?.throwIfAborted();
             onProgress?.({ done: row, total: rows, unit });
             const reuseBeginning = labels !== undefined; // prompts of labels begin alike
-            const { hidden, logits } = await recorder.record(tokens, { from, logits: true, reuseBeginning });
+            const { hidden, logits } = await recordPassage(recorder, passage, { logits: true, reuseBeginning });
             const asked = labels === undefined ? values : values.flatMap(() => labels);
             const vocabulary = logits.length / values.length;
             run.hidden.set(hidden, row * dim);

@@ -45,7 +45,7 @@ export class RunCache {
 
     private path(passages: readonly Passage[], labels: readonly Token[], layer?: string): string {
         const hash = createHash("sha256").update(JSON.stringify([version, this.model.sha256, layer ?? "", labels]));
-        for (const { tokens, from, values } of passages) hash.update(JSON.stringify([tokens, from, values]));
+        for (const { tokens, from, values, pooled } of passages) hash.update(JSON.stringify([tokens, from, values, pooled]));
         return join(this.directory, `${hash.digest("hex").slice(0, 32)}.run`);
     }
 }

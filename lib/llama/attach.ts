@@ -1,5 +1,6 @@
 import { describe, expectFunction, invalid } from "../arguments.js";
 import { Datastore } from "../datastore.js";
+import { RtdError } from "../errors.js";
 import type { LlamaContext } from "../node-llama-cpp.js";
 import { expectOptions } from "../option-names.js";
 import { isIndex, type ReferenceIndex } from "../reference-index.js";
@@ -68,7 +69,7 @@ const scaleOfOwnTemperature = 0.4;
  *
  * If merging fails, the evaluation rejects with an `RtdError` and the context keeps none of that batch's tokens; so it does if the model's graph has no
  * states of the layer's name (`ERR_RTD_INVALID_ARGUMENT`), which only a graph can tell.
- * @throws RtdError `ERR_RTD_UNSUPPORTED` (platform, build of llama.cpp, kind of context; nothing was changed), `ERR_RTD_EXISTS`, `ERR_RTD_CLOSED`,
+ * @throws RtdError `ERR_RTD_UNSUPPORTED` (platform, build of llama.cpp, kind of context, a store of pooled keys; nothing was changed), `ERR_RTD_EXISTS`, `ERR_RTD_CLOSED`,
  * `ERR_RTD_INVALID_ARGUMENT`, `ERR_RTD_TOKEN_RANGE` (a reference for another model), `ERR_RTD_NO_TEMPERATURE` (seal the index, or give one)
  */
 export async function attach(
@@ -90,6 +91,12 @@ function resolve(reference: ReferenceIndex | Datastore, wanted: string | undefin
     if (isIndex(reference)) return { index: reference, defaults: {}, layer: wanted };
     if (!(reference instanceof Datastore))
         return invalid(`reference: expected an index (createIndex) or a store (Datastore.open), got ${describe(reference)}`);
+    if (reference.metadata["pooling"] !== undefined)
+        throw new RtdError(
+            "ERR_RTD_UNSUPPORTED",
+            `the keys of ${reference.path} are means over the tokens of whole texts, which no token that is decoded has: use classify() or ` +
+                "evaluate() (rtd classify, rtd eval), or build a store without pooling",
+        );
     const { k, referenceWeight, temperatureScale } = (reference.metadata["defaults"] ?? {}) as Defaults;
     const kept = reference.metadata["layer"];
     const layer = typeof kept === "string" ? kept : wanted;

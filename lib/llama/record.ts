@@ -14,8 +14,8 @@ export interface RecorderOptions {
 export interface RecordOptions {
     /** The first position whose state is wanted; tokens before it are only context. Default 0. */
     from?: number | undefined;
-    /** Whether the logits are wanted too. Then the whole model runs; without, it ends after the states. Default false. */
-    logits?: boolean | undefined;
+    /** Whether the logits are wanted too: of every row, or of the last one. Then the whole model runs; without, it ends after the states. Default false. */
+    logits?: boolean | "last" | undefined;
     /**
      * Whether what this text has in common with the one before, up to `from`, is kept and not evaluated again: faster for prompts that begin alike. Batches
      * are then cut elsewhere, so the result may differ by rounding. Default false.
@@ -28,7 +28,7 @@ export interface RecordOptions {
 export interface Recorded {
     /** [tokens - from, embeddingSize]: row i is the state after the token at position from + i. */
     hidden: Float32Array;
-    /** [tokens - from, vocabulary], the model's own */
+    /** [tokens - from, vocabulary], or [1, vocabulary] of the last row alone; the model's own */
     logits?: Float32Array;
 }
 
@@ -77,12 +77,12 @@ export class Recorder implements AsyncDisposable {
      * model does not have), `ERR_RTD_INVALID_ARGUMENT` (no layer of that name; the message says some that there are), `ERR_RTD_UNSUPPORTED`,
      * `ERR_RTD_CLOSED`
      */
-    async record(tokens: readonly Token[], options: RecordOptions & { logits: true }): Promise<Required<Recorded>>;
+    async record(tokens: readonly Token[], options: RecordOptions & { logits: true | "last" }): Promise<Required<Recorded>>;
     async record(tokens: readonly Token[], options?: RecordOptions): Promise<Recorded>;
     async record(tokens: readonly Token[], options: RecordOptions = {}): Promise<Recorded> {
         expectOptions(options, "record");
         const { from = 0, logits, reuseBeginning, signal } = options;
-        expectFlag(logits, "logits");
+        if (logits !== "last") expectFlag(logits, "logits");
         expectFlag(reuseBeginning, "reuseBeginning");
         expectSignal(signal);
         const copy = this.#checked(tokens); // what was asked for, whatever becomes of the array while waiting
@@ -127,14 +127,15 @@ export class Recorder implements AsyncDisposable {
         signal?.throwIfAborted();
         if (this.context.disposed) throw new RtdError("ERR_RTD_CLOSED", "the recorder's context is disposed");
         if (this.#handle.number === 0) throw new RtdError("ERR_RTD_CLOSED", "the recorder was disposed");
-        const isPartial = this.#layer !== undefined && !logits;
+        const isPartial = this.#layer !== undefined && logits === false;
         if (reuseBeginning && (isPartial || !this.#isPartial))
             await this.#sequence.adaptStateToTokens(tokens.slice(0, from), false);
         else await this.#sequence.clearHistory();
         this.#isPartial = isPartial;
         const begin = this.#sequence.nextTokenIndex;
         const count = tokens.length - from;
-        tap().llamaBeginRecording(this.#handle.number, sequenceNumber(this.#sequence), from, count, logits, this.#layer);
+        const logitRows = logits === "last" ? 1 : logits ? count : 0;
+        tap().llamaBeginRecording(this.#handle.number, sequenceNumber(this.#sequence), from, count, logitRows, this.#layer);
         try {
             for (const [start, end] of this.#batches(begin, from, tokens.length)) {
                 signal?.throwIfAborted();

@@ -28,7 +28,7 @@ export interface TapNative {
         sequence: number,
         first: number,
         count: number,
-        logits: boolean,
+        logitRows: number,
         layer: string | undefined,
     ): void;
     llamaEndRecording(

@@ -14,12 +14,12 @@ import type { BackendName, Dtype, Metric } from "../types.js";
 import { chatPassages } from "./chat.js";
 import { cutRows, type Cut } from "./cut.js";
 import { readRows, type ChatRow, type LabelRow, type Row, type Task, type TextRow } from "./data.js";
-import { labelPassages, newLabelRecipe } from "./label.js";
+import { labelPassages, newLabelRecipe, type Pooling } from "./label.js";
 import { LabelLogits, labelLogitsOf } from "./label-logits.js";
 import { fusionDefaults, labelRecipeOf, leftOutOf, recipeOf, type RecipeMetadata, type Source } from "./metadata.js";
 import { longestPassage, type Passage } from "./passage.js";
 import { expectPruning, selectRows, unprunedRows } from "./pruning.js";
-import { withRecorder } from "./recording.js";
+import { recordPassage, withRecorder } from "./recording.js";
 import { sourceFor } from "./source.js";
 import { textPassages } from "./text.js";
 
@@ -42,6 +42,8 @@ export interface BuildOptions extends Cut, IndexSettings {
     prompt?: string | undefined;
     /** Label stores of questions with options: store each once per rotation of its options. */
     rotate?: boolean | undefined;
+    /** Label stores: keys are the mean of the states over the tokens of the text (or question and options), not the state at the prompt's end. */
+    pooling?: Pooling | undefined;
     /** Whose states the keys are. Default: those after the last norm. */
     layer?: Layer | undefined;
     /** Leaves out entries whose value the model alone says with a probability above this, 0 to 1. Default: none. */
@@ -178,10 +180,9 @@ class Building {
     }
 
     private async add(recorder: Recorder, passage: Passage): Promise<void> {
-        const { tokens, from, values, example, position } = passage;
+        const { values, example, position } = passage;
         const { pruneAbove } = this.metadata;
-        const { hidden, logits } = await recorder.record(tokens, {
-            from,
+        const { hidden, logits } = await recordPassage(recorder, passage, {
             logits: this.labelLogits !== undefined || pruneAbove !== undefined,
             reuseBeginning: true,
         });
@@ -245,10 +246,13 @@ async function expectLayer(model: LlamaModel, passages: readonly Passage[], laye
     await withRecorder(model, [first], { layer, threads }, (recorder) => recorder.record(first.tokens.slice(0, 1)));
 }
 
-function newMetadata({ model, task, prompt, rotate, layer, pruneAbove }: BuildOptions, rows: readonly Row[]): RecipeMetadata {
-    if (task !== "label" && (prompt !== undefined || rotate))
-        throw new RtdError("ERR_RTD_INVALID_ARGUMENT", `prompt and rotate are for task label, not ${task}`);
-    const recipe = task === "label" ? newLabelRecipe(model, rows as LabelRow[], prompt, rotate) : {};
+function newMetadata(
+    { model, task, prompt, rotate, pooling, layer, pruneAbove }: BuildOptions,
+    rows: readonly Row[],
+): RecipeMetadata {
+    if (task !== "label" && (prompt !== undefined || rotate || pooling !== undefined))
+        throw new RtdError("ERR_RTD_INVALID_ARGUMENT", `prompt, rotate and pooling are for task label, not ${task}`);
+    const recipe = task === "label" ? newLabelRecipe(model, rows as LabelRow[], prompt, rotate, { pooling }) : {};
     return {
         recipe: task,
         ...recipe,
@@ -260,11 +264,12 @@ function newMetadata({ model, task, prompt, rotate, layer, pruneAbove }: BuildOp
 
 /** The metadata of a store that is there already; what it was built with cannot change. */
 function continued(store: Datastore, options: BuildOptions): RecipeMetadata {
-    const { task, prompt, rotate, layer, pruneAbove, metric, dtype, heads } = options;
+    const { task, prompt, rotate, pooling, layer, pruneAbove, metric, dtype, heads } = options;
     const metadata = recipeOf(store, task);
     const settings: [string, unknown, unknown][] = [
         ["prompt", prompt, metadata.prompt],
         ["rotate", rotate, metadata.rotate ?? false],
+        ["pooling", pooling, metadata.pooling],
         ["layer", layerName(layer), metadata.layer],
         ["pruneAbove", pruneAbove, metadata.pruneAbove],
         ["metric", metric, store.index.metric],

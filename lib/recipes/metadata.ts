@@ -2,7 +2,7 @@
 import type { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
 import { tasks, type Task } from "./data.js";
-import type { Label, LabelRecipe } from "./label.js";
+import { poolings, type Label, type LabelRecipe } from "./label.js";
 
 export interface FusionDefaults {
     k: number;
@@ -50,11 +50,13 @@ export function recipeOf(store: Datastore, task?: Task): RecipeMetadata {
     const broken = (what: string): never => {
         throw new RtdError("ERR_RTD_BAD_FORMAT", `${store.path}: ${what}; only stores made by "rtd build" can be used here`);
     };
-    const { recipe, sources, labels, prompt, layer, pruneAbove } = metadata;
+    const { recipe, sources, labels, prompt, pooling, layer, pruneAbove } = metadata;
     if (recipe === undefined || !tasks.includes(recipe)) return broken("the store's metadata names no recipe");
     if (!Array.isArray(sources) || !sources.every(isSource)) return broken("the metadata's sources are damaged");
     if (recipe === "label" && (typeof prompt !== "string" || !Array.isArray(labels) || !labels.every(isLabel)))
         return broken("the metadata's prompt or labels are damaged");
+    if (pooling !== undefined && !poolings.includes(pooling))
+        return broken(`the metadata's pooling ${JSON.stringify(pooling)} is not known`);
     if (layer !== undefined && typeof layer !== "string") return broken("the metadata's layer is damaged");
     if (pruneAbove !== undefined && typeof pruneAbove !== "number") return broken("the metadata's limit of pruning is damaged");
     if (task !== undefined && task !== recipe)
@@ -66,8 +68,8 @@ export function recipeOf(store: Datastore, task?: Task): RecipeMetadata {
 export const leftOutOf = (sources: readonly Source[]): number => sources.reduce((sum, { leftOut = 0 }) => sum + leftOut, 0);
 
 /** The label part of a label store's metadata. */
-export function labelRecipeOf({ prompt = "", labels = [], rotate = false }: RecipeMetadata): LabelRecipe {
-    return { prompt, labels, rotate };
+export function labelRecipeOf({ prompt = "", labels = [], rotate = false, pooling }: RecipeMetadata): LabelRecipe {
+    return { prompt, labels, rotate, ...(pooling !== undefined && { pooling }) };
 }
 
 /** The source in which an example lies. */

@@ -15,6 +15,8 @@ export interface Passage {
     position: number;
     /** "file:line", for messages. */
     origin: string;
+    /** The positions [begin, end) whose states' mean is the key, in place of the state at `from`, which is then the last position. */
+    pooled?: { begin: number; end: number };
     /** Label passages: how many of the labels, from the first on, may be the answer. */
     openLabels?: number;
 }
