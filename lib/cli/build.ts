@@ -1,12 +1,15 @@
 /** rtd build */
+import { readFile } from "node:fs/promises";
 import { Command, Option } from "commander";
 
+import { RtdError } from "../errors.js";
 import type { Layer } from "../llama/layer.js";
 import type { Dtype, Metric } from "../types.js";
 import { buildDatastore, type BuildReport } from "../recipes/build.js";
 import type { Cut } from "../recipes/cut.js";
 import type { Task } from "../recipes/data.js";
 import { poolings, type Pooling } from "../recipes/label.js";
+import type { Spellings } from "../recipes/spelling.js";
 import { interruptible } from "./interrupt.js";
 import {
     cutOptions,
@@ -29,6 +32,8 @@ interface BuildFlags extends ModelFlags, Cut {
     task: Task;
     prompt?: string;
     rotate?: true;
+    labels?: string;
+    wholeLabels?: true;
     pooling?: Pooling;
     layer?: Layer;
     pruneAbove?: number;
@@ -65,6 +70,11 @@ export function buildCommand(): Command {
         .addOption(taskOption().makeOptionMandatory())
         .option("--prompt <template>", "task label: {labels} and {text}, or {question} and {options}, are filled in")
         .option("--rotate", "task label with options: store each question once per rotation of its options")
+        .option(
+            "--labels <file>",
+            'task label: spellings of labels, a .json of {"animal": ["animal", "animals"], ...}; prompts have the first',
+        )
+        .option("--whole-labels", "task label: store every token of a label, not the first alone; labels may then begin alike")
         .addOption(
             new Option("--pooling <how>", "task label: keys are the mean over the text's tokens, not the prompt's end").choices(
                 poolings,
@@ -89,7 +99,8 @@ export function buildCommand(): Command {
     return command.action(run);
 }
 
-async function run(path: string, { model: name, gpu, prompt, ...flags }: BuildFlags): Promise<void> {
+async function run(path: string, { model: name, gpu, prompt, labels: file, ...flags }: BuildFlags): Promise<void> {
+    const labels = file === undefined ? undefined : await readSpellings(file);
     const report = await interruptible(
         (signal) =>
             withModel({ model: name, ...flags, ...(gpu !== undefined && { gpu }) }, signal, async (model) => {
@@ -100,6 +111,7 @@ async function run(path: string, { model: name, gpu, prompt, ...flags }: BuildFl
                         model,
                         ...flags,
                         signal,
+                        labels,
                         prompt: prompt === undefined ? undefined : unescape(prompt),
                         onProgress: (progress) => line.update(progress),
                     });
@@ -111,6 +123,14 @@ async function run(path: string, { model: name, gpu, prompt, ...flags }: BuildFl
     );
     if (flags.json) printJson(report);
     else print(sentence(report));
+}
+
+async function readSpellings(file: string): Promise<Spellings> {
+    try {
+        return JSON.parse(await readFile(file, "utf8")) as Spellings; // which the recipe checks
+    } catch (error) {
+        throw new RtdError("ERR_RTD_BAD_FORMAT", `${file}: cannot be read as JSON (${(error as Error).message})`);
+    }
 }
 
 function sentence({ path, added, entries, leftOut, examples, temperature, seconds }: BuildReport): string {

@@ -67,7 +67,7 @@ function describe(info: Info): string {
         ...Object.fromEntries(Object.entries(info.model).map(([name, value]) => [`model ${name}`, short(value)])),
         recipe,
         prompt: prompt && JSON.stringify(prompt),
-        labels: labels?.map(({ name }) => name).join(", "),
+        labels: labels && labels.map(({ name }) => name).join(", ") + (info.wholeLabels ? " (whole)" : ""),
         defaults:
             defaults && `k ${defaults.k}, weight ${defaults.referenceWeight}, temperature scale ${defaults.temperatureScale}`,
     });

@@ -10,14 +10,16 @@ import type { LabelQuery } from "../recipes/data.js";
 import { queryPassages } from "../recipes/label.js";
 import { labelRecipeOf, recipeOf } from "../recipes/metadata.js";
 import { References, type ReferenceText } from "../recipes/references.js";
+import { firstTokens, valuesOfLabel } from "../recipes/spelling.js";
 import { votesOf } from "./generate.js";
 import { logSoftmax } from "./linear-probe.js";
 import { biasOf } from "./matched-bias.js";
 import { mergeReference } from "./merge.js";
 import { argmax } from "./metrics.js";
-import { runModel } from "./model-run.js";
+import { runModel, type RunOptions } from "./model-run.js";
 import { fusionOf, type FusionSettings } from "./options.js";
 import { RunCache } from "./run-cache.js";
+import { WholeLabels } from "./whole-labels.js";
 
 /** A question with options to choose from, for stores of such. */
 export interface Question {
@@ -77,9 +79,15 @@ export async function classify(options: ClassifyOptions): Promise<Classification
     const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model));
     if (passages.length === 0) return [];
     const { layer } = metadata;
-    const run = await runModel(passages, { ...options, cache, layer, labels: tokens, unit: "examples" });
+    const whole = recipe.wholeLabels && new WholeLabels(recipe.labels);
+    const asking: RunOptions = { ...options, cache, layer, labels: firstTokens(recipe.labels), unit: "examples" };
+    const run = whole ? await whole.run(passages, asking) : await runModel(passages, asking);
     const bias = matchedBias ? biasOf(metadata) : undefined;
-    const merged = await mergeReference(store.index, run, { fusion, tokens, bias, signal });
+    const candidates = whole ? whole.tokens : tokens;
+    const mixed = await mergeReference(store.index, run, { fusion, tokens: candidates, bias, signal });
+    const merged = whole ? whole.scoresOf(mixed) : mixed;
+    /** From one prompt's end to the next: rows of a run. */
+    const stride = run.dim * (whole ? whole.beginnings.length : 1);
     const lookup = new References(store, model);
     const results: Classification[] = [];
     for (const [row, { openLabels = tokens.length }] of passages.entries()) {
@@ -95,16 +103,27 @@ export async function classify(options: ClassifyOptions): Promise<Classification
 
     async function referencesOf(row: number): Promise<ClassReference[]> {
         if (references === 0) return [];
-        const hits = await store.index.search(run.hidden.subarray(row * run.dim, (row + 1) * run.dim), { k: fusion.k, signal });
+        const hits = await store.index.search(run.hidden.subarray(row * stride, row * stride + run.dim), { k: fusion.k, signal });
         const votes = votesOf(hits, fusion.temperature).slice(0, references);
         const described = await lookup.describe(votes.map(({ id }) => id));
-        return votes.map(({ token, distance, share }, i) => ({
+        return votes.map(({ id, distance, share }, i) => ({
             ...(described[i] as ReferenceText),
-            label: recipe.labels.find((label) => label.token === token)?.name,
+            label: recipe.labels.find((label) => holds(store, id, valuesOfLabel(label)))?.name,
             distance,
             share,
         }));
     }
+}
+
+/** Whether these are the values of an entry and of those that follow it in its example. */
+function holds(store: Datastore, id: number, values: readonly number[]): boolean {
+    if (id + values.length > store.index.entries) return false;
+    const ids = Uint32Array.from(values, (_, i) => id + i);
+    const { examples, positions } = store.origins(ids);
+    const { tokens } = store.index.entriesOf(ids);
+    return values.every(
+        (value, i) => tokens[i] === value && examples[i] === examples[0] && positions[i] === (positions[0] as number) + i,
+    );
 }
 
 function queriesOf(texts: unknown, areQuestions: boolean): LabelQuery[] {

@@ -9,6 +9,7 @@ import { evaluateLabel, type LabelFigures } from "./label.js";
 import { fusionOf, type EvaluateOptions, type Fusion } from "./options.js";
 import { RunCache } from "./run-cache.js";
 import { evaluateText, type TextFigures } from "./text.js";
+import { evaluateWholeLabels } from "./whole-labels.js";
 
 export type Evaluation = Fusion & { seconds: number } & (
         ({ task: "label" } & LabelFigures) | ({ task: "text" } & TextFigures) | ({ task: "chat" } & ChatFigures)
@@ -35,11 +36,13 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
 
     async function figuresOf(task: Task) {
         switch (task) {
-            case "label":
+            case "label": {
+                const evaluateLabels = metadata.wholeLabels ? evaluateWholeLabels : evaluateLabel;
                 return {
                     task,
-                    ...(await evaluateLabel({ ...options, cache, layer }, metadata, passages, fusion, passagesAfter)),
+                    ...(await evaluateLabels({ ...options, cache, layer }, metadata, passages, fusion, passagesAfter)),
                 };
+            }
             case "text":
                 return { task, ...(await evaluateText({ ...options, cache, layer }, passages, fusion)) };
             case "chat":

@@ -5,9 +5,9 @@
 import { RtdError } from "../errors.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import { shuffle } from "../recipes/cut.js";
-import type { Label } from "../recipes/label.js";
 import type { RecipeMetadata } from "../recipes/metadata.js";
 import type { Passage } from "../recipes/passage.js";
+import { firstTokens, valuesOfLabel, type Label } from "../recipes/spelling.js";
 import { bootstrapInterval, meanOver, type Interval } from "./bootstrap.js";
 import { fitLinearProbe, logSoftmax } from "./linear-probe.js";
 import { biasOf } from "./matched-bias.js";
@@ -63,7 +63,7 @@ export async function evaluateLabel(
     for (let seed = 1; count > 0 && seed <= shotSeeds; seed++)
         shown.push({ seed, passages: await passagesAfter(await shotsOf(store, metadata, count, seed)) });
     for (const { passages } of shown) expectRoom(options.model, passages, count);
-    const run = await runModel(passages, { ...options, labels: tokens, unit: "examples" });
+    const run = await runModel(passages, { ...options, labels: firstTokens(names), unit: "examples" });
     const sheet = new Sheet(names, passages);
     const bias = biasOf(metadata);
     const merge = (bias?: readonly number[]) => mergeReference(store.index, run, { fusion, tokens, bias, signal });
@@ -76,7 +76,7 @@ export async function evaluateLabel(
     const score = (values: Float64Array, against?: Float64Array) => sheet.score(values, against);
     const shots: LabelFigures["shots"] = [];
     for (const { seed, passages } of shown) {
-        const prompted = await runModel(passages, { ...options, labels: tokens, unit: "examples" });
+        const prompted = await runModel(passages, { ...options, labels: firstTokens(names), unit: "examples" });
         const withReference = await mergeReference(store.index, prompted, { fusion, tokens, signal });
         shots.push({
             count,
@@ -100,7 +100,7 @@ export async function evaluateLabel(
     };
 }
 
-const meanTokens = (passages: readonly Passage[]): number =>
+export const meanTokens = (passages: readonly Passage[]): number =>
     passages.reduce((sum, { tokens }) => sum + tokens.length, 0) / passages.length;
 
 /** 1 for the label of the nearest entry, 0 for the others. */
@@ -132,7 +132,7 @@ async function probeOf(
     return probe.predict(run.hidden);
 }
 
-function expectRoom(model: LlamaModel, passages: readonly Passage[], shots: number): void {
+export function expectRoom(model: LlamaModel, passages: readonly Passage[], shots: number): void {
     const longest = passages.reduce((most, { tokens }) => Math.max(most, tokens.length), 0);
     if (longest > model.trainContextSize)
         throw new RtdError(
@@ -142,7 +142,7 @@ function expectRoom(model: LlamaModel, passages: readonly Passage[], shots: numb
 }
 
 /** The right answers, and how values are held against them. */
-class Sheet {
+export class Sheet {
     private readonly answers: number[];
     private readonly open: number[];
 
@@ -150,7 +150,7 @@ class Sheet {
         private readonly labels: readonly Label[],
         passages: readonly Passage[],
     ) {
-        this.answers = passages.map(({ values }) => labels.findIndex(({ token }) => token === values[0]));
+        this.answers = passages.map(({ values }) => labels.findIndex((label) => valuesOfLabel(label).join() === values.join()));
         this.open = passages.map(({ openLabels = labels.length }) => openLabels);
     }
 

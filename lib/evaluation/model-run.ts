@@ -7,6 +7,7 @@ import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import type { Progress } from "../recipes/build.js";
 import type { Passage } from "../recipes/passage.js";
 import { recordPassage, withRecorder } from "../recipes/recording.js";
+import { logSumExp } from "../recipes/label-logits.js";
 import type { RunCache } from "./run-cache.js";
 
 /** Rows are the passages' values, in order. */
@@ -22,8 +23,10 @@ export interface ModelRun {
 
 export interface RunOptions {
     model: LlamaModel;
-    /** Label evaluations: the labels' tokens, candidates of every row. Without them a row's candidate is its value. */
-    labels?: readonly Token[] | undefined;
+    /**
+     * Label evaluations: candidates of every row, each the tokens whose probabilities it is the sum of. Without them a row's candidate is its value.
+     */
+    labels?: readonly (readonly Token[])[] | undefined;
     /** As of a recorder. */
     layer?: string | undefined;
     unit: Progress["unit"];
@@ -61,13 +64,33 @@ async function record(passages: readonly Passage[], options: RunOptions): Promis
             onProgress?.({ done: row, total: rows, unit });
             const reuseBeginning = labels !== undefined; // prompts of labels begin alike
             const { hidden, logits } = await recordPassage(recorder, passage, { logits: true, reuseBeginning });
-            const asked = labels === undefined ? values : values.flatMap(() => labels);
             const vocabulary = logits.length / values.length;
             run.hidden.set(hidden, row * dim);
-            run.logProbabilities.set(logProbabilities(logits, vocabulary, Int32Array.from(asked), candidates), row * candidates);
+            run.logProbabilities.set(
+                labels === undefined
+                    ? logProbabilities(logits, vocabulary, Int32Array.from(values))
+                    : sumsOf(logits, vocabulary, labels),
+                row * candidates,
+            );
             row += values.length;
         }
         onProgress?.({ done: rows, total: rows, unit });
     });
     return run;
+}
+
+/** Log-probabilities of candidates in rows of logits, each the sum of its tokens': [rows, candidates]. */
+function sumsOf(logits: Float32Array, vocabulary: number, candidates: readonly (readonly Token[])[]): Float64Array {
+    const tokens = candidates.flat();
+    const rows = logits.length / vocabulary;
+    const asked = Int32Array.from({ length: rows * tokens.length }, (_, i) => tokens[i % tokens.length] as Token);
+    const all = logProbabilities(logits, vocabulary, asked, tokens.length);
+    const sums = new Float64Array(rows * candidates.length);
+    let at = 0;
+    for (let i = 0; i < sums.length; i++) {
+        const own = candidates[i % candidates.length] as readonly Token[];
+        sums[i] = logSumExp([...all.subarray(at, at + own.length)]);
+        at += own.length;
+    }
+    return sums;
 }

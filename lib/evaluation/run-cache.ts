@@ -19,7 +19,11 @@ export class RunCache {
     ) {}
 
     /** Undefined where there is none that can be read: it will be made anew. */
-    async read(passages: readonly Passage[], labels: readonly Token[], layer?: string): Promise<ModelRun | undefined> {
+    async read(
+        passages: readonly Passage[],
+        labels: readonly (readonly Token[])[],
+        layer?: string,
+    ): Promise<ModelRun | undefined> {
         try {
             const run = deserialize(await readFile(this.path(passages, labels, layer))) as ModelRun;
             const rows = passages.reduce((sum, { values }) => sum + values.length, 0);
@@ -32,7 +36,12 @@ export class RunCache {
     }
 
     /** A crash leaves the file whole or absent. */
-    async write(passages: readonly Passage[], labels: readonly Token[], run: ModelRun, layer?: string): Promise<void> {
+    async write(
+        passages: readonly Passage[],
+        labels: readonly (readonly Token[])[],
+        run: ModelRun,
+        layer?: string,
+    ): Promise<void> {
         await mkdir(this.directory, { recursive: true });
         const scratch = await mkdtemp(join(this.directory, "writing-"));
         try {
@@ -43,7 +52,7 @@ export class RunCache {
         }
     }
 
-    private path(passages: readonly Passage[], labels: readonly Token[], layer?: string): string {
+    private path(passages: readonly Passage[], labels: readonly (readonly Token[])[], layer?: string): string {
         const hash = createHash("sha256").update(JSON.stringify([version, this.model.sha256, layer ?? "", labels]));
         for (const { tokens, from, values, pooled } of passages) hash.update(JSON.stringify([tokens, from, values, pooled]));
         return join(this.directory, `${hash.digest("hex").slice(0, 32)}.run`);

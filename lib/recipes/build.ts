@@ -14,9 +14,10 @@ import type { BackendName, Dtype, Metric } from "../types.js";
 import { chatPassages } from "./chat.js";
 import { cutRows, type Cut } from "./cut.js";
 import { readRows, type ChatRow, type LabelRow, type Row, type Task, type TextRow } from "./data.js";
-import { labelPassages, newLabelRecipe, type Pooling } from "./label.js";
+import { labelPassages, labelsOf, newLabelRecipe, type Pooling } from "./label.js";
 import { LabelLogits, labelLogitsOf } from "./label-logits.js";
 import { fusionDefaults, labelRecipeOf, leftOutOf, recipeOf, type RecipeMetadata, type Source } from "./metadata.js";
+import { expectSpellings, firstTokens, type Spellings } from "./spelling.js";
 import { longestPassage, type Passage } from "./passage.js";
 import { expectPruning, selectRows, unprunedRows } from "./pruning.js";
 import { recordPassage, withRecorder } from "./recording.js";
@@ -42,6 +43,10 @@ export interface BuildOptions extends Cut, IndexSettings {
     prompt?: string | undefined;
     /** Label stores of questions with options: store each once per rotation of its options. */
     rotate?: boolean | undefined;
+    /** Label stores: spellings of labels, by name. A label's probability is the sum of its spellings'; prompts and entries have the first. */
+    labels?: Spellings | undefined;
+    /** Label stores: an entry for every token of a label, each after those before it, not the first alone; labels may then begin alike. */
+    wholeLabels?: boolean | undefined;
     /** Label stores: keys are the mean of the states over the tokens of the text (or question and options), not the state at the prompt's end. */
     pooling?: Pooling | undefined;
     /** Whose states the keys are. Default: those after the last norm. */
@@ -126,7 +131,7 @@ export async function buildDatastore(options: BuildOptions): Promise<BuildReport
 
 /** One source on its way into a store. */
 class Building {
-    private readonly labelTokens: number[];
+    private readonly labelTokens: Token[][];
     private readonly labelLogits: LabelLogits | undefined;
 
     constructor(
@@ -135,8 +140,9 @@ class Building {
         private readonly source: Source,
         private readonly options: BuildOptions,
     ) {
-        this.labelTokens = (metadata.labels ?? []).map(({ token }) => token);
-        if (metadata.recipe !== "label") return;
+        this.labelTokens = firstTokens(metadata.labels ?? []);
+        // Whole labels are told apart at more places than the prompt's end.
+        if (metadata.recipe !== "label" || metadata.wholeLabels) return;
         this.labelLogits = new LabelLogits(this.labelTokens.length, metadata.labelLogits);
     }
 
@@ -246,13 +252,15 @@ async function expectLayer(model: LlamaModel, passages: readonly Passage[], laye
     await withRecorder(model, [first], { layer, threads }, (recorder) => recorder.record(first.tokens.slice(0, 1)));
 }
 
-function newMetadata(
-    { model, task, prompt, rotate, pooling, layer, pruneAbove }: BuildOptions,
-    rows: readonly Row[],
-): RecipeMetadata {
-    if (task !== "label" && (prompt !== undefined || rotate || pooling !== undefined))
-        throw new RtdError("ERR_RTD_INVALID_ARGUMENT", `prompt, rotate and pooling are for task label, not ${task}`);
-    const recipe = task === "label" ? newLabelRecipe(model, rows as LabelRow[], prompt, rotate, { pooling }) : {};
+function newMetadata(options: BuildOptions, rows: readonly Row[]): RecipeMetadata {
+    const { model, task, prompt, rotate, pooling, labels: spellings, wholeLabels, layer, pruneAbove } = options;
+    if (task !== "label" && (prompt ?? pooling ?? spellings ?? (rotate || wholeLabels || undefined)) !== undefined)
+        throw new RtdError(
+            "ERR_RTD_INVALID_ARGUMENT",
+            `prompt, rotate, labels, wholeLabels and pooling are for task label, not ${task}`,
+        );
+    const settings = { pooling, spellings, wholeLabels };
+    const recipe = task === "label" ? newLabelRecipe(model, rows as LabelRow[], prompt, rotate, settings) : {};
     return {
         recipe: task,
         ...recipe,
@@ -264,12 +272,13 @@ function newMetadata(
 
 /** The metadata of a store that is there already; what it was built with cannot change. */
 function continued(store: Datastore, options: BuildOptions): RecipeMetadata {
-    const { task, prompt, rotate, pooling, layer, pruneAbove, metric, dtype, heads } = options;
+    const { task, prompt, rotate, pooling, wholeLabels, layer, pruneAbove, metric, dtype, heads } = options;
     const metadata = recipeOf(store, task);
     const settings: [string, unknown, unknown][] = [
         ["prompt", prompt, metadata.prompt],
         ["rotate", rotate, metadata.rotate ?? false],
         ["pooling", pooling, metadata.pooling],
+        ["wholeLabels", wholeLabels, metadata.wholeLabels ?? false],
         ["layer", layerName(layer), metadata.layer],
         ["pruneAbove", pruneAbove, metadata.pruneAbove],
         ["metric", metric, store.index.metric],
@@ -282,6 +291,16 @@ function continued(store: Datastore, options: BuildOptions): RecipeMetadata {
                 "ERR_RTD_INVALID_ARGUMENT",
                 `${store.path} was built with ${name} ${JSON.stringify(kept) ?? "left out"}, not ${JSON.stringify(given)}; leave it out or build another store`,
             );
+    if (options.labels !== undefined) {
+        const { prompt: template = "", labels = [], wholeLabels: whole = false } = metadata;
+        const names = labels.map(({ name }) => name);
+        expectSpellings(options.labels, names);
+        if (JSON.stringify(labelsOf(options.model, template, names, options.labels, whole)) !== JSON.stringify(labels))
+            throw new RtdError(
+                "ERR_RTD_INVALID_ARGUMENT",
+                `${store.path} was built with other spellings of its labels; leave labels out or build another store`,
+            );
+    }
     return metadata;
 }
 

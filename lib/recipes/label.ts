@@ -6,15 +6,18 @@ import { describe, invalid } from "../arguments.js";
 import { RtdError } from "../errors.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import type { ChoiceContent, LabelQuery, LabelRow } from "./data.js";
-import { tokenizeAfter, withBos, type Passage } from "./passage.js";
+import { withBos, type Passage } from "./passage.js";
+import {
+    expectSpellings,
+    labelNamed,
+    labelTokens,
+    namesOf,
+    valuesOfLabel,
+    writtenOf,
+    type Label,
+    type Spellings,
+} from "./spelling.js";
 import { checkTemplate, fillTemplate } from "./template.js";
-import { readable } from "./token-text.js";
-
-export interface Label {
-    name: string;
-    /** The first of the label's tokens. */
-    token: Token;
-}
 
 export interface LabelRecipe {
     prompt: string;
@@ -22,6 +25,8 @@ export interface LabelRecipe {
     rotate: boolean;
     /** Keys are the mean of the states over the text's tokens (or the question's and options'), not the state at the prompt's end. */
     pooling?: Pooling;
+    /** Entries are all tokens of a label, each after those before it, not the first alone. */
+    wholeLabels?: true;
 }
 
 export const poolings = ["mean"] as const;
@@ -29,6 +34,8 @@ export type Pooling = (typeof poolings)[number];
 
 export interface LabelSettings {
     pooling?: Pooling | undefined;
+    spellings?: Spellings | undefined;
+    wholeLabels?: boolean | undefined;
 }
 
 const labelledPrompt = "Categories: {labels}.\nText: {text}\nCategory:";
@@ -40,7 +47,7 @@ export function newLabelRecipe(
     rows: readonly LabelRow[],
     prompt?: string,
     rotate = false,
-    { pooling }: LabelSettings = {},
+    { pooling, spellings, wholeLabels = false }: LabelSettings = {},
 ): LabelRecipe {
     if (pooling !== undefined && !poolings.includes(pooling))
         invalid(`pooling: expected ${poolings.map((name) => JSON.stringify(name)).join(" or ")}, got ${describe(pooling)}`);
@@ -50,28 +57,49 @@ export function newLabelRecipe(
     const template = prompt ?? (kind === "labelled" ? labelledPrompt : choicePrompt);
     if (kind === "labelled") checkTemplate(template, ["text"], ["labels"]);
     else checkTemplate(template, ["question", "options"], []);
-    const labels = labelTokens(model, template, labelNames(rows));
-    return { prompt: template, rotate, labels, ...(pooling !== undefined && { pooling }) };
+    if (wholeLabels && pooling !== undefined)
+        invalid(
+            "wholeLabels: pooled keys are one for each text and cannot be followed token by token; leave out pooling or wholeLabels",
+        );
+    const given = labelNames(rows);
+    expectSpellings(spellings, given);
+    const labels = labelsOf(model, template, namesOf(given, spellings), spellings, wholeLabels);
+    return { prompt: template, rotate, labels, ...(pooling !== undefined && { pooling }), ...(wholeLabels && { wholeLabels }) };
+}
+
+/** Labels as they are written after a prompt of this template. */
+export function labelsOf(
+    model: LlamaModel,
+    template: string,
+    names: readonly string[],
+    spellings: Spellings | undefined,
+    whole: boolean,
+): Label[] {
+    const ending = endingOf(template);
+    return labelTokens(model, names, { ending, joins: joinsNext.test(ending), spellings, whole });
 }
 
 /** Passages of rows; rows whose label the recipe does not have are an error. `before` comes before each prompt. */
 export function labelPassages(model: LlamaModel, rows: readonly LabelRow[], recipe: LabelRecipe, before = ""): Passage[] {
     kindOf(rows);
     const names = recipe.labels.map((label) => label.name).join(", ");
+    const longest = Math.max(...recipe.labels.map((label) => valuesOfLabel(label).length));
     const passage = (row: LabelRow, example: number, position: number, name: string, query: LabelQuery): Passage => {
         const origin = `${row.file}:${row.line}`;
-        const label = recipe.labels.find((candidate) => candidate.name === name);
+        const label = labelNamed(recipe.labels, name);
         if (label === undefined)
             throw new RtdError(
                 "ERR_RTD_BAD_FORMAT",
                 `${origin}: the label ${JSON.stringify(name)} is not one of the store's: ${names}`,
             );
-        return { ...promptOf(model, recipe, query, before), values: [label.token], example, position, origin };
+        const prompt = promptOf(model, recipe, query, before);
+        const values = valuesOfLabel(label);
+        return { ...prompt, tokens: [...prompt.tokens, ...values.slice(0, -1)], values, example, position, origin };
     };
     return rows.flatMap((row, example) => {
         if (row.kind === "labelled") return [passage(row, example, 0, row.label, row)];
         return rotations(row, recipe.rotate).map((turned, rotation) =>
-            passage(row, example, rotation, letter(turned.answer), { ...row, options: turned.options }),
+            passage(row, example, rotation * longest, letter(turned.answer), { ...row, options: turned.options }),
         );
     });
 }
@@ -81,7 +109,7 @@ export function queryPassages(model: LlamaModel, queries: readonly LabelQuery[],
     const [label] = recipe.labels;
     return queries.map((query, example) => ({
         ...promptOf(model, recipe, query),
-        values: label === undefined ? [] : [label.token],
+        values: label === undefined ? [] : [label.token], // of which a run of the model asks no more than how many there are
         example,
         position: 0,
         origin: `query ${example}`,
@@ -114,7 +142,9 @@ function sharedBeginning(a: readonly Token[], b: readonly Token[]): number {
 
 /** A row's prompt and its answer, as in-context examples are written. */
 export function answeredPrompt(row: LabelRow, recipe: LabelRecipe): string {
-    const answer = row.kind === "labelled" ? row.label : letter(row.answer);
+    const name = row.kind === "labelled" ? row.label : letter(row.answer);
+    const label = labelNamed(recipe.labels, name);
+    const answer = label === undefined ? name : writtenOf(label);
     const ending = endingOf(recipe.prompt);
     const prompt = fillTemplate(recipe.prompt, valuesOf(row, recipe));
     return `${prompt}${recipe.prompt.endsWith(ending) ? "" : ending}${joinsNext.test(ending) ? "" : " "}${answer}`;
@@ -122,7 +152,7 @@ export function answeredPrompt(row: LabelRow, recipe: LabelRecipe): string {
 
 /** What the prompt's placeholders stand for. */
 function valuesOf(query: LabelQuery, recipe: LabelRecipe): Record<string, string> {
-    if (query.kind === "labelled") return { text: query.text, labels: recipe.labels.map(({ name }) => name).join(", ") };
+    if (query.kind === "labelled") return { text: query.text, labels: recipe.labels.map(writtenOf).join(", ") };
     return { question: query.question, options: query.options.map(optionLine).join("\n") };
 }
 
@@ -153,23 +183,6 @@ function labelNames(rows: readonly LabelRow[]): string[] {
         else row.options.forEach((_, i) => names.add(letter(i)));
     }
     return [...names].sort();
-}
-
-function labelTokens(model: LlamaModel, template: string, names: readonly string[]): Label[] {
-    const ending = endingOf(template);
-    const byToken = new Map<Token, string>();
-    return names.map((name) => {
-        const token = tokenizeAfter(model, ending, joinsNext.test(ending) ? name : ` ${name}`)[0] as Token;
-        const rival = byToken.get(token);
-        if (rival !== undefined)
-            throw new RtdError(
-                "ERR_RTD_INVALID_ARGUMENT",
-                `the labels ${JSON.stringify(rival)} and ${JSON.stringify(name)} begin with the same token ` +
-                    `${JSON.stringify(readable(model, [token]))} and could not be told apart; rename one`,
-            );
-        byToken.set(token, name);
-        return { name, token };
-    });
 }
 
 /** What a label is written after: the template's end, or a line's where a placeholder ends it. */

@@ -2,7 +2,8 @@
 import type { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
 import { tasks, type Task } from "./data.js";
-import { poolings, type Label, type LabelRecipe } from "./label.js";
+import { poolings, type LabelRecipe } from "./label.js";
+import type { Label, Spelling } from "./spelling.js";
 
 export interface FusionDefaults {
     k: number;
@@ -68,8 +69,8 @@ export function recipeOf(store: Datastore, task?: Task): RecipeMetadata {
 export const leftOutOf = (sources: readonly Source[]): number => sources.reduce((sum, { leftOut = 0 }) => sum + leftOut, 0);
 
 /** The label part of a label store's metadata. */
-export function labelRecipeOf({ prompt = "", labels = [], rotate = false, pooling }: RecipeMetadata): LabelRecipe {
-    return { prompt, labels, rotate, ...(pooling !== undefined && { pooling }) };
+export function labelRecipeOf({ prompt = "", labels = [], rotate = false, pooling, wholeLabels }: RecipeMetadata): LabelRecipe {
+    return { prompt, labels, rotate, ...(pooling !== undefined && { pooling }), ...(wholeLabels && { wholeLabels }) };
 }
 
 /** The source in which an example lies. */
@@ -89,6 +90,10 @@ function isSource(value: unknown): value is Source {
 }
 
 function isLabel(value: unknown): value is Label {
-    const { name, token } = (value ?? {}) as Partial<Label>;
-    return typeof name === "string" && isCount(token);
+    const { name, token, spellings = [] } = (value ?? {}) as Partial<Label>;
+    const isSpelling = (spelling: unknown): boolean => {
+        const { text, tokens } = (spelling ?? {}) as Partial<Spelling>;
+        return typeof text === "string" && Array.isArray(tokens) && tokens.length > 0 && tokens.every(isCount);
+    };
+    return typeof name === "string" && isCount(token) && Array.isArray(spellings) && spellings.every(isSpelling);
 }

@@ -5,9 +5,10 @@ import { blockInterval, blockTokens, type Interval } from "../evaluation/bootstr
 import { runModel } from "../evaluation/model-run.js";
 import { RunCache } from "../evaluation/run-cache.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
-import type { LlamaModel } from "../node-llama-cpp.js";
+import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import type { Progress } from "../recipes/build.js";
-import { fusionDefaults, recipeOf, type FusionDefaults } from "../recipes/metadata.js";
+import { fusionDefaults, recipeOf, type FusionDefaults, type RecipeMetadata } from "../recipes/metadata.js";
+import { allTokens, firstTokens } from "../recipes/spelling.js";
 import { hasNeighbours, meanOf, scoreOf, tryAll, type Tried } from "./grid.js";
 import { neighboursOf, ownPassages } from "./validation.js";
 
@@ -63,13 +64,14 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     if (own === undefined)
         throw new RtdError("ERR_RTD_NO_TEMPERATURE", `${store.path} is empty or was never sealed: build it first`);
     const unit = own / fusionDefaults.label.temperatureScale; // of every store: see the manifest's temperature
-    const labels = metadata.recipe === "label" ? (metadata.labels ?? []).map(({ token }) => token) : undefined;
+    const candidates = metadata.recipe === "label" ? candidatesOf(metadata) : undefined;
+    const labels = candidates?.map(([token]) => token as Token);
     if (store.size === 0)
         throw new RtdError("ERR_RTD_UNSUPPORTED", `${store.path} has no entries left: there is nothing to tune`);
     const { passages, canonical } = await ownPassages(store, model, metadata);
     const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model));
     const unitOf = labels === undefined ? "tokens" : "examples";
-    const run = await runModel(passages, { ...options, labels, cache, layer: metadata.layer, unit: unitOf });
+    const run = await runModel(passages, { ...options, labels: candidates, cache, layer: metadata.layer, unit: unitOf });
     const values = passages.flatMap(({ values }) => values);
     const right = Int32Array.from(values, (value) => labels?.indexOf(value) ?? 0);
     const block = labels === undefined ? blockTokens : 1;
@@ -112,6 +114,11 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
         tried,
         seconds: (performance.now() - started) / 1000,
     };
+}
+
+/** What a label store's rows are asked for: its labels, or of whole labels the tokens that any of them has. */
+function candidatesOf({ labels = [], wholeLabels }: RecipeMetadata): Token[][] {
+    return wholeLabels ? allTokens(labels).map((token) => [token]) : firstTokens(labels);
 }
 
 const bestOf = (tried: readonly Tried[]): Tried => tried.reduce((best, other) => (other.score > best.score ? other : best));

@@ -151,6 +151,21 @@ describe("a label datastore", () => {
         expect([bad.code, bad.stderr]).toEqual([1, expect.stringContaining('chat.jsonl:1: "text" is missing')]);
     });
 
+    it("takes spellings of labels from a file, and whole labels", async () => {
+        writeFileSync(inFolder("spellings.json"), '{"ant": ["emmet", "ant"], "bee": ["fly"]}');
+        const options = ["--prompt", prompt, "--labels", inFolder("spellings.json"), "--whole-labels", "--limit", "10"];
+        const built = await build("spelt.rtd", "label", "label.jsonl", ...options, "--json");
+        expect(json(built.stdout)).toMatchObject({ entries: 5 * 5 + 5 * 3, examples: 10 });
+        const info = await rtd("info", inFolder("spelt.rtd"));
+        expect(info.stdout).toMatch(/labels +ant, bee \(whole\)/);
+        const figures = await evaluate("spelt.rtd", "label.jsonl", "--limit", "10", "--k", "1", "--weight", "0.999", "--json");
+        expect(json(figures.stdout)).toMatchObject({ task: "label", rtd: { accuracy: 1 } });
+        expect(json(figures.stdout)).not.toHaveProperty("linearProbe");
+        writeFileSync(inFolder("spellings.json"), "{");
+        const broken = await build("spelt.rtd", "label", "label.jsonl", ...options);
+        expect([broken.code, broken.stderr]).toEqual([1, expect.stringMatching(/spellings\.json: cannot be read as JSON/)]);
+    });
+
     it("keeps what it was built with", async () => {
         const changed = await build("label.rtd", "label", "label.jsonl", "--prompt", "{text}");
         expect([changed.code, changed.stderr]).toEqual([1, expect.stringContaining("was built with prompt")]);
