@@ -55,7 +55,8 @@ Examples:
   $ rtd build animals.rtd --model model.gguf --task label --data all.jsonl --seed 1 --limit 2048 \\
         --prompt 'Categories: {labels}.\\nDefinition: {text}\\nCategory:'
   $ rtd build quiz.rtd --model model.gguf --task label --data questions.jsonl --rotate
-  $ rtd build novel.rtd --model hf:user/repo:Q4_K_M --task text --data novel.txt
+  $ rtd build novel.rtd --model hf:user/repo:Q4_K_M --task text --data novel.txt --prune-above 0.1
+  $ rtd build kinds.rtd --model model.gguf --task label --data train.jsonl --whole-labels --labels spellings.json
 
 Ctrl-C stops at a good place; the same command goes on from there. Other data, given later, is appended.
 `;

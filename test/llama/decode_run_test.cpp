@@ -244,6 +244,20 @@ TEST("layer: a recording ends the graph after it, and takes the rows that are wa
     }
 }
 
+TEST("layer: a recording ends each part of a graph that lies on several devices") {
+    Batch batch;
+    for (int32_t i = 0; i < 2; ++i) batch.add(50 + i, {0, i}, false);
+    FakeLlama llama;
+    llama.blocks = true;
+    llama.secondPart = 2;
+    llama.micros = {{{0, 1}, nullptr}};
+    const auto recording = std::make_shared<Recording>(0, 0, 2, kDim, 0, "l_out-0");
+    CHECK_EQUAL(llama.decode(batch, attachedTo(nullptr, recording)), 0);
+    CHECK(recording->complete());
+    CHECK_SAME_BITS(recording->hidden(), (std::vector<float>{0, 0, 0, 2, 0, 1, 0, 2}));
+    CHECK_EQUAL(llama.computedNodes, 2);  // the layer, and the first node of the second part
+}
+
 TEST("layer: recorded with logits, beside an attachment that searches with another, the graph runs to its end") {
     TwoSequences two;
     two.llama.blocks = true;

@@ -48,15 +48,18 @@ Graph& fromGraph(GgmlGraph* graph) { return *reinterpret_cast<Graph*>(graph); }
 
 // The real compute: node by node, asking the callback as ggml's scheduler does.
 int32_t computeReal(GgmlScheduler*, GgmlGraph* graph) {
-    const GgmlTensor* before = nullptr;
-    for (GgmlTensor* node : fromGraph(graph).nodes) {
-        if (before != nullptr && std::strncmp(before->name, "l_out", 5) == 0)
-            enqueue([data = static_cast<float*>(before->data), size = before->elements[0] * before->elements[1]] { std::fill_n(data, size, -9.0F); });
-        before = node;
+    const std::vector<GgmlTensor*>& nodes = fromGraph(graph).nodes;
+    for (size_t i = 0; i < nodes.size(); ++i) {
+        if (i > 0 && std::strncmp(nodes[i - 1]->name, "l_out", 5) == 0)
+            enqueue([data = static_cast<float*>(nodes[i - 1]->data), size = nodes[i - 1]->elements[0] * nodes[i - 1]->elements[1]] {
+                std::fill_n(data, size, -9.0F);
+            });
         if (gCallback != nullptr) drain();
-        const bool wanted = gCallback != nullptr && gCallback(node, true, gCallbackState);
+        const bool wanted = gCallback != nullptr && gCallback(nodes[i], true, gCallbackState);
         ++gLlama->computedNodes;
-        if (wanted && !gCallback(node, false, gCallbackState)) break;
+        if (!wanted || gCallback(nodes[i], false, gCallbackState)) continue;
+        if (i >= gLlama->secondPart) break;
+        i = gLlama->secondPart - 1;  // the end of one part is not that of the next
     }
     return kStatusSuccess;
 }

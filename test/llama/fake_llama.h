@@ -40,7 +40,8 @@ struct FakeLlama {
     std::function<void(const GgmlTensor& hidden, const GgmlTensor& logits)> onTensors;  // told before anything is computed
     bool named = true;                                                                  // whether the hidden states can be found
     bool blocks = false;                                                                // the blocks' states are there
-    bool throws = false;                                                                // llama_decode throws after its first micro-batch
+    size_t secondPart = 0;  // number of the node from which another device computes; 0: none does
+    bool throws = false;    // llama_decode throws after its first micro-batch
     const char* backend = "CPU";
 
     // What was seen.
