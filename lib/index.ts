@@ -34,6 +34,8 @@ export type { FileReport } from "./native.js";
 export { buildDatastore, type BuildOptions, type BuildReport, type Progress } from "./recipes/build.js";
 export type { Cut } from "./recipes/cut.js";
 export type { Task } from "./recipes/data.js";
+export type { Pooling } from "./recipes/label.js";
+export type { Spellings } from "./recipes/spelling.js";
 export { createIndex, ReferenceIndex } from "./reference-index.js";
 export { tune, type TuneOptions, type TuneReport } from "./tuning/tune.js";
 export type * from "./types.js";
