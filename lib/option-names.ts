@@ -4,9 +4,10 @@
  */
 import { expectObject, invalid } from "./arguments.js";
 import type { AppendOptions, CreateStoreOptions, OpenStoreOptions, SearchSpace } from "./datastore.js";
+import type { ClassifyOptions } from "./evaluation/classify.js";
 import type { FitSpaceOptions } from "./fit-space.js";
 import type { AttachOptions, Decision, ReferenceOptions } from "./llama/attach.js";
-import type { RecordOptions } from "./llama/record.js";
+import type { RecorderOptions, RecordOptions } from "./llama/record.js";
 import type { FitTransformOptions, KeyTransform } from "./transform.js";
 import type {
     AddOptions,
@@ -69,8 +70,32 @@ const openStore: Names<OpenStoreOptions> = {
 };
 const append: Names<AppendOptions> = { ...add, examples: true, positions: true };
 const reference: Names<ReferenceOptions> = { ...row, ...fuseRow, enabled: true };
-const attach: Names<AttachOptions> = { ...reference, matchedBias: true, onStep: true, onError: true, rule: true, threads: true };
+const attach: Names<AttachOptions> = {
+    ...reference,
+    matchedBias: true,
+    onStep: true,
+    onError: true,
+    rule: true,
+    threads: true,
+    layer: true,
+};
 const decision: Names<Decision> = { referenceWeight: true, temperature: true };
+const classify: Names<ClassifyOptions> = {
+    store: true,
+    model: true,
+    texts: true,
+    k: true,
+    temperature: true,
+    temperatureScale: true,
+    referenceWeight: true,
+    matchedBias: true,
+    references: true,
+    cacheDirectory: true,
+    threads: true,
+    signal: true,
+    onProgress: true,
+};
+const recorder: Names<RecorderOptions> = { layer: true };
 const record: Names<RecordOptions> = { from: true, logits: true, reuseBeginning: true, signal: true };
 
 const known = {
@@ -93,7 +118,9 @@ const known = {
     reference,
     attach,
     decision,
+    recorder,
     record,
+    classify,
 };
 
 /** Options that are objects themselves, wherever they are known. */

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "core/status.h"
@@ -50,8 +51,13 @@ class FailureSlot {
 class Attachment {
   public:
     // Retains the index, so that it lives on if its owner disposes it. threads 0: as the index. isRuled: rows are left undecided, see undecided.h.
-    Attachment(rtd_index* index, uint32_t threads, OptionTable options, bool isRuled = false)
-        : index_(index), threads_(threads), isRuled_(isRuled), options_(std::make_shared<const OptionTable>(std::move(options))) {
+    // layer: whose states are searched for, by llama.cpp's name; empty for the last norm.
+    Attachment(rtd_index* index, uint32_t threads, OptionTable options, bool isRuled = false, std::string layer = {})
+        : index_(index),
+          threads_(threads),
+          isRuled_(isRuled),
+          layer_(std::move(layer)),
+          options_(std::make_shared<const OptionTable>(std::move(options))) {
         rtd_index_retain(index_);
     }
     Attachment(const Attachment&) = delete;
@@ -63,6 +69,7 @@ class Attachment {
     bool isRuled() const { return isRuled_; }
     // Whether a row has to be looked at, for whoever it is.
     bool wants(const RowOptions& row) const { return row.merges() || (row.enabled && (isRuled_ || steps.listening())); }
+    const std::string& layer() const { return layer_; }
 
     std::shared_ptr<const OptionTable> options() const {
         const std::lock_guard lock(mutex_);
@@ -84,6 +91,7 @@ class Attachment {
     rtd_index* index_;
     uint32_t threads_;
     bool isRuled_;
+    std::string layer_;
     mutable std::mutex mutex_;
     std::shared_ptr<const OptionTable> options_;
 };

@@ -68,13 +68,16 @@ std::function<void()> asking(const Napi::Value& function) {
     return [ask = function.As<Napi::Function>()] { ask.Call({}); };
 }
 
-// (ask, index handle, threads or undefined, options, sequences, whether there is a rule) -> handle
+std::string readLayer(const Napi::Value& value) { return value.IsUndefined() ? "" : value.As<Napi::String>().Utf8Value(); }
+
+// (ask, index handle, threads or undefined, options, sequences, whether there is a rule, layer's name or undefined) -> handle
 Napi::Value attach(const Napi::CallbackInfo& info) {
     const OptionTable table = readTable(info[3], info[4]);
     const uint32_t threads = info[2].IsUndefined() ? 0 : readInteger(info[2], "threads", 1, kMaxThreads);
     const IndexRef index = Environment::of(info.Env()).get<Index>(info[1]).ref;
     auto resource = std::make_unique<Attachment>();
-    resource->attachment = rethrown([&] { return Tap::instance().attach(asking(info[0]), index.get(), threads, table, info[5].ToBoolean()); });
+    resource->attachment =
+        rethrown([&] { return Tap::instance().attach(asking(info[0]), index.get(), threads, table, info[5].ToBoolean(), readLayer(info[6])); });
     return numbered(info, std::move(resource));
 }
 
@@ -202,15 +205,17 @@ Napi::Value openRecorder(const Napi::CallbackInfo& info) {
     return result;
 }
 
-// (handle, sequence, first position, count, logits): until endRecording
+// (handle, sequence, first position, count, how many of the last to have the logits of, layer's name or undefined): until endRecording
 Napi::Value beginRecording(const Napi::CallbackInfo& info) {
     Recorder& recorder = recorderOf(info);
     const auto sequence = static_cast<int32_t>(readInteger(info[1], "sequence", 0, INT32_MAX));
     const auto first = static_cast<int32_t>(readInteger(info[2], "first", 0, INT32_MAX));
     const size_t count = readInteger(info[3], "count", 1, INT32_MAX);
     const llama::ModelShape shape = recorder.recorder->shape();
-    const auto vocabulary = info[4].ToBoolean() ? static_cast<size_t>(shape.vocabulary) : 0;
-    recorder.recording = std::make_shared<Recording>(sequence, first, count, static_cast<size_t>(shape.embeddingSize), vocabulary);
+    const size_t logitRows = readInteger(info[4], "logits", 0, INT32_MAX);
+    const auto vocabulary = logitRows > 0 ? static_cast<size_t>(shape.vocabulary) : 0;
+    recorder.recording =
+        std::make_shared<Recording>(sequence, first, count, static_cast<size_t>(shape.embeddingSize), vocabulary, readLayer(info[5]), logitRows);
     Tap::instance().setRecording(*recorder.recorder, recorder.recording);
     return info.Env().Undefined();
 }

@@ -4,6 +4,7 @@ import { attach, type Step } from "../llama/attach.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import { References, type ReferenceText } from "../recipes/references.js";
 import { readable, TokenStream } from "../recipes/token-text.js";
+import type { Hits } from "../types.js";
 import type { Fusion } from "./options.js";
 
 export interface GenerateOptions {
@@ -93,16 +94,20 @@ export async function generate(options: GenerateOptions): Promise<GeneratedToken
     }
 }
 
-interface Vote {
+export interface Vote {
     id: number;
+    token: number;
     distance: number;
     share: number;
 }
 
 /** The hits of a step that have the token as their value, with their shares of the whole vote (the mean of the heads' votes). */
 export function votesFor(token: number, step: Pick<Step, "hits"> | undefined, temperature: number): Vote[] {
-    if (step === undefined) return [];
-    const { ids, distances, tokens, counts, k } = step.hits;
+    return step === undefined ? [] : votesOf(step.hits, temperature).filter((vote) => vote.token === token);
+}
+
+/** The hits of one row with their shares of the vote, largest first; each head's are apart. */
+export function votesOf({ ids, distances, tokens, counts, k }: Hits, temperature: number): Vote[] {
     const votes: Vote[] = [];
     for (const [head, count] of counts.entries()) {
         const first = head * k;
@@ -111,8 +116,12 @@ export function votesFor(token: number, step: Pick<Step, "hits"> | undefined, te
         );
         const sum = weights.reduce((total, weight) => total + weight, 0) * counts.length;
         for (const [i, weight] of weights.entries())
-            if (tokens[first + i] === token)
-                votes.push({ id: ids[first + i] as number, distance: distances[first + i] as number, share: weight / sum });
+            votes.push({
+                id: ids[first + i] as number,
+                token: tokens[first + i] as number,
+                distance: distances[first + i] as number,
+                share: weight / sum,
+            });
     }
     return votes.sort((a, b) => b.share - a.share);
 }

@@ -5,15 +5,21 @@
 import type { Token } from "../node-llama-cpp.js";
 import { LabelLogits } from "../recipes/label-logits.js";
 import type { RecipeMetadata } from "../recipes/metadata.js";
+import { firstTokens } from "../recipes/spelling.js";
 
-/** That of a label store's labels at its references' prompts; undefined where its metadata has none recorded. */
-export function matchedBiasOf(metadata: Partial<RecipeMetadata>): { tokens: Token[]; values: number[] } | undefined {
-    const { recipe, labels = [], labelLogits } = metadata;
+/** One for each of a label store's labels, by the model's logits at its references' prompts; undefined where its metadata has none recorded. */
+export function matchedBiasOf({ recipe, labels = [], labelLogits }: Partial<RecipeMetadata>): number[] | undefined {
     if (recipe !== "label" || labels.length === 0 || labelLogits === undefined) return undefined;
     const kept = new LabelLogits(labels.length, labelLogits);
-    if (kept.rows === 0) return undefined;
-    const values = matchedBias(Array.from({ length: kept.rows }, (_, i) => kept.row(i)));
-    return { tokens: labels.map(({ token }) => token), values };
+    return kept.rows === 0 ? undefined : matchedBias(Array.from({ length: kept.rows }, (_, i) => kept.row(i)));
+}
+
+/** The same for each token that a label may begin with. */
+export function matchedTokenBiasOf(metadata: Partial<RecipeMetadata>): { tokens: Token[]; values: number[] } | undefined {
+    const biases = matchedBiasOf(metadata);
+    if (biases === undefined) return undefined;
+    const beginnings = firstTokens(metadata.labels ?? []);
+    return { tokens: beginnings.flat(), values: beginnings.flatMap((tokens, i) => tokens.map(() => biases[i] as number)) };
 }
 
 /** logits: rows of one logit per label, -infinity where a label is not open to a row. Iterates until no mean is off by more than 1e-9. */

@@ -1,11 +1,13 @@
 import { describe, expectFlag, expectFunction, invalid } from "../arguments.js";
 import { Datastore } from "../datastore.js";
-import { matchedBiasOf } from "../evaluation/matched-bias.js";
+import { RtdError } from "../errors.js";
+import { matchedTokenBiasOf } from "../evaluation/matched-bias.js";
 import type { LlamaContext } from "../node-llama-cpp.js";
 import { expectOptions } from "../option-names.js";
 import { isIndex, type ReferenceIndex } from "../reference-index.js";
 import type { FuseRowOptions, Hits, RowFigures, RowOptions, RowStatus } from "../types.js";
 import { Attachment, overlaid } from "./attachment.js";
+import { layerName, type Layer } from "./layer.js";
 
 /** What is merged into a row of logits. */
 export interface ReferenceOptions extends RowOptions, FuseRowOptions {
@@ -36,6 +38,8 @@ export interface AttachOptions extends ReferenceOptions {
     rule?: Rule | undefined;
     /** Threads of the searches. Default: as the index was created. */
     threads?: number | undefined;
+    /** Whose states are searched for: those that the keys were recorded from. Default: as the store was built, else after the last norm. */
+    layer?: Layer | undefined;
 }
 
 /** What a {@link Rule} goes by: copies, the rule's to keep. */
@@ -82,6 +86,12 @@ interface Defaults {
     temperatureScale?: number;
 }
 
+interface Resolved {
+    index: ReferenceIndex;
+    defaults: ReferenceOptions;
+    layer: string | undefined;
+}
+
 const scaleOfOwnTemperature = 0.4;
 
 /**
@@ -95,8 +105,9 @@ const scaleOfOwnTemperature = 0.4;
  * Where model and reference share a CUDA device rows are merged there; those with a bias, a gate, a rule or a listener in the host's copy of the logits,
  * with the same bits.
  *
- * If merging fails, the evaluation rejects with an `RtdError` and the context keeps none of that batch's tokens.
- * @throws RtdError `ERR_RTD_UNSUPPORTED` (platform, build of llama.cpp, kind of context; nothing was changed), `ERR_RTD_EXISTS`, `ERR_RTD_CLOSED`,
+ * If merging fails, the evaluation rejects with an `RtdError` and the context keeps none of that batch's tokens; so it does if the model's graph has no
+ * states of the layer's name (`ERR_RTD_INVALID_ARGUMENT`), which only a graph can tell.
+ * @throws RtdError `ERR_RTD_UNSUPPORTED` (platform, build of llama.cpp, kind of context, a store of pooled keys; nothing was changed), `ERR_RTD_EXISTS`, `ERR_RTD_CLOSED`,
  * `ERR_RTD_INVALID_ARGUMENT`, `ERR_RTD_TOKEN_RANGE` (a reference for another model), `ERR_RTD_NO_TEMPERATURE` (seal the index, or give one)
  */
 export async function attach(
@@ -105,28 +116,35 @@ export async function attach(
     options: AttachOptions = {},
 ): Promise<Attachment> {
     expectOptions(options, "attach");
-    const { onStep, onError, rule, threads, matchedBias, ...given } = options;
+    const { onStep, onError, rule, threads, matchedBias, layer: wanted, ...given } = options;
     expectFunction(onStep, "onStep");
     expectFunction(onError, "onError");
     expectFunction(rule, "rule");
     expectFlag(matchedBias, "matchedBias");
-    const { index, defaults } = resolve(reference, matchedBias ?? true);
+    const { index, defaults, layer } = resolve(reference, layerName(wanted), matchedBias ?? true);
     // Asynchronous, so that a runtime or build that needs to be asked first can be without a new interface; errors are rejections from the start.
     await Promise.resolve();
-    return new Attachment(context, index, overlaid(defaults, given), { onStep, onError, rule, threads });
+    return new Attachment(context, index, overlaid(defaults, given), { onStep, onError, rule, threads, layer });
 }
 
-function resolve(
-    reference: ReferenceIndex | Datastore,
-    matchedBias: boolean,
-): { index: ReferenceIndex; defaults: ReferenceOptions } {
-    if (isIndex(reference)) return { index: reference, defaults: {} };
+function resolve(reference: ReferenceIndex | Datastore, wanted: string | undefined, matchedBias: boolean): Resolved {
+    if (isIndex(reference)) return { index: reference, defaults: {}, layer: wanted };
     if (!(reference instanceof Datastore))
         return invalid(`reference: expected an index (createIndex) or a store (Datastore.open), got ${describe(reference)}`);
+    if (reference.metadata["pooling"] !== undefined)
+        throw new RtdError(
+            "ERR_RTD_UNSUPPORTED",
+            `the keys of ${reference.path} are means over the tokens of whole texts, which no token that is decoded has: use classify() or ` +
+                "evaluate() (rtd classify, rtd eval), or build a store without pooling",
+        );
     const { k, referenceWeight, temperatureScale } = (reference.metadata["defaults"] ?? {}) as Defaults;
+    const kept = reference.metadata["layer"];
+    const layer = typeof kept === "string" ? kept : wanted;
+    if (wanted !== undefined && wanted !== layer)
+        invalid(`layer: the keys of ${reference.path} are states of ${layer}, not of ${wanted}; leave the option out`);
     const own = reference.index.temperature;
     const temperature =
         temperatureScale === undefined || own === undefined ? undefined : (own * temperatureScale) / scaleOfOwnTemperature;
-    const bias = matchedBias ? matchedBiasOf(reference.metadata) : undefined;
-    return { index: reference.index, defaults: { k, referenceWeight, temperature, bias } };
+    const bias = matchedBias ? matchedTokenBiasOf(reference.metadata) : undefined;
+    return { index: reference.index, defaults: { k, referenceWeight, temperature, bias }, layer };
 }

@@ -58,7 +58,7 @@ export class Attachment implements Disposable {
         context: LlamaContext,
         index: ReferenceIndex,
         common: ReferenceOptions,
-        options: Pick<AttachOptions, "onStep" | "onError" | "rule" | "threads">,
+        options: Pick<AttachOptions, "onStep" | "onError" | "rule" | "threads"> & { layer: string | undefined },
     ) {
         this.#context = context;
         this.#inner = nativeContextOf(context);
@@ -71,6 +71,7 @@ export class Attachment implements Disposable {
                 defined(common),
                 [],
                 options.rule !== undefined,
+                options.layer,
             ),
         );
         this.#rule = options.rule;

@@ -16,6 +16,7 @@ export interface TapNative {
         common: RowSettings,
         own: [number, RowSettings][],
         ruled: boolean,
+        layer: string | undefined,
     ): HandleNumber;
     llamaSetOptions(attachment: HandleNumber, common: RowSettings, own: [number, RowSettings][]): void;
     llamaStats(attachment: HandleNumber): AttachmentStats;
@@ -24,7 +25,14 @@ export interface TapNative {
     llamaListen(attachment: HandleNumber, on: boolean): void;
     llamaTakeSteps(attachment: HandleNumber, limit: number): Step[];
     llamaOpenRecorder(ask: () => void): { recorder: HandleNumber; embeddingSize: number; vocabulary: number };
-    llamaBeginRecording(recorder: HandleNumber, sequence: number, first: number, count: number, logits: boolean): void;
+    llamaBeginRecording(
+        recorder: HandleNumber,
+        sequence: number,
+        first: number,
+        count: number,
+        logitRows: number,
+        layer: string | undefined,
+    ): void;
     llamaEndRecording(
         recorder: HandleNumber,
     ): { failure?: RtdError; complete: boolean; hidden: Float32Array; logits?: Float32Array } | undefined;

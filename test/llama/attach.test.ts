@@ -6,7 +6,7 @@ import type { LlamaContext, Token } from "node-llama-cpp";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 
 import { attach, createIndex, Datastore, fuseSync, RtdError, supported, type AttachOptions, type Step } from "../../lib/index.js";
-import { matchedBiasOf } from "../../lib/evaluation/matched-bias.js";
+import { matchedTokenBiasOf } from "../../lib/evaluation/matched-bias.js";
 import { tap } from "../../lib/llama/tap.js";
 import { LabelLogits } from "../../lib/recipes/label-logits.js";
 import { constantIndex, contextOf, generate, indexOf, noiseModel } from "./models.js";
@@ -156,7 +156,7 @@ describe("options", () => {
             };
             const plain = await first({ matchedBias: false });
             const matched = await first({});
-            const wanted = matchedBiasOf(store.metadata)!;
+            const wanted = matchedTokenBiasOf(store.metadata)!;
             expect(wanted.values[1]! - wanted.values[0]!).toBeGreaterThan(3);
             for (const [i, { token }] of labels.entries())
                 expect(matched[token]).toBeCloseTo(plain[token]! + wanted.values[i]!, 1);
