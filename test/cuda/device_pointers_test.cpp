@@ -131,8 +131,13 @@ Answer runPlan(rtd_plan* plan, const Case& c, const DeviceWay& way) {
     const rtd_hits hits = {ids.data<uint32_t>(), distances.data<float>(), tokens.data<int32_t>(), counts.data<uint32_t>(), s.k};
     CHECK_OK(rtd_plan_enqueue(plan, &queryMatrix, &logitMatrix, &hits, statuses.data<rtd_row_status>()));
     device().onStream(nullptr)->synchronize();  // the plan's stream
-    return {download<uint32_t>(ids, rows * s.k),   download<uint32_t>(counts, rows),           download<float>(distances, rows * s.k), logits.read(),
-            download<int32_t>(tokens, rows * s.k), download<rtd_row_status>(statuses, s.batch)};
+    return {download<uint32_t>(ids, rows * s.k),
+            download<uint32_t>(counts, rows),
+            download<float>(distances, rows * s.k),
+            logits.read(),
+            download<int32_t>(tokens, rows * s.k),
+            download<rtd_row_status>(statuses, s.batch),
+            {}};
 }
 
 void setRows(rtd_plan* plan, const Case& c) { CHECK_OK(rtd_plan_set_rows(plan, c.rows.data(), c.rows.size())); }
