@@ -117,13 +117,9 @@ void Store::setSpace(uint32_t heads, std::shared_ptr<const Transform> transform,
     config.setSpace(manifest_.dim, std::move(transform));
     const auto index = Index::create(config, Ownership::store);  // before anything is written: what it refuses changes nothing
 
-    std::unique_lock appending(appending_, std::defer_lock);
-    for (;;) {  // what is appended during the seal is sealed, too
-        sealPending(call.part(0, 0.2));
-        appending.lock();
-        if (examples_.empty()) break;
-        appending.unlock();
-    }
+    sealPending(call.part(0, 0.2));
+    const std::lock_guard appending(appending_);
+    sealPending({.shouldStop = call.shouldStop, .context = call.context});  // what was appended meanwhile
     Manifest next = manifest_;
     NewFiles newFiles(*directory_);
     next.heads = config.heads;

@@ -91,7 +91,8 @@ class Store {
     bool staleTemperature_ = false;     // entries were removed since it was computed
     std::vector<std::string> garbage_;  // files that only an older manifest names, or one that may or may not have become durable
 
-    std::mutex appending_;  // held by the one who appends, and by the writer while entries pass from pending to sealed; taken after writing_
+    std::recursive_mutex
+        appending_;  // held by the one who appends, and by the writer while entries pass from pending to sealed; taken after writing_
 
     mutable std::mutex state_;  // taken last and held for instants: by readers, and by who changes what follows
     bool closed_ = false;

@@ -8,7 +8,7 @@ import { fingerprintModel } from "../llama/fingerprint.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
 import { buildDatastore, type Progress } from "../recipes/build.js";
 import { LabelLogits } from "../recipes/label-logits.js";
-import { fusionDefaults, recipeOf, type FusionDefaults } from "../recipes/metadata.js";
+import { fusionDefaults, recipeOf, type FusionDefaults, type RecipeMetadata } from "../recipes/metadata.js";
 import { setTo } from "../tuning/spaces.js";
 import { tune } from "../tuning/tune.js";
 import { plain, type MeasuredTask, type Part, type Variant } from "./tasks.js";
@@ -82,8 +82,8 @@ async function* measureVariant(task: MeasuredTask, variant: Variant, options: Me
         model: await fingerprintModel(model),
         threads,
     });
-    const cut = variant.examples === undefined ? undefined : join(directory, `${task.name}-${variant.examples}.rtd`);
-    const store = cut === undefined ? whole : await firstExamples(whole, cut, variant.examples as number);
+    const cut = variant.examples === undefined ? undefined : join(directory, `${task.name}-part.rtd`);
+    const store = cut === undefined ? whole : await someExamples(whole, cut, variant);
     try {
         // Whatever an earlier variant, or an interrupted one, left.
         await setTo(store, variant.space, { signal });
@@ -122,12 +122,16 @@ async function* measureVariant(task: MeasuredTask, variant: Variant, options: Me
     }
 }
 
-/** A store of another's first examples, in its place at a path. */
-async function firstExamples(whole: Datastore, path: string, count: number): Promise<Datastore> {
+/** A store of some of another's examples. */
+async function someExamples(whole: Datastore, path: string, variant: Variant): Promise<Datastore> {
+    const count = variant.examples as number;
     const metadata = recipeOf(whole);
     const all = Uint32Array.from({ length: whole.index.entries }, (_, id) => id);
     const { examples, positions } = whole.origins(all);
-    const ids = all.filter((id) => (examples[id] as number) < count);
+    const isTaken = variant.areHardest
+        ? hardestOf(whole, metadata, count)
+        : (_: number, id: number) => (examples[id] as number) < count;
+    const ids = all.filter((id) => isTaken(examples[id] as number, id));
     await rm(path, { recursive: true, force: true });
     const { metric, dtype } = whole.index;
     const store = await Datastore.create(path, {
@@ -144,12 +148,33 @@ async function firstExamples(whole: Datastore, path: string, count: number): Pro
     await store.seal();
     const [source] = metadata.sources;
     const { labels, labelLogits } = metadata;
-    const logits = labels && new LabelLogits(labels.length, labelLogits);
-    logits?.cut(ids.length);
+    const logits = labels && new LabelLogits(labels.length);
+    const known = labels && new LabelLogits(labels.length, labelLogits);
+    for (const id of ids) if (known !== undefined && id < known.rows) logits?.add(known.row(id));
     await store.setMetadata({
         ...metadata,
         sources: source === undefined ? [] : [{ ...source, limit: count, examples: count }],
         ...(logits && { labelLogits: logits.encode() }),
     });
     return store;
+}
+
+/** Those entries of a label store whose labels the model alone finds least probable among the labels: one entry an example. */
+function hardestOf(
+    store: Datastore,
+    { labels = [], labelLogits }: RecipeMetadata,
+    count: number,
+): (_: number, id: number) => boolean {
+    const logits = new LabelLogits(labels.length, labelLogits);
+    const tokens = store.index.entriesOf(Uint32Array.from({ length: logits.rows }, (_, id) => id)).tokens;
+    const probability = Array.from({ length: logits.rows }, (_, id) => {
+        const row = logits.row(id);
+        return (
+            (row[labels.findIndex(({ token }) => token === tokens[id])] as number) -
+            Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0))
+        );
+    });
+    const order = probability.map((_, id) => id).sort((a, b) => (probability[a] as number) - (probability[b] as number));
+    const hardest = new Set(order.slice(0, count));
+    return (_, id) => hardest.has(id);
 }

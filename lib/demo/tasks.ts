@@ -28,8 +28,9 @@ export interface Variant {
     space: Space;
     /** k, T, weight and space are then fitted to the store's own examples (`rtd tune`). */
     isTuned?: boolean;
-    /** Only the first so many examples of the store. */
+    /** Only so many examples of the store: the first ones, or those whose labels the model alone finds least probable. */
     examples?: number;
+    areHardest?: boolean;
     /** Also with so many in-context examples, on the first tests alone: prompts become long. */
     shots?: { count: number; tests: number };
 }
@@ -44,6 +45,7 @@ const growth: Variant[] = [32, 128, 512].flatMap((examples) => [
     { ...plain, name: `${examples} references`, examples },
     { ...tuned, name: `${examples} references, tuned`, examples },
 ]);
+const hardest: Variant = { ...plain, name: "512 hardest references", examples: 512, areHardest: true };
 
 const data = (file: string): string => join(packageRoot, "test", "data", file);
 
@@ -128,6 +130,18 @@ export const demoTasks = (): MeasuredTask[] => [
     factsTask(demoSizes.facts),
 ];
 
+/** The same facts as plain statements, asked by the same questions. */
+function statementsTask(): MeasuredTask {
+    const { tests, ...task } = factsTask(fullSizes.facts);
+    return {
+        ...task,
+        name: "airports-statements",
+        title: "Facts: IATA codes of airports, stored as statements",
+        references: { data: data("airports-statements.jsonl"), limit: fullSizes.facts.references },
+        tests: tests.slice(0, 1),
+    };
+}
+
 function playTask(): MeasuredTask {
     return {
         name: "shakespeare",
@@ -182,9 +196,10 @@ function definitionsTask(): MeasuredTask {
 
 /** What `npm run reproduce` measures, the quickest first. */
 export const fullTasks = (): MeasuredTask[] => [
-    { ...labelTask(fullSizes.labels), variants: [plain, heads16, whitened, tuned, inContext, ...growth] },
+    { ...labelTask(fullSizes.labels), variants: [plain, heads16, whitened, tuned, inContext, ...growth, hardest] },
     { ...authorshipTask(), variants: [plain, heads16, whitened, tuned, inContext] },
     { ...factsTask(fullSizes.facts), variants: [plain, heads16, whitened] },
+    { ...statementsTask(), variants: [plain, whitened] },
     { ...elementsTask(), variants: [plain, heads16, whitened] },
     { ...textTask(fullSizes.text), variants: [plain, tuned, whitened] },
     { ...playTask(), variants: [plain, tuned] },

@@ -5,7 +5,7 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 
 import { writeModel } from "../llama/gguf.js";
-import { all, cellsOf, parse, textOf } from "../report/parse.js";
+import { all, cellsOf, parse, sectionOf, textOf } from "../report/parse.js";
 import { rtd } from "./run.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "rtd-reports-"));
@@ -100,7 +100,7 @@ describe("--report", () => {
         const { tried, provenance } = JSON.parse(stdout) as { tried: { k: number; score: number }[]; provenance: object };
         expect([code, provenance]).toEqual([0, expect.objectContaining({ data: [] })]);
         const best = Math.max(...tried.filter(({ k }) => k === 4).map(({ score }) => score));
-        const byK = all(pageOf("tune.html"), "table")[1]!;
+        const byK = all(sectionOf(pageOf("tune.html"), "By k"), "table")[0]!;
         const row = cellsOf(byK).find(([k]) => k === "4")!;
         expect(row.at(-1)).toBe(best.toFixed(4).replace("-", "\u2212"));
     });

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 
 import { Datastore } from "../../lib/index.js";
 import { writeModel } from "../llama/gguf.js";
+import type { TuneReport } from "../../lib/index.js";
 import { rtd } from "./run.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "rtd-cli-"));
@@ -420,10 +421,10 @@ describe("a text datastore", () => {
 });
 
 describe("a store that is not tuned", () => {
-    it("is one of answers, and one whose data has gone", async () => {
+    it("is one of answers without other data, and one whose data has gone", async () => {
         await build("answers.rtd", "chat", "chat.jsonl");
         const chat = await rtd("tune", inFolder("answers.rtd"), ...common);
-        expect([chat.code, chat.stderr]).toEqual([1, expect.stringContaining("only label and text stores")]);
+        expect([chat.code, chat.stderr]).toEqual([1, expect.stringContaining("give other data to tune on")]);
         writeFileSync(inFolder("gone.jsonl"), '{"text": "x", "label": "ant"}\n{"text": "y", "label": "bee"}\n');
         await build("gone.rtd", "label", "gone.jsonl", "--prompt", prompt);
         rmSync(inFolder("gone.jsonl"));
@@ -437,6 +438,42 @@ describe("a store that is not tuned", () => {
 });
 
 describe("a chat datastore", () => {
+    it("is tuned on other data, which all of its entries answer, in spaces of its own", async () => {
+        const facts = (wording: string) =>
+            Array.from({ length: 12 }, (_, i) =>
+                JSON.stringify({ prompt: `${wording} ${"abcdefghijkl"[i]}:`, completion: ` ${"XYZ"[i % 3]}${i}` }),
+            ).join("\n");
+        writeFileSync(inFolder("told.jsonl"), facts("tell me of"));
+        writeFileSync(inFolder("asked.jsonl"), facts("what is it with"));
+        await build("told.rtd", "chat", "told.jsonl");
+        const { code, stdout } = await rtd("tune", inFolder("told.rtd"), ...common, "--data", inFolder("asked.jsonl"), "--json");
+        expect(code).toBe(0);
+        const report = json(stdout) as unknown as TuneReport;
+        expect(report.spaces.map(({ space }) => space)).toEqual([
+            "keys as they are",
+            "4 heads",
+            "16 heads",
+            "standardised",
+            "standardised, 4 heads",
+            "standardised, 16 heads",
+            "whitened",
+        ]);
+        // Of whole answers: each token's own log-probability is above their sum.
+        expect(report.model).toBeLessThan(-5);
+        expect(report.best.score).toBeGreaterThan(report.model);
+        const again = await rtd(
+            "tune",
+            inFolder("told.rtd"),
+            ...common,
+            "--data",
+            inFolder("asked.jsonl"),
+            "--dry-run",
+            "--json",
+        );
+        expect((json(again.stdout) as unknown as TuneReport).before.space).toBe(report.chosen.space);
+        expect((await rtd("verify", inFolder("told.rtd"))).code).toBe(0);
+    });
+
     it("is built and evaluated by real decoding", async () => {
         expect(json((await build("chat.rtd", "chat", "chat.jsonl", "--json")).stdout)).toMatchObject({ examples: 2, added: 10 });
         const { stdout } = await evaluate("chat.rtd", "chat.jsonl", "--weight", "1", "--k", "1", "--json");

@@ -89,6 +89,7 @@ describe("variants", () => {
         { name: "projected", space: { name: "projected", heads: 1, method: "project", shrinkage: 1 } },
         { ...plain, name: "the first", examples: 6 },
         { ...plain, name: "in context", shots: { count: 2, tests: 4 } },
+        { ...plain, name: "the hardest", examples: 5, areHardest: true },
     ];
     const run = async (task: MeasuredTask, folder: string): Promise<Measurement[]> => {
         const measurements: Measurement[] = [];
@@ -106,10 +107,15 @@ describe("variants", () => {
             ["projected", "projected", 16, 12],
             ["the first", "keys as they are", 16, 6],
             ["in context", "keys as they are", 16, 12],
+            ["the hardest", "keys as they are", 16, 5],
         ]);
-        const [first, , , , shots] = measurements.map(({ evaluation }) => evaluation);
+        const [first, , projected, , shots] = measurements.map(({ evaluation }) => evaluation);
         expect(shots?.task === "label" && shots.shots.length).toBe(2);
         expect(shots?.rtd.count).toBe(4);
+        // Yardsticks see the keys, not what they are searched through.
+        const probeOf = (of: typeof first) => (of?.task === "label" ? of.linearProbe?.calibrationError : undefined);
+        expect(probeOf(projected)).toBe(probeOf(first));
+        expect(probeOf(first)).toBeTypeOf("number");
         // The order makes no difference.
         const [last] = await run(
             { ...labels, variants: [variants[2]!, plain] },

@@ -65,3 +65,7 @@ export function textOf(node: Node | string): string {
 export function cellsOf(table: Node): string[][] {
     return all(table, "tr").map((row) => row.children.map(textOf));
 }
+
+/** The section of a page under a heading. */
+export const sectionOf = (page: Node, title: string): Node =>
+    all(page, "section").find((one) => textOf(all(one, "h2")[0]!) === title)!;

@@ -5,7 +5,7 @@ import type { Interval } from "../../lib/evaluation/bootstrap.js";
 import type { Evaluation } from "../../lib/evaluation/index.js";
 import type { LabelScore } from "../../lib/evaluation/label.js";
 import { evaluationReport, htmlOf, tuningReport, type Provenance, type Report, type TuneReport } from "../../lib/index.js";
-import { all, cellsOf, parse, textOf, type Node } from "./parse.js";
+import { all, cellsOf, type Node, parse, sectionOf, textOf } from "./parse.js";
 
 const provenance: Provenance = {
     measuredAt: "2026-01-02T03:04:05.678Z",
@@ -59,7 +59,6 @@ const label: Evaluation = {
 };
 
 const pageOf = (report: Report): Node => parse(htmlOf(report));
-const sectionOf = (page: Node, title: string): Node => all(page, "section").find((one) => textOf(all(one, "h2")[0]!) === title)!;
 const titlesOf = (page: Node) => all(page, "h2").map(textOf);
 const summaryOf = (page: Node) => all(all(page, "header")[0]!, "p").map(textOf);
 const factsOf = (page: Node) => {

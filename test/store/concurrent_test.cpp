@@ -217,6 +217,62 @@ TEST("threads: searches, origins and verification go on while others write") {
     CHECK_EQUAL(contentOf(disk(), directory / "s"), contentOf(*store));
 }
 
+TEST("threads: the space is changed while others append, search and read keys, and nothing is lost") {
+    const TemporaryDirectory directory;
+    const auto store = Store::create(disk(), directory / "s", smallConfig(), "{}", "{}");
+    Batch(0, 30, 6).appendTo(*store);
+    std::atomic<bool> isDone = false;
+    std::string failures[2];
+    const auto guarded = [&](std::string& failure, const auto& body) {
+        return std::thread([&failure, body] {
+            try {
+                body();
+            } catch (const std::exception& error) { failure = error.what(); }
+        });
+    };
+    uint32_t appended = 30;
+    std::thread appender = guarded(failures[0], [&] {
+        for (uint32_t seed = 1; !isDone; ++seed) {
+            CHECK_EQUAL(Batch(seed, seed % 5 + 1, 6).appendTo(*store), appended);
+            appended += seed % 5 + 1;
+            std::this_thread::yield();
+        }
+    });
+    std::thread reader = guarded(failures[1], [&] {
+        const Batch first(0, 30, 6);
+        while (!isDone) {
+            const auto index = store->index();
+            const Batch queries(5, 1, 6);
+            rtd_index handle(index);
+            const auto matrix = queries.matrix();
+            rtd_row_options row{};
+            row.struct_size = sizeof row;
+            row.k = 8;
+            std::vector<uint32_t> ids(size_t{8} * index->config().heads);
+            const rtd_hits hits{ids.data(), nullptr, nullptr, nullptr, 8};
+            CHECK_EQUAL(rtd_search(&handle, &matrix, &row, 1, nullptr, &hits), RTD_OK);
+            std::vector<float> keys(30 * 6);
+            std::vector<uint32_t> wanted(30);
+            for (uint32_t id = 0; id < 30; ++id) wanted[id] = id;
+            store->keysOf(wanted.data(), 30, keys.data());
+            CHECK(keys == first.keys);
+        }
+    });
+    for (int round = 0; round < 4; ++round) {
+        store->setSpace(1, smallMatrix(4), {});
+        store->seal({});
+        store->setSpace(3, smallScale(), {});
+        store->setSpace(1, nullptr, {});
+    }
+    isDone = true;
+    appender.join();
+    reader.join();
+    CHECK_EQUAL(failures[0] + failures[1], "");
+    store->setSpace(1, smallMatrix(4), {});
+    CHECK_EQUAL(store->index()->snapshot().entries, appended);
+    CHECK_EQUAL(contentOf(disk(), directory / "s"), contentOf(*store));
+}
+
 TEST("threads: entries appended during a seal are pending, and durable with the next") {
     const TemporaryDirectory directory;
     const auto store = Store::create(disk(), directory / "s", smallConfig(), "{}", "{}");
