@@ -43,7 +43,8 @@ rtd::Call rtd::readCall(const rtd_call_options* given) {
     const uint32_t memory = numberOf(options.memory);
     if (memory > RTD_MEMORY_DEVICE) fail(RTD_INVALID_ARGUMENT, "memory is %u; give RTD_MEMORY_HOST or RTD_MEMORY_DEVICE", memory);
     return {
-        options.threads, options.should_stop, options.context, memory == RTD_MEMORY_DEVICE, options.counts, {options.on_progress, options.context}};
+        options.threads, options.should_stop, options.context, memory == RTD_MEMORY_DEVICE, options.counts, {options.on_progress, options.context},
+        options.figures};
 }
 
 uint32_t rtd_abi_version(void) { return RTD_ABI_VERSION; }
@@ -195,6 +196,11 @@ rtd_status rtd_search_and_fuse(const rtd_index* index, const rtd_matrix* queries
 rtd_status rtd_fuse(const rtd_hits* hits, uint32_t heads, const rtd_mutable_matrix* logits, const rtd_row_options* rows, size_t row_count,
                     rtd_row_status* statuses) {
     return guard([&] { rtd::runFuseCall(hits, heads, logits, rows, row_count, statuses); });
+}
+
+rtd_status rtd_figures(const rtd_hits* hits, uint32_t heads, const rtd_matrix* logits, const rtd_row_options* rows, size_t row_count,
+                       rtd_row_figures* figures) {
+    return guard([&] { rtd::runFiguresCall(hits, heads, logits, rows, row_count, figures); });
 }
 
 rtd_status rtd_log_probabilities(const rtd_matrix* logits, const int32_t* tokens, size_t tokens_per_row, double* out) {

@@ -125,6 +125,20 @@ typedef struct rtd_hits {
     uint32_t capacity; /* at least the largest k of the call, unless only counts are wanted */
 } rtd_hits;
 
+/* A weight for each row by how sure the reference and the model are: a = max_weight / (1 + e^-z),
+ *
+ *     z = bias + hit_entropy H(r) + largest_vote max r_v + model_entropy H(p)
+ *
+ * with the entropies, in nats, of the reference distribution and of the model's own (its bias included). Coefficients are finite. */
+typedef struct rtd_gate {
+    uint32_t struct_size;
+    float max_weight; /* 0..1 */
+    float bias;
+    float hit_entropy;
+    float largest_vote;
+    float model_entropy;
+} rtd_gate;
+
 /* What a row (a query and its logits) wants. One struct serves all rows, or one each, struct_size bytes apart. */
 typedef struct rtd_row_options {
     uint32_t struct_size;
@@ -140,6 +154,12 @@ typedef struct rtd_row_options {
                                    a device rule out the rest early where k or more of them are hits; results never depend on it. Ids that no
                                    entry has are passed over, and a device may look at no more than k and a few */
     size_t seed_count;          /* 0..RTD_MAX_K */
+    const int32_t* bias_tokens; /* [bias_count] tokens below V, each once: bias_values are added to their logits, rounded to float32, and that is
+                                   what the log-sum-exp and the merge begin with. A part of merging: where the row's status is not
+                                   RTD_ROW_MERGED its logits are as they were */
+    const float* bias_values;   /* [bias_count], finite */
+    size_t bias_count;          /* 0: no bias */
+    const rtd_gate* gate;       /* in place of reference_weight, which is then not read; NULL: none */
 } rtd_row_options;
 
 #define RTD_ROW_MAX_DISTANCE 1u /* max_distance counts */
@@ -153,6 +173,16 @@ typedef enum rtd_row_status {
     RTD_ROW_UNMERGEABLE = 2 /* NaN, +infinity or nothing but -infinity among the logits, or a query on the device that is not finite:
                                 left as it was, for every weight above 0 */
 } rtd_row_status;
+
+/* What a row of logits is weighed by. */
+typedef struct rtd_row_figures {
+    double nearest;          /* the smallest finite distance of a hit, of all heads; +infinity without one */
+    double hit_entropy;      /* of r, in nats; 0 without a vote. A head without one leaves r, and this, as small as it makes them */
+    double largest_vote;     /* the largest r_v; 0 without a vote */
+    double model_entropy;    /* of the softmax of the logits and their bias, in nats; NaN for a row that cannot be merged, or is skipped */
+    double reference_weight; /* a; 0 unless the row is RTD_ROW_MERGED */
+    double temperature;      /* T; 0 for a row that is skipped */
+} rtd_row_figures;
 
 /* Where the queries and logits of a call lie. */
 typedef enum rtd_memory {
@@ -180,6 +210,9 @@ typedef struct rtd_call_options {
     rtd_search_counts* counts;                        /* a search adds what it looked at; not on the device; NULL: nobody counts */
     void (*on_progress)(void* context, double share); /* what a seal has done, 0..1 and rising; one call at a time, from any thread of the call; must
                                                          not call this library; NULL: nobody asks */
+    rtd_row_figures*
+        figures; /* [B] filled in by rtd_search_and_fuse, for which rows of weight 0 are searched, too, and need a temperature; not on the
+                                 device; NULL: nobody asks */
 } rtd_call_options;
 
 /* ---- back ends ----------------------------------------------------------------------------------------------------------------- */
@@ -330,6 +363,10 @@ RTD_API rtd_status rtd_search_and_fuse(const rtd_index* index, const rtd_matrix*
 RTD_API rtd_status rtd_fuse(const rtd_hits* hits, uint32_t heads, const rtd_mutable_matrix* logits, const rtd_row_options* rows, size_t row_count,
                             rtd_row_status* statuses);
 
+/* What rtd_fuse, given the same, would weigh the rows by: figures [B]. Logits are only read. Rows of weight 0 need a temperature, too. */
+RTD_API rtd_status rtd_figures(const rtd_hits* hits, uint32_t heads, const rtd_matrix* logits, const rtd_row_options* rows, size_t row_count,
+                               rtd_row_figures* figures);
+
 /* log p of some tokens of every row of logits [B, V] (f32 or f16): out [B, tokens_per_row] = logit - LSE(row) in double, from the canonical
  * log-sum-exp. tokens [B, tokens_per_row], each below V. A row that could not be merged (RTD_ROW_UNMERGEABLE) gives NaN. */
 RTD_API rtd_status rtd_log_probabilities(const rtd_matrix* logits, const int32_t* tokens, size_t tokens_per_row, double* out);
@@ -340,7 +377,8 @@ RTD_API rtd_status rtd_log_probabilities(const rtd_matrix* logits, const int32_t
  *
  *   at once   rtd_search and rtd_search_and_fuse with call.memory = RTD_MEMORY_DEVICE: the data of queries and logits are device pointers; hits
  *             and statuses are the host's, as ever. Whatever writes queries and logits must have finished: synchronise its stream. The call works
- *             on a stream of its own and is done with them when it returns.
+ *             on a stream of its own and is done with them when it returns. Rows with a bias or gate are
+ *             merged on the host, and RTD_UNSUPPORTED here, as figures are.
  *   a plan    Everything a launch needs, made beforehand for one stream. rtd_plan_enqueue is then one kernel launch on that stream: no copy, no
  *             allocation, no waiting for the device. It may be captured in a CUDA graph.
  *
@@ -377,9 +415,10 @@ RTD_API rtd_status rtd_plan_create(rtd_index* index, const rtd_plan_options* opt
 /* Waits for the plan's stream, then frees. Release a plan before its stream is destroyed, and not while the stream is captured. NULL is allowed. */
 RTD_API void rtd_plan_release(rtd_plan* plan);
 
-/* Options of the rows, 1 for all or one each for up to max_rows: those of every launch enqueued afterwards, and of replays, until they are set
+/* Options of the rows, without a bias or gate, 1 for all or one each for up to max_rows: those of every launch enqueued afterwards, and of replays, until they are set
  * again (a graph that was captured without seeds goes on without). In the order of the stream, so launches before keep theirs. Needed once before the first launch; not while the stream is captured. A row
- * with weight 0 is searched for its hits; RTD_ROW_SKIP saves that. Errors: RTD_INVALID_ARGUMENT (also k > max_k), RTD_NO_TEMPERATURE. */
+ * with weight 0 is searched for its hits; RTD_ROW_SKIP saves that. Errors: RTD_INVALID_ARGUMENT (also k > max_k), RTD_NO_TEMPERATURE,
+ * RTD_UNSUPPORTED (a bias or gate). */
 RTD_API rtd_status rtd_plan_set_rows(rtd_plan* plan, const rtd_row_options* rows, size_t row_count);
 
 /* Shows the plan the index's entries and default temperature as they are now. Cheap where nothing has changed; otherwise it uploads what is new

@@ -1,5 +1,5 @@
 /**
- * What an {@link RtdError} can be told by. Those of the C interface are `rtd_status` in `cpp/rtd.h`; the last two are the TypeScript side's.
+ * What an {@link RtdError} can be told by. Those of the C interface are `rtd_status` in `cpp/rtd.h`; the last three are the TypeScript side's.
  */
 export type RtdErrorCode = `ERR_RTD_${string}`;
 
@@ -19,6 +19,7 @@ export type RtdErrorCode = `ERR_RTD_${string}`;
  * | `ERR_RTD_READ_ONLY`, `ERR_RTD_LOCKED`, `ERR_RTD_NOT_FOUND`, `ERR_RTD_EXISTS`, `ERR_RTD_PERMISSION`, `ERR_RTD_NO_SPACE`, `ERR_RTD_IO` | of stores |
  * | `ERR_RTD_BAD_FORMAT`, `ERR_RTD_TRUNCATED`, `ERR_RTD_CHECKSUM` | a damaged store; the message names the file |
  * | `ERR_RTD_MODEL_MISMATCH` | a store is opened with a model it was not made for |
+ * | `ERR_RTD_RULE` | the `rule` of an attachment threw; `cause` is what |
  * | `ERR_RTD_ADDON` | the native addon cannot be loaded; the message says how to get it |
  * | `ERR_RTD_INTERNAL` | a bug of this package: please report the message |
  *

@@ -4,26 +4,31 @@
  */
 import { expectObject, invalid } from "./arguments.js";
 import type { AppendOptions, CreateStoreOptions, OpenStoreOptions, SearchSpace } from "./datastore.js";
+import type { ClassifyOptions } from "./evaluation/classify.js";
 import type { FitSpaceOptions } from "./fit-space.js";
-import type { AttachOptions, ReferenceOptions } from "./llama/attach.js";
-import type { RecordOptions } from "./llama/record.js";
+import type { AttachOptions, Decision, ReferenceOptions } from "./llama/attach.js";
+import type { RecorderOptions, RecordOptions } from "./llama/record.js";
 import type { FitTransformOptions, KeyTransform } from "./transform.js";
 import type {
     AddOptions,
     CallOptions,
     FuseOptions,
     FuseRowOptions,
+    Gate,
     IndexOptions,
     RowOptions,
     SealOptions,
     SearchAndFuseOptions,
     SearchOptions,
+    TokenBias,
 } from "./types.js";
 
 type Names<T> = Record<keyof T, true>;
 
 const row: Names<RowOptions> = { k: true, maxDistance: true, namespaces: true, seeds: true };
-const fuseRow: Names<FuseRowOptions> = { temperature: true, referenceWeight: true, unmask: true };
+const fuseRow: Names<FuseRowOptions> = { temperature: true, referenceWeight: true, unmask: true, bias: true, gate: true };
+const bias: Names<TokenBias> = { tokens: true, values: true };
+const gate: Names<Gate> = { bias: true, hitEntropy: true, largestVote: true, modelEntropy: true, maxWeight: true };
 const add: Names<AddOptions> = { namespaces: true };
 const call: Names<CallOptions> = { threads: true, signal: true };
 const seal: Names<SealOptions> = { ...call, onProgress: true };
@@ -50,6 +55,7 @@ const search: Names<SearchAndFuseOptions & SearchOptions & FuseOptions> = {
     rows: true,
     hits: true,
     stats: true,
+    figures: true,
 };
 const searchRow: Names<NonNullable<SearchAndFuseOptions["rows"]>[number]> = { ...row, ...fuseRow, skip: true };
 const createStore: Names<CreateStoreOptions> = { ...storeIndex, model: true, metadata: true };
@@ -64,10 +70,37 @@ const openStore: Names<OpenStoreOptions> = {
 };
 const append: Names<AppendOptions> = { ...add, examples: true, positions: true };
 const reference: Names<ReferenceOptions> = { ...row, ...fuseRow, enabled: true };
-const attach: Names<AttachOptions> = { ...reference, onStep: true, onError: true, threads: true };
+const attach: Names<AttachOptions> = {
+    ...reference,
+    matchedBias: true,
+    onStep: true,
+    onError: true,
+    rule: true,
+    threads: true,
+    layer: true,
+};
+const decision: Names<Decision> = { referenceWeight: true, temperature: true };
+const classify: Names<ClassifyOptions> = {
+    store: true,
+    model: true,
+    texts: true,
+    k: true,
+    temperature: true,
+    temperatureScale: true,
+    referenceWeight: true,
+    matchedBias: true,
+    references: true,
+    cacheDirectory: true,
+    threads: true,
+    signal: true,
+    onProgress: true,
+};
+const recorder: Names<RecorderOptions> = { layer: true };
 const record: Names<RecordOptions> = { from: true, logits: true, reuseBeginning: true, signal: true };
 
 const known = {
+    bias,
+    gate,
     add,
     call,
     seal,
@@ -84,8 +117,14 @@ const known = {
     append,
     reference,
     attach,
+    decision,
+    recorder,
     record,
+    classify,
 };
+
+/** Options that are objects themselves, wherever they are known. */
+const parts = ["bias", "gate"] as const;
 
 /** Throws unless options are an object without other names, or left out; what is undefined is as if left out. */
 export function expectOptions(options: unknown, kind: keyof typeof known, name = "options"): void {
@@ -94,6 +133,11 @@ export function expectOptions(options: unknown, kind: keyof typeof known, name =
     for (const key of Object.keys(options))
         if (!Object.hasOwn(known[kind], key) && (options as Record<string, unknown>)[key] !== undefined)
             invalid(`${name}: there is no option ${JSON.stringify(key)} here; known are ${Object.keys(known[kind]).join(", ")}`);
+    for (const part of parts) {
+        const inner = (options as Record<string, unknown>)[part];
+        if (kind !== "gate" && Object.hasOwn(known[kind], part) && inner !== undefined)
+            expectOptions(inner, part, name === "options" ? part : `${name}.${part}`);
+    }
 }
 
 /** The same of a search's options, and of those that its rows have of their own. */

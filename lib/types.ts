@@ -115,6 +115,57 @@ export interface FuseRowOptions {
     referenceWeight?: number | undefined;
     /** Whether a retrieved token whose logit is -Infinity may come back although `referenceWeight` is below 1. Default false. */
     unmask?: boolean | undefined;
+    /** Added to the model's logits before the reference is merged, and only where it is. Default: none; empty lists take one back. */
+    bias?: TokenBias | undefined;
+    /**
+     * A weight by row instead of `referenceWeight`. Options of a row, or given later, that name only a `referenceWeight` take it back.
+     */
+    gate?: Gate | undefined;
+}
+
+/**
+ * A weight by how sure the reference and the model are: `maxWeight / (1 + exp(-z))` with `z = bias + hitEntropy H(r) + largestVote max r_v +
+ * modelEntropy H(p)`, entropies in nats, see {@link RowFigures}. Numbers are rounded to float32.
+ */
+export interface Gate {
+    bias: number;
+    hitEntropy: number;
+    largestVote: number;
+    modelEntropy: number;
+    /** 0 to 1. */
+    maxWeight: number;
+}
+
+/** What a row of logits is weighed by. */
+export interface RowFigures {
+    /** The smallest finite distance of a hit, of all heads; Infinity without one. */
+    nearest: number;
+    /** Entropy of the reference distribution r, in nats; 0 without a vote. */
+    hitEntropy: number;
+    /** The largest r_v; 0 without a vote. */
+    largestVote: number;
+    /** Entropy of the model's own distribution, its bias included, in nats; NaN for a row that cannot be merged, or is skipped. */
+    modelEntropy: number;
+    /** The weight a: 0 unless the row is merged. */
+    referenceWeight: number;
+    /** T; 0 for a row that is skipped. */
+    temperature: number;
+}
+
+export interface FiguresOptions {
+    /** Whether the result has the rows' {@link RowFigures}. Rows of weight 0 are then searched and looked at, too. Default false. */
+    figures?: boolean | undefined;
+}
+
+/**
+ * Numbers to add to the logits of some tokens. A row that is not merged (weight 0, no hit, skipped, unmergeable) stays as it was, to the bit: the
+ * bias corrects the model for the reference's sake. What is merged with weight 1 has nothing of it.
+ */
+export interface TokenBias {
+    /** Each once, below the vocabulary's size. */
+    tokens: Int32Array | readonly number[];
+    /** One for each of `tokens`, finite; rounded to float32, as the sum is. */
+    values: Float32Array | readonly number[];
 }
 
 /** What every asynchronous call takes. */
@@ -155,14 +206,14 @@ export interface SearchOptions extends RowOptions, CallOptions, StatsOptions {
     rows?: readonly RowOptions[] | undefined;
 }
 
-export interface SearchAndFuseOptions extends RowOptions, FuseRowOptions, CallOptions, StatsOptions {
+export interface SearchAndFuseOptions extends RowOptions, FuseRowOptions, CallOptions, StatsOptions, FiguresOptions {
     /** One for each query; what it leaves out is taken from the options around it. `skip` leaves a row as it is, without a search. */
     rows?: readonly (RowOptions & FuseRowOptions & { skip?: boolean | undefined })[] | undefined;
     /** Whether hits are returned. Default true. */
     hits?: boolean | undefined;
 }
 
-export interface FuseOptions extends FuseRowOptions, Pick<CallOptions, "signal"> {
+export interface FuseOptions extends FuseRowOptions, FiguresOptions, Pick<CallOptions, "signal"> {
     /** Must be given: hits that come from elsewhere bring no default. */
     temperature?: number | undefined;
     /** One for each row; what it leaves out is taken from the options around it. */
@@ -209,6 +260,8 @@ export interface FuseResult {
     /** One for each row of logits. */
     statuses: RowStatus[];
     hits?: Hits;
+    /** [rows] of each figure, where they were asked for. */
+    figures?: { [figure in keyof RowFigures]: Float64Array };
     /** Where `searchAndFuse` was asked for it. */
     stats?: SearchStats;
 }

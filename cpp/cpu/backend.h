@@ -34,6 +34,9 @@ using TileSums = void (*)(const QueryTile& queries, const KeyTile& keys, float* 
 // double(expSmall(l - top)); 0 where top is not finite.
 using LsePiece = void (*)(const float* logits, size_t n, float* top, double* sum);
 
+// For an entropy, of a piece whose top is finite: *sum = canonical sum of double(expSmall(x) max(x, -87)), x = l - top.
+using EntropyPiece = void (*)(const float* logits, size_t n, float top, double* sum);
+
 // to[j] += factors[i factorStride] rows[i][j], for every j < n and i < rowCount in turn; each product is rounded first.
 using AddProducts = void (*)(float* to, const float* factors, size_t factorStride, const float* rows, size_t rowStride, size_t rowCount, size_t n);
 
@@ -109,6 +112,7 @@ struct Backend {
     TileSums l2[3];   // by Dtype of the keys
     TileSums dot[3];  // by Dtype of the keys
     LsePiece lsePiece;
+    EntropyPiece entropyPiece;
     AddProducts addProducts;
     CodeSums codes;
     gpu::OpenOffloaded open = nullptr;  // does whole calls elsewhere; null for the instruction sets

@@ -19,6 +19,7 @@ constexpr Backend backendOf(const char* name) {
             {tileSums<Isa, SquaredDifference, float>, tileSums<Isa, SquaredDifference, F16>, tileSums<Isa, SquaredDifference, Bf16>},
             {tileSums<Isa, Product, float>, tileSums<Isa, Product, F16>, tileSums<Isa, Product, Bf16>},
             lsePiece<Isa>,
+            entropyPiece<Isa>,
             addProducts<Isa>,
             codeSumsOf<Isa>()};
 }

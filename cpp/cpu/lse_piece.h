@@ -1,5 +1,5 @@
 // A piece of a log-sum-exp, written once for every instruction set: n <= 1024 logits to their maximum and the canonical sum of their
-// exponentials, some 20 instructions a vector. expSmall is core/canonical.h's, line for line on vectors: the two change together.
+// exponentials, some 20 instructions a vector, and to the sum that an entropy takes. expSmall is core/canonical.h's, line for line on vectors: the two change together.
 // Included like tile_sums.h, and for the same reason nothing but templates over a file's private Isa.
 #pragma once
 #include "cpu/tile_sums.h"
@@ -53,6 +53,24 @@ void lsePiece(const float* logits, size_t n, float* top, double* sum) {
 
     alignas(64) double s[kPartialSums] = {};
     for (size_t i = 0; i < n; i += L) Isa::addTo(s + i % kPartialSums, expSmall<Isa>(Isa::sub(at(i), Isa::all(*top))));
+    for (size_t half = kPartialSums / 2; half > 0; half /= 2)
+        for (size_t j = 0; j < half; ++j) s[j] += s[j + half];
+    *sum = s[0];
+}
+
+// The EntropyPiece of an instruction set.
+template <class Isa>
+void entropyPiece(const float* logits, size_t n, float top, double* sum) {
+    using Vector = typename Isa::Vector;
+    constexpr size_t L = Isa::kLanes;
+    Rows<Isa, float, 1> row = {{logits}, {}};
+    row.padRest(n, -__builtin_inff());  // 0 times -87, which changes no sum
+
+    alignas(64) double s[kPartialSums] = {};
+    for (size_t i = 0; i < n; i += L) {
+        const Vector x = Isa::sub(Isa::load(i + L <= n ? logits + i : row.rest[0]), Isa::all(top));
+        Isa::addTo(s + i % kPartialSums, Isa::mul(expSmall<Isa>(x), Isa::max(x, Isa::all(-87.0f))));
+    }
     for (size_t half = kPartialSums / 2; half > 0; half /= 2)
         for (size_t j = 0; j < half; ++j) s[j] += s[j + half];
     *sum = s[0];

@@ -39,6 +39,13 @@ void lsePiece(const float* logits, size_t n, float* top, double* sum) {
     *sum = canonicalSum<double>(n, [&](size_t i, double s) { return addRn(s, static_cast<double>(expSmall(subRn(logits[i], *top)))); });
 }
 
+void entropyPiece(const float* logits, size_t n, float top, double* sum) {
+    *sum = canonicalSum<double>(n, [&](size_t i, double s) {
+        const float x = subRn(logits[i], top);
+        return addRn(s, static_cast<double>(mulRn(expSmall(x), std::max(x, -87.0f))));
+    });
+}
+
 void blockScores(const uint8_t* blocks, size_t blockCount, uint32_t groups, const BlockQuery* queries, size_t queryCount, uint16_t* scores,
                  size_t scoreStride) {
     for (size_t b = 0; b < blockCount; ++b)
@@ -113,6 +120,7 @@ const Backend serialBackend = {
     {tileSums<float, false>, tileSums<F16, false>, tileSums<Bf16, false>},
     {tileSums<float, true>, tileSums<F16, true>, tileSums<Bf16, true>},
     lsePiece,
+    entropyPiece,
     addProducts,
     {blockScores, blockSums, interleaveRows, rowSums, selectScores, maskScores, withinReach},
 };

@@ -59,7 +59,15 @@ rtd_status rtd_plan_set_rows(rtd_plan* plan, const rtd_row_options* rows, size_t
         needPointer(plan, "plan");
         if (row_count < 1 || row_count > plan->maxRows)
             rtd::fail(RTD_INVALID_ARGUMENT, "%zu row options; give 1 for all rows, or one each for up to %u", row_count, plan->maxRows);
-        plan->offloaded->setRows(rtd::readRowOptions(rows, row_count, row_count == 1 ? plan->maxRows : row_count, {true, plan->fuses}));
+        std::vector<rtd::RowOptions> options = rtd::readRowOptions(rows, row_count, row_count == 1 ? plan->maxRows : row_count, {true, plan->fuses});
+        for (size_t b = 0; b < options.size(); ++b)
+            if (options[b].fusion.needsHost())
+                rtd::fail(RTD_UNSUPPORTED,
+                          "row options %zu have a bias or gate, which are merged on the host: let a plan with vocabulary 0 search and rtd_fuse "
+                          "merge, or call "
+                          "rtd_search_and_fuse with pointers of the host",
+                          b);
+        plan->offloaded->setRows(std::move(options));
     });
 }
 

@@ -27,6 +27,7 @@ struct Call {
     bool onDevice = false;                // queries and logits lie in memory of the index's device
     rtd_search_counts* counts = nullptr;  // null: nobody counts
     Progress progress = {};               // only a seal reports
+    rtd_row_figures* figures = nullptr;   // [rows]; null: nobody asks
 
     bool stopped() const { return shouldStop && shouldStop(context) != 0; }
     void throwIfStopped() const;  // RTD_CANCELLED

@@ -20,8 +20,12 @@ struct HitArrays {
     uint32_t heads;
 };
 
-// Rewrites logits [B, V] with the hits of every row that is not skipped. statuses [B] may be null. RTD_OUT_OF_MEMORY.
-void fuseRows(LsePieceFunction lsePiece, const HitArrays& hits, const MatrixView& logits, const std::vector<RowOptions>& rows, WorkerPool& workers,
-              uint32_t threads, rtd_row_status* statuses);
+// Rewrites logits [B, V] with the hits of every row that is not skipped. statuses and figures [B] may be null. RTD_OUT_OF_MEMORY.
+void fuseRows(const LogitPieces& pieces, const HitArrays& hits, const MatrixView& logits, const std::vector<RowOptions>& rows, WorkerPool& workers,
+              uint32_t threads, rtd_row_status* statuses, rtd_row_figures* figures);
+
+// What each row would be weighed by, [B]. RTD_OUT_OF_MEMORY.
+void figuresOfRows(const LogitPieces& pieces, const HitArrays& hits, const MatrixView& logits, const std::vector<RowOptions>& rows,
+                   rtd_row_figures* figures);
 
 }  // namespace rtd

@@ -38,13 +38,44 @@ SearchRow readSearch(const rtd_row_options& given, size_t at) {
     return row;
 }
 
+std::shared_ptr<const Biases> readBiases(const rtd_row_options& given, size_t at) {
+    if (given.bias_count == 0) return nullptr;
+    needPointer(given.bias_tokens, "bias_tokens");
+    needPointer(given.bias_values, "bias_values");
+    auto biases = std::make_shared<Biases>();
+    reserve(*biases, given.bias_count, "biases");
+    for (size_t i = 0; i < given.bias_count; ++i) {
+        if (given.bias_tokens[i] < 0) fail(RTD_TOKEN_RANGE, "row options %zu: bias_tokens[%zu] is %d; give tokens", at, i, given.bias_tokens[i]);
+        if (!std::isfinite(given.bias_values[i]))
+            fail(RTD_INVALID_ARGUMENT, "row options %zu: bias_values[%zu] is %g; give finite numbers", at, i,
+                 static_cast<double>(given.bias_values[i]));
+        biases->push_back({static_cast<uint32_t>(given.bias_tokens[i]), given.bias_values[i]});
+    }
+    std::sort(biases->begin(), biases->end(), [](const Bias& a, const Bias& b) { return a.token < b.token; });
+    const auto twice = std::adjacent_find(biases->begin(), biases->end(), [](const Bias& a, const Bias& b) { return a.token == b.token; });
+    if (twice != biases->end()) fail(RTD_INVALID_ARGUMENT, "row options %zu: bias_tokens has token %u twice; give each once", at, twice->token);
+    return biases;
+}
+
+std::optional<Gate> readGate(const rtd_row_options& row, size_t at) {
+    if (!row.gate) return std::nullopt;
+    const rtd_gate given = readOptions(row.gate, "gate");
+    if (!(given.max_weight >= 0 && given.max_weight <= 1))
+        fail(RTD_INVALID_ARGUMENT, "row options %zu: gate.max_weight is %g; give 0..1", at, static_cast<double>(given.max_weight));
+    for (const float coefficient : {given.bias, given.hit_entropy, given.largest_vote, given.model_entropy})
+        if (!std::isfinite(coefficient))
+            fail(RTD_INVALID_ARGUMENT, "row options %zu: a coefficient of the gate is %g; give finite numbers", at, static_cast<double>(coefficient));
+    return Gate{given.max_weight, given.bias, given.hit_entropy, given.largest_vote, given.model_entropy};
+}
+
 FusionOptions readFusion(const rtd_row_options& given, size_t at) {
-    if (!(given.reference_weight >= 0 && given.reference_weight <= 1))
+    const std::optional<Gate> gate = readGate(given, at);
+    if (!gate && !(given.reference_weight >= 0 && given.reference_weight <= 1))
         fail(RTD_INVALID_ARGUMENT, "row options %zu: reference_weight is %g; give 0..1", at, static_cast<double>(given.reference_weight));
     if (!(given.temperature >= 0 && given.temperature <= std::numeric_limits<float>::max()))
         fail(RTD_INVALID_ARGUMENT, "row options %zu: temperature is %g; give a number above 0, or 0 for the index's default", at,
              static_cast<double>(given.temperature));
-    return {given.reference_weight, given.temperature, (given.flags & RTD_ROW_UNMASK) != 0};
+    return {gate ? gate->maxWeight : given.reference_weight, given.temperature, (given.flags & RTD_ROW_UNMASK) != 0, readBiases(given, at), gate};
 }
 
 RowOptions readRow(const rtd_row_options* element, size_t at, OptionUse use) {
@@ -83,13 +114,21 @@ std::vector<RowOptions> readRowOptions(const rtd_row_options* rows, size_t rowCo
     return read;
 }
 
-void resolveTemperatures(std::vector<RowOptions>& rows, float byDefault) {
+void resolveTemperatures(std::vector<RowOptions>& rows, float byDefault, bool all) {
     for (size_t b = 0; b < rows.size(); ++b) {
         FusionOptions& fusion = rows[b].fusion;
-        if (fusion.weight == 0 || fusion.temperature > 0) continue;
+        if (rows[b].isSkipped || (fusion.weight == 0 && !all) || fusion.temperature > 0) continue;
         if (byDefault == 0)
             fail(RTD_NO_TEMPERATURE, "row %zu wants the index's default temperature, and there is none: seal the index, or give one", b);
         fusion.temperature = byDefault;
+    }
+}
+
+void needBiasesBelow(const std::vector<RowOptions>& rows, size_t vocabulary) {
+    for (size_t b = 0; b < rows.size(); ++b) {
+        const Biases* biases = rows[b].fusion.biases.get();
+        if (biases && biases->back().token >= vocabulary)
+            fail(RTD_TOKEN_RANGE, "row options %zu: bias_tokens has %u; the logits have %zu columns", b, biases->back().token, vocabulary);
     }
 }
 

@@ -62,28 +62,39 @@ void writeHits(const HitLists& lists, const Snapshot& snapshot, bool isRoot, siz
     }
 }
 
-// Hits in the form that fuseRows takes.
+// Room for hits, and what fuseRows takes.
 struct OwnedHits {
-    OwnedHits(const HitLists& lists, const Snapshot& snapshot, bool isRoot, size_t rowCount) {
-        for (size_t r = 0; r < rowCount; ++r) capacity = std::max(capacity, lists.row(r).size());
-        distances = allocate<float>(checkedProduct(rowCount, capacity, "hits"), "distances of hits");
-        tokens = allocate<int32_t>(rowCount * capacity, "tokens of hits");
-        counts = allocate<uint32_t>(rowCount, "counts of hits");
-        for (size_t r = 0; r < rowCount; ++r) {
-            const std::span<const uint64_t> list = lists.row(r);
-            counts[r] = static_cast<uint32_t>(list.size());
-            for (size_t i = 0; i < list.size(); ++i) {
-                distances[r * capacity + i] = distanceOf(list[i], isRoot);
-                tokens[r * capacity + i] = tokenOf(snapshot, idOf(list[i]));
-            }
-        }
+    OwnedHits(size_t rows_, size_t capacity_, bool withIds) : rows(rows_), capacity(capacity_) {
+        const size_t entries = checkedProduct(rows, capacity, "hits");
+        if (withIds) ids = allocate<uint32_t>(entries, "ids of hits");
+        distances = allocate<float>(entries, "distances of hits");
+        tokens = allocate<int32_t>(entries, "tokens of hits");
+        counts = allocate<uint32_t>(rows, "counts of hits");
+    }
+    rtd_hits view() const { return {ids.get(), distances.get(), tokens.get(), counts.get(), static_cast<uint32_t>(capacity)}; }
+    HitArrays arrays(uint32_t heads) const { return {distances.get(), tokens.get(), counts.get(), capacity, heads}; }
+
+    // Into a caller's room, which is not less in any pointer that it has.
+    void copyTo(const rtd_hits& hits) const {
+        if (hits.counts) std::copy_n(counts.get(), rows, hits.counts);
+        const auto copy = [&](const auto& from, auto* to, auto padding) {
+            if (!to) return;
+            for (size_t r = 0; r < rows; ++r, to += hits.capacity)
+                std::fill_n(std::copy_n(&from[r * capacity], counts[r], to), hits.capacity - counts[r], padding);
+        };
+        copy(ids, hits.ids, RTD_NO_ID);
+        copy(distances, hits.distances, INFINITY);
+        copy(tokens, hits.tokens, RTD_NO_TOKEN);
     }
 
-    size_t capacity = 0;
+    size_t rows, capacity;
+    std::unique_ptr<uint32_t[]> ids;
     std::unique_ptr<float[]> distances;
     std::unique_ptr<int32_t[]> tokens;
     std::unique_ptr<uint32_t[]> counts;
 };
+
+LogitPieces piecesOf(const cpu::Backend& backend) { return {backend.lsePiece, backend.entropyPiece}; }
 
 void checkLogits(const MatrixView& logits, size_t rows) {
     logits.needRows(rows);
@@ -100,6 +111,18 @@ gpu::OffloadedIndex* offloadedFor(const Index& index, const Call& call) {
         fail(RTD_UNSUPPORTED,
              "memory is RTD_MEMORY_DEVICE, and this index has a transform, which queries go through on the host: give pointers of the host");
     return index.offloaded();
+}
+
+// A device's launch merges by fixed weights and nothing else. It then searches alone, and the threads of this process merge.
+bool mergesOnHost(const std::vector<RowOptions>& rows, const Call& call) {
+    if (call.figures && call.onDevice)
+        fail(RTD_UNSUPPORTED, "figures are taken on the host: give pointers of the host with RTD_MEMORY_HOST, or ask for none");
+    const auto row = std::find_if(rows.begin(), rows.end(), [](const RowOptions& r) { return r.fusion.needsHost(); });
+    if (row != rows.end() && call.onDevice)
+        fail(RTD_UNSUPPORTED,
+             "row options %zu have a bias or gate, which are merged on the host: give pointers of the host with RTD_MEMORY_HOST, or neither",
+             static_cast<size_t>(row - rows.begin()));
+    return call.figures || row != rows.end();
 }
 
 }  // namespace
@@ -136,13 +159,30 @@ void runSearchCall(const Index& index, const rtd_matrix* queries, const rtd_muta
         const MatrixView logitView(logits, "logits");
         checkLogits(logitView, queryView.rows());
         needTokensBelow(snapshot, logitView.columns());
+        needBiasesBelow(options, logitView.columns());
         for (RowOptions& row : options)
-            if (row.fusion.weight == 0 && !wantsHits(hits)) row.search.k = 0;
-        if (snapshot.live > 0) resolveTemperatures(options, snapshot.temperature);
+            if (row.fusion.weight == 0 && !wantsHits(hits) && !call.figures) row.search.k = 0;
+        if (snapshot.live > 0) resolveTemperatures(options, snapshot.temperature, call.figures != nullptr);
     }
 
     gpu::OffloadedIndex* offloaded = offloadedFor(index, call);
     const std::unique_ptr<float[]> queryRows = call.onDevice ? nullptr : readQueries(index, queryView, options);
+    const size_t hitRows = options.size() * config.heads;
+    // Once outputs are written nothing can fail any more; fuseRows fails before it writes, if at all.
+    const auto fuse = [&](const OwnedHits& found) {
+        fuseRows(piecesOf(index.backend()), found.arrays(config.heads), MatrixView(logits, "logits"), options, index.workers(),
+                 threadsOf(index, call), statuses, call.figures);
+    };
+    if (offloaded && logits && mergesOnHost(options, call)) {
+        size_t capacity = 1;
+        for (const RowOptions& row : options) capacity = std::max<size_t>(capacity, row.search.k);
+        const OwnedHits found(hitRows, capacity, wantsHits(hits));
+        const rtd_hits view = found.view();
+        offloaded->run({snapshot, queryView, queryRows.get(), options, nullptr, &view, nullptr, call});
+        fuse(found);
+        if (wantsHits(hits)) found.copyTo(*hits);
+        return;
+    }
     if (offloaded) {
         const std::optional<MatrixView> logitView = logits ? std::optional<MatrixView>(std::in_place, logits, "logits") : std::nullopt;
         offloaded->run({snapshot, queryView, queryRows.get(), options, logitView ? &*logitView : nullptr, hits, statuses, call});
@@ -152,31 +192,39 @@ void runSearchCall(const Index& index, const rtd_matrix* queries, const rtd_muta
     reserve(searches, options.size(), "rows");
     for (const RowOptions& row : options) searches.push_back(row.search);
     const HitLists lists = search(index, snapshot, queryRows.get(), std::move(searches), call);
-    const size_t hitRows = options.size() * config.heads;
-
-    // From here on outputs are written; fuseRows fails before it writes, if at all.
     if (logits) {
-        const OwnedHits owned(lists, snapshot, isRoot, hitRows);
-        const HitArrays arrays = {owned.distances.get(), owned.tokens.get(), owned.counts.get(), owned.capacity, config.heads};
-        fuseRows(index.backend().lsePiece, arrays, MatrixView(logits, "logits"), options, index.workers(), threadsOf(index, call), statuses);
+        size_t capacity = 0;
+        for (size_t r = 0; r < hitRows; ++r) capacity = std::max(capacity, lists.row(r).size());
+        const OwnedHits found(hitRows, capacity, false);
+        writeHits(lists, snapshot, isRoot, hitRows, found.view());
+        fuse(found);
     }
     if (wantsHits(hits)) writeHits(lists, snapshot, isRoot, hitRows, *hits);
 }
 
-void runFuseCall(const rtd_hits* hits, uint32_t heads, const rtd_mutable_matrix* logits, const rtd_row_options* rows, size_t rowCount,
-                 rtd_row_status* statuses) {
-    const MatrixView view(logits, "logits");
+namespace {
+
+// Rows and hits that came from elsewhere, checked.
+struct ForeignCall {
+    std::vector<RowOptions> options;
+    HitArrays hits;
+};
+
+// all: rows of weight 0, too, need hits that are right.
+ForeignCall readForeign(const rtd_hits* hits, uint32_t heads, const MatrixView& view, const rtd_row_options* rows, size_t rowCount, bool all) {
     const size_t batch = view.rows();
     checkLogits(view, batch);
-    const std::vector<RowOptions> options = readRowOptions(rows, rowCount, batch, {false, true});
+    ForeignCall foreign = {readRowOptions(rows, rowCount, batch, {false, true}), {}};
+    const std::vector<RowOptions>& options = foreign.options;
+    needBiasesBelow(options, view.columns());
     if (heads == 0) heads = 1;
-    if (batch == 0) return;
+    if (batch == 0) return foreign;
     needPointer(hits, "hits");
     const HitArrays arrays = {needPointer(hits->distances, "hits.distances"), needPointer(hits->tokens, "hits.tokens"),
                               needPointer(hits->counts, "hits.counts"), hits->capacity, heads};
     checkedProduct(checkedProduct(batch, heads, "rows of hits"), size_t{hits->capacity} * sizeof(float), "hits");
     for (size_t b = 0; b < batch; ++b) {
-        if (options[b].isSkipped || options[b].fusion.weight == 0) continue;
+        if (options[b].isSkipped || (options[b].fusion.weight == 0 && !all)) continue;
         if (options[b].fusion.temperature == 0) fail(RTD_NO_TEMPERATURE, "row %zu gives no temperature, and hits from elsewhere have no default", b);
         for (size_t r = b * heads; r < (b + 1) * heads; ++r) {
             if (arrays.counts[r] > arrays.capacity)
@@ -189,8 +237,27 @@ void runFuseCall(const rtd_hits* hits, uint32_t heads, const rtd_mutable_matrix*
             }
         }
     }
+    foreign.hits = arrays;
+    return foreign;
+}
+
+}  // namespace
+
+void runFuseCall(const rtd_hits* hits, uint32_t heads, const rtd_mutable_matrix* logits, const rtd_row_options* rows, size_t rowCount,
+                 rtd_row_status* statuses) {
+    const MatrixView view(logits, "logits");
+    const ForeignCall foreign = readForeign(hits, heads, view, rows, rowCount, false);
+    if (view.rows() == 0) return;
     WorkerPool none;
-    fuseRows(cpu::chooseInstructionSet().lsePiece, arrays, view, options, none, 1, statuses);
+    fuseRows(piecesOf(cpu::chooseInstructionSet()), foreign.hits, view, foreign.options, none, 1, statuses, nullptr);
+}
+
+void runFiguresCall(const rtd_hits* hits, uint32_t heads, const rtd_matrix* logits, const rtd_row_options* rows, size_t rowCount,
+                    rtd_row_figures* figures) {
+    const MatrixView view(logits, "logits");
+    const ForeignCall foreign = readForeign(hits, heads, view, rows, rowCount, true);
+    if (view.rows() == 0) return;
+    figuresOfRows(piecesOf(cpu::chooseInstructionSet()), foreign.hits, view, foreign.options, needPointer(figures, "figures"));
 }
 
 void runLogProbabilitiesCall(const rtd_matrix* logits, const int32_t* tokens, size_t tokensPerRow, double* out) {
@@ -204,7 +271,7 @@ void runLogProbabilitiesCall(const rtd_matrix* logits, const int32_t* tokens, si
         if (tokens[i] < 0 || static_cast<size_t>(tokens[i]) >= view.columns())
             fail(RTD_TOKEN_RANGE, "token %zu of row %zu is %d; the logits have %zu columns", i % tokensPerRow, i / tokensPerRow, tokens[i],
                  view.columns());
-    LogSumExp logSumExp(cpu::chooseInstructionSet().lsePiece, view.columns());
+    LogSumExp logSumExp(piecesOf(cpu::chooseInstructionSet()), view.columns());
     for (size_t b = 0; b < view.rows(); ++b) {
         const LogitsRow row(const_cast<void*>(view.row(b)), view.dtype(), view.columns());
         const std::optional<double> lse = logSumExp(row);

@@ -23,6 +23,10 @@ void runSearchCall(const Index& index, const rtd_matrix* queries, const rtd_muta
 void runFuseCall(const rtd_hits* hits, uint32_t heads, const rtd_mutable_matrix* logits, const rtd_row_options* rows, size_t rowCount,
                  rtd_row_status* statuses);
 
+// rtd_figures.
+void runFiguresCall(const rtd_hits* hits, uint32_t heads, const rtd_matrix* logits, const rtd_row_options* rows, size_t rowCount,
+                    rtd_row_figures* figures);
+
 // rtd_log_probabilities.
 void runLogProbabilitiesCall(const rtd_matrix* logits, const int32_t* tokens, size_t tokensPerRow, double* out);
 

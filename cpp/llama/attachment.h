@@ -6,11 +6,13 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "core/status.h"
 #include "llama/options.h"
 #include "llama/step_queue.h"
+#include "llama/undecided.h"
 #include "rtd.h"
 
 namespace rtd::llama {
@@ -22,6 +24,11 @@ struct Counters {
     std::atomic<uint64_t> unchanged{0};    // no hit
     std::atomic<uint64_t> unmergeable{0};  // NaN, +infinity or nothing but -infinity in the logits or the hidden state
     std::atomic<uint64_t> failures{0};     // decodes that were made to fail
+
+    void count(rtd_row_status status) {
+        ++rows;
+        ++(status == RTD_ROW_MERGED ? merged : status == RTD_ROW_UNCHANGED ? unchanged : unmergeable);
+    }
 };
 
 // The last failure of a decode, kept until somebody asks for it.
@@ -43,9 +50,14 @@ class FailureSlot {
 
 class Attachment {
   public:
-    // Retains the index, so that it lives on if its owner disposes it. threads 0: as the index.
-    Attachment(rtd_index* index, uint32_t threads, OptionTable options)
-        : index_(index), threads_(threads), options_(std::make_shared<const OptionTable>(std::move(options))) {
+    // Retains the index, so that it lives on if its owner disposes it. threads 0: as the index. isRuled: rows are left undecided, see undecided.h.
+    // layer: whose states are searched for, by llama.cpp's name; empty for the last norm.
+    Attachment(rtd_index* index, uint32_t threads, OptionTable options, bool isRuled = false, std::string layer = {})
+        : index_(index),
+          threads_(threads),
+          isRuled_(isRuled),
+          layer_(std::move(layer)),
+          options_(std::make_shared<const OptionTable>(std::move(options))) {
         rtd_index_retain(index_);
     }
     Attachment(const Attachment&) = delete;
@@ -54,6 +66,10 @@ class Attachment {
 
     const rtd_index* index() const { return index_; }
     uint32_t threads() const { return threads_; }
+    bool isRuled() const { return isRuled_; }
+    // Whether a row has to be looked at, for whoever it is.
+    bool wants(const RowOptions& row) const { return row.merges() || (row.enabled && (isRuled_ || steps.listening())); }
+    const std::string& layer() const { return layer_; }
 
     std::shared_ptr<const OptionTable> options() const {
         const std::lock_guard lock(mutex_);
@@ -68,11 +84,14 @@ class Attachment {
     StepQueue steps;
     Counters counters;
     FailureSlot failure;
+    UndecidedSlot undecided;
     std::atomic<bool> disposed{false};  // its context was freed
 
   private:
     rtd_index* index_;
     uint32_t threads_;
+    bool isRuled_;
+    std::string layer_;
     mutable std::mutex mutex_;
     std::shared_ptr<const OptionTable> options_;
 };

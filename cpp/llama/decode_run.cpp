@@ -62,11 +62,12 @@ void DecodeRun::begin() {
         options_ = attached_.attachment->options();
         for (int32_t i = 0; i < batch_.tokenCount; ++i)
             if (isOutput(batch_, i)) batchOptions_.push_back(&options_->of(nameInBatch(batch_, i).sequence));
-        const bool listening = attached_.attachment->steps.listening();
         for (const RowOptions* options : batchOptions_) {
-            merging_ = merging_ || options->merges() || (listening && options->enabled);
+            merging_ = merging_ || attached_.attachment->wants(*options);
             uniform_ = uniform_ && *options == *batchOptions_.front();
         }
+        if (attached_.attachment->isRuled())
+            attached_.attachment->undecided.put({context_, firstPositions(), static_cast<size_t>(attached_.shape.vocabulary), {}});
         if (merging_) checkMergeable(*attached_.attachment, batchOptions_, static_cast<size_t>(attached_.shape.vocabulary));
     }
     if (attached_.recording) {
@@ -98,8 +99,13 @@ GraphResult* DecodeRun::processUbatch(LlamaContext* context, const MicroBatch* m
 
 void DecodeRun::nameRowsOf(const MicroBatch& micro) {
     tensors_ = {};
+    searched_ = recorded_ = {};
     swallow_ = false;
     names_ = nameRows(micro, batch_);
+    tokenCount_ = micro.tokenCount;
+    outputTokens_.clear();
+    for (size_t i = 0; names_ && i < tokenCount_; ++i)
+        if (micro.outputs[i] != 0) outputTokens_.push_back(i);
     if (names_) return;
     if (attached_.recording) fail(RTD_UNSUPPORTED, "llama.cpp's micro-batch does not agree with its batch; hidden states cannot be told apart");
     if (!uniform_)
@@ -110,41 +116,85 @@ void DecodeRun::nameRowsOf(const MicroBatch& micro) {
 
 int32_t DecodeRun::compute(GgmlScheduler* scheduler, GgmlGraph* graph) {
     // Shifting the context's memory is computed outside of micro-batches.
-    if (inMicroBatch_) guarded([&] { tensors_ = findTensors(functions_, graph, attached_.shape); });
+    if (inMicroBatch_) guarded([&] { findStates(graph); });
     if (inMicroBatch_ && failed()) return kStatusFailed;  // llama.cpp then removes the micro-batch from its memory
-    const bool cut = inMicroBatch_ && cutting_ && !names_->empty();
-    if (!cut) return functions_.computeAsync(scheduler, graph);
-    functions_.setEvalCallback(scheduler, &DecodeRun::takeHidden, this);
+    // Without a row of logits nobody asks for states.
+    const bool isWatched = inMicroBatch_ && !(names_ && names_->empty()) && (cutting_ || isPassing(searched_) || isPassing(recorded_));
+    if (!isWatched) return functions_.computeAsync(scheduler, graph);
+    functions_.setEvalCallback(scheduler, &DecodeRun::watch, this);
     const int32_t status = functions_.computeAsync(scheduler, graph);
     functions_.setEvalCallback(scheduler, nullptr, nullptr);  // node-llama-cpp sets none of its own
     guarded([&] {
-        if (status == kStatusSuccess && !swallow_) fail(RTD_UNSUPPORTED, "llama.cpp computed no hidden states for the tokens to be recorded");
+        const auto isMissing = [&](const States& states) { return isPassing(states) && states.taken.empty(); };
+        if (status == kStatusSuccess && (cutting_ ? !swallow_ : isMissing(searched_) || isMissing(recorded_)))
+            fail(RTD_UNSUPPORTED, "llama.cpp did not compute the hidden states that are to be searched for or recorded");
     });
     return failed() ? kStatusFailed : status;
 }
 
+void DecodeRun::findStates(GgmlGraph* graph) {
+    tensors_ = findTensors(functions_, graph, attached_.shape);
+    if (merging_) searched_ = statesOf(attached_.attachment->layer(), graph);
+    if (attached_.recording) recorded_ = statesOf(attached_.recording->layer(), graph);
+}
+
+States DecodeRun::statesOf(const std::string& layer, GgmlGraph* graph) const {
+    if (layer.empty()) return {tensors_.hidden, true, {}};
+    GgmlTensor* tensor = findLayer(functions_, graph, attached_.shape, layer);
+    const auto rows = static_cast<size_t>(tensor->elements[1]);
+    const auto outputs = static_cast<size_t>(tensors_.logits->elements[1]);
+    // Unnamed rows are all alike to who asks, but which tokens' they are is then not known either.
+    if (rows != outputs && !(names_ && rows == tokenCount_))
+        fail(RTD_UNSUPPORTED, "layer: \"%s\" has %zu rows for a micro-batch of %zu tokens, of which %zu have logits; which are whose is not known",
+             layer.c_str(), rows, tokenCount_, outputs);
+    return {tensor, (tensor->flags & kTensorFlagOutput) != 0 && rows == outputs, {}};
+}
+
 // Asked before a node is computed whether it is of interest, and told when it has been.
-bool DecodeRun::takeHidden(GgmlTensor* tensor, bool ask, void* state) {
+bool DecodeRun::watch(GgmlTensor* tensor, bool ask, void* state) {
     auto& run = *static_cast<DecodeRun*>(state);
-    const bool wanted = tensor == run.tensors_.hidden;
-    if (ask || !wanted) return ask == wanted;
+    // A graph ends by parts, those of one device each: of the parts to come no more than the first node is computed.
+    if (run.swallow_ || run.failed()) return ask;
+    const bool isEnd = run.cutting_ && tensor == run.recorded_.tensor;
+    const bool isSearched = run.isPassing(run.searched_) && tensor == run.searched_.tensor;
+    const bool isRecorded = run.isPassing(run.recorded_) && tensor == run.recorded_.tensor;
+    const bool isWanted = isEnd || isSearched || isRecorded;
+    if (ask || !isWanted) return ask == isWanted;
     run.guarded([&] {
+        if (isSearched) run.take(run.searched_);
+        if (isRecorded) run.take(run.recorded_);
+        if (!isEnd) return;
         std::vector<float> room;
-        run.recordRows(run.hostHidden(room), nullptr);
+        run.recordRows(run.rowsOf(run.recorded_, room), nullptr);
         run.swallow_ = true;
     });
-    return false;  // ends the graph
+    return !isEnd && !run.failed();  // else the graph ends
+}
+
+// Copies the output rows of states that have just been computed.
+void DecodeRun::take(States& states) const {
+    std::vector<float> room;
+    const float* rows = onHost(states.tensor, room);
+    const auto dim = static_cast<size_t>(states.tensor->elements[0]);
+    const auto count = static_cast<size_t>(states.tensor->elements[1]);
+    const auto outputs = static_cast<size_t>(tensors_.logits->elements[1]);
+    states.taken.resize(outputs * dim);
+    for (size_t i = 0; i < outputs; ++i)
+        std::memcpy(states.taken.data() + i * dim, rows + (count == outputs ? i : outputTokens_[i]) * dim, dim * sizeof(float));
 }
 
 GgmlBuffer* DecodeRun::bufferOf(const GgmlTensor* tensor) { return tensor->viewed != nullptr ? tensor->viewed->buffer : tensor->buffer; }
 
-const float* DecodeRun::hostHidden(std::vector<float>& room) const {
-    const GgmlTensor* hidden = tensors_.hidden;
-    if (functions_.bufferIsHost(bufferOf(hidden))) return static_cast<const float*>(hidden->data);
-    const auto size = static_cast<size_t>(hidden->elements[0] * hidden->elements[1]);
+const float* DecodeRun::onHost(const GgmlTensor* tensor, std::vector<float>& room) const {
+    if (functions_.bufferIsHost(bufferOf(tensor))) return static_cast<const float*>(tensor->data);
+    const auto size = static_cast<size_t>(tensor->elements[0] * tensor->elements[1]);
     room.resize(size);
-    functions_.getTensor(hidden, room.data(), 0, size * sizeof(float));
+    functions_.getTensor(tensor, room.data(), 0, size * sizeof(float));
     return room.data();
+}
+
+const float* DecodeRun::rowsOf(const States& states, std::vector<float>& room) const {
+    return isPassing(states) ? states.taken.data() : onHost(states.tensor, room);
 }
 
 // Whether the reference's device can use a tensor where it lies. What the memory of another GPU backend has for an address is nothing that may even
@@ -167,7 +217,8 @@ void DecodeRun::copyLogits(GgmlBackend* backend, const GgmlTensor* tensor, void*
         optionsOfRows();
         const std::vector<RowName> unnamed(names_ ? 0 : rowOptions_.size());
         merge.emplace(*attached_.attachment, names_ ? *names_ : unnamed, rowOptions_, attached_.shape);
-        if (isOnReferencesDevice(tensors_.logits) && isOnReferencesDevice(tensors_.hidden)) mergeOnDevice(backend, *merge);
+        const bool isThere = isOnReferencesDevice(tensors_.logits) && searched_.isKept && isOnReferencesDevice(searched_.tensor);
+        if (isThere && !merge->needsHost()) mergeOnDevice(backend, *merge);
     });
     functions_.getTensorAsync(backend, tensor, data, offset, size);
     guarded([&] { useLogits(backend, static_cast<float*>(data), merge ? &*merge : nullptr); });
@@ -182,24 +233,23 @@ void DecodeRun::checkCopy(GgmlBackend* backend, size_t offset, size_t size) cons
         fail(RTD_UNSUPPORTED, "a model split by tensors over devices (SPLIT_MODE_TENSOR) cannot be attached to or recorded; split it by layers");
 }
 
-// Before the copy: nothing of hidden states or logits is copied but what a listener is to have. The logits are the last that the graph computes, so
+// Before the copy: nothing of hidden states or logits is copied but what is sampled from. The logits are the last that the graph computes, so
 // with them the hidden states are whole; the reference's launch is on a stream of its own, and done when this returns.
 void DecodeRun::mergeOnDevice(GgmlBackend* backend, Merge& merge) const {
     functions_.synchronize(backend);
-    std::vector<float> room;
-    merge.runOnDevice(static_cast<const float*>(tensors_.hidden->data), static_cast<float*>(tensors_.logits->data),
-                      merge.isListenedTo() ? hostHidden(room) : nullptr);
+    merge.runOnDevice(static_cast<const float*>(searched_.tensor->data), static_cast<float*>(tensors_.logits->data));
 }
 
 // After the copy, in the host memory it goes to; llama.cpp waits for it itself where nothing is left to do here.
 void DecodeRun::useLogits(GgmlBackend* backend, float* logits, Merge* merge) {
-    if (!attached_.recording && (merge == nullptr || (merge->isDone() && !merge->isListenedTo()))) return;
+    if (!attached_.recording && (merge == nullptr || merge->isDone())) return;
     functions_.synchronize(backend);
     std::vector<float> room;
-    const float* hidden = hostHidden(room);
-    if (attached_.recording) recordRows(hidden, logits);
+    if (attached_.recording) recordRows(rowsOf(recorded_, room), logits);
     if (merge == nullptr) return;
-    if (!merge->isDone()) merge->run(hidden, logits);
+    if (merge->isDone()) return;
+    const float* hidden = rowsOf(searched_, room);
+    merge->run(hidden, logits);
     merge->tell(hidden, logits);
 }
 
@@ -220,7 +270,7 @@ void DecodeRun::recordRows(const float* hidden, const float* logits) {
         const RowName name = (*names_)[i];
         if (!attached_.recording->wants(name)) continue;
         std::memcpy(attached_.recording->hiddenRow(name), hidden + i * dim, dim * sizeof(float));
-        if (attached_.recording->wantsLogits())
+        if (attached_.recording->wantsLogitsOf(name))
             std::memcpy(attached_.recording->logitsRow(name), logits + i * vocabulary, vocabulary * sizeof(float));
         attached_.recording->markTaken(name);
     }
@@ -230,14 +280,22 @@ void DecodeRun::recordRows(const float* hidden, const float* logits) {
 // micro-batch in which computing fails.
 void DecodeRun::forgetBatch() {
     if (batch_.positions == nullptr || batch_.sequences == nullptr) return;
-    std::map<int32_t, int32_t> firstPositions;
+    forgetFrom(functions_, context_, firstPositions());
+}
+
+std::map<int32_t, int32_t> DecodeRun::firstPositions() const {
+    std::map<int32_t, int32_t> first;
     for (int32_t i = 0; i < batch_.tokenCount; ++i) {
         const RowName name = nameInBatch(batch_, i);
-        const auto [entry, inserted] = firstPositions.emplace(name.sequence, name.position);
+        const auto [entry, inserted] = first.emplace(name.sequence, name.position);
         if (!inserted) entry->second = std::min(entry->second, name.position);
     }
-    LlamaMemory* memory = functions_.memory(context_);
-    for (const auto& [sequence, position] : firstPositions) functions_.removeSequence(memory, sequence, position, -1);
+    return first;
+}
+
+void forgetFrom(const Functions& functions, LlamaContext* context, const std::map<int32_t, int32_t>& firstPositions) {
+    LlamaMemory* memory = functions.memory(context);
+    for (const auto& [sequence, position] : firstPositions) functions.removeSequence(memory, sequence, position, -1);
 }
 
 }  // namespace rtd::llama

@@ -3,15 +3,19 @@
 //     llama_decode                       begin: options as they are now; refuse what cannot be done; mark the tokens to be recorded as outputs
 //       for each micro-batch
 //         process_ubatch                 which (sequence, position) each output row is
-//           sched_graph_compute_async    the tensors; while recording without logits, end the graph after the hidden states
+//           sched_graph_compute_async    the tensors; take other layers' states as they are computed, for their memory is used again; while recording
+//                                        without logits, end the graph after the states
 //         tensor_get_async(logits)       merge where they are if that is the reference's CUDA device; the real copy; else merge in the host memory
 //                                        it went to. Or swallow it
 //     end                                restore the marks; after a failure leave the context's memory as it was before this batch
 //
 // Nothing thrown in here gets into llama.cpp: a failure is kept with the attachment or recording, and the decode returns an error.
 #pragma once
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "llama/attachment.h"
 #include "llama/graph.h"
@@ -25,6 +29,14 @@ struct Attached {
     std::shared_ptr<Attachment> attachment;
     std::shared_ptr<Recording> recording;
     ModelShape shape;
+};
+
+// Hidden states of a micro-batch that somebody wants.
+struct States {
+    GgmlTensor* tensor = nullptr;
+    // Whether llama.cpp keeps them until the logits are copied out; other layers' are taken right after they are computed.
+    bool isKept = true;
+    std::vector<float> taken;  // [output rows, dim]
 };
 
 class DecodeRun {
@@ -51,15 +63,21 @@ class DecodeRun {
     void markRecorded();
     void nameRowsOf(const MicroBatch& micro);
     void optionsOfRows();
-    static bool takeHidden(GgmlTensor* tensor, bool ask, void* run);
+    void findStates(GgmlGraph* graph);
+    States statesOf(const std::string& layer, GgmlGraph* graph) const;
+    bool isPassing(const States& states) const { return states.tensor != nullptr && !states.isKept; }
+    static bool watch(GgmlTensor* tensor, bool ask, void* run);
+    void take(States& states) const;
     static GgmlBuffer* bufferOf(const GgmlTensor* tensor);
-    const float* hostHidden(std::vector<float>& room) const;
+    const float* onHost(const GgmlTensor* tensor, std::vector<float>& room) const;
+    const float* rowsOf(const States& states, std::vector<float>& room) const;
     bool isOnReferencesDevice(const GgmlTensor* tensor) const;
     void recordRows(const float* hidden, const float* logits);
     void checkCopy(GgmlBackend* backend, size_t offset, size_t size) const;
     void mergeOnDevice(GgmlBackend* backend, Merge& merge) const;
     void useLogits(GgmlBackend* backend, float* logits, Merge* merge);
     void forgetBatch();
+    std::map<int32_t, int32_t> firstPositions() const;
     bool failed() const { return failure_.has_value(); }
     template <typename Body>
     void guarded(Body&& body) noexcept;
@@ -73,16 +91,23 @@ class DecodeRun {
     std::vector<int8_t> savedOutputs_;             // empty unless changed
     bool merging_ = false;
     bool uniform_ = true;   // all output rows of the batch have the same options
-    bool cutting_ = false;  // end graphs after the hidden states
+    bool cutting_ = false;  // end graphs after the recorded states
 
     // Of the micro-batch that is being computed.
     bool inMicroBatch_ = false;
     bool swallow_ = false;
     std::optional<std::vector<RowName>> names_;
+    std::vector<size_t> outputTokens_;  // where in the micro-batch the named rows' tokens are
+    size_t tokenCount_ = 0;
     std::vector<const RowOptions*> rowOptions_;
     GraphTensors tensors_;
+    States searched_;  // the attachment's
+    States recorded_;
 
     std::optional<Error> failure_;
 };
+
+// Takes sequences out of a context's memory, each from a position on.
+void forgetFrom(const Functions& functions, LlamaContext* context, const std::map<int32_t, int32_t>& firstPositions);
 
 }  // namespace rtd::llama

@@ -1,4 +1,4 @@
-// The two tensors of a llama.cpp graph that the tap reads: the logits, and the hidden states they are computed from.
+// The tensors of a llama.cpp graph that the tap reads: the logits, the hidden states they are computed from, and other layers' states by name.
 #pragma once
 #include <string>
 
@@ -18,5 +18,10 @@ struct GraphTensors {
 // cap, scale, bias, LoRA) come before the logits tensor, so they are in what is merged.
 // Throws RTD_UNSUPPORTED where the graph is not so, or a tensor is not what its mirror says.
 GraphTensors findTensors(const Functions& functions, GgmlGraph* graph, const ModelShape& shape);
+
+// The states that llama.cpp gives this name ("l_out-12"): float32, as wide as an embedding, with a row for each of the micro-batch's tokens or, after
+// the graph has been cut down to them (in most architectures within the last block), for each of its output rows. Throws RTD_INVALID_ARGUMENT if the
+// graph has no such name, and says some that it has; RTD_UNSUPPORTED if what has it is no such states.
+GgmlTensor* findLayer(const Functions& functions, GgmlGraph* graph, const ModelShape& shape, const std::string& name);
 
 }  // namespace rtd::llama

@@ -7,7 +7,8 @@ if(NOT TARGET rtd_llama)
         ${CMAKE_SOURCE_DIR}/cpp/llama/graph.cpp
         ${CMAKE_SOURCE_DIR}/cpp/llama/merge.cpp
         ${CMAKE_SOURCE_DIR}/cpp/llama/row_names.cpp
-        ${CMAKE_SOURCE_DIR}/cpp/llama/tap.cpp)
+        ${CMAKE_SOURCE_DIR}/cpp/llama/tap.cpp
+        ${CMAKE_SOURCE_DIR}/cpp/llama/undecided.cpp)
     target_include_directories(rtd_llama PUBLIC ${CMAKE_SOURCE_DIR}/cpp)
     target_link_libraries(rtd_llama PUBLIC rtd_options ${CMAKE_DL_LIBS})
 endif()

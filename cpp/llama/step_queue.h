@@ -21,6 +21,7 @@ struct Step {
     std::vector<float> distances;
     std::vector<int32_t> tokens;
     std::vector<uint32_t> counts;  // [heads]
+    rtd_row_figures figures = {};
     rtd_row_status status = RTD_ROW_UNCHANGED;
 
     size_t bytes() const { return sizeof(float) * (hidden.size() + logits.size() + 3 * ids.size() + counts.size()) + sizeof *this; }

@@ -57,7 +57,8 @@ Tap& Tap::instance() {
 
 // ---- users -----------------------------------------------------------------------------------------------------------------------------
 
-std::shared_ptr<Attachment> Tap::attach(const std::function<void()>& ask, rtd_index* index, uint32_t threads, OptionTable options) {
+std::shared_ptr<Attachment> Tap::attach(const std::function<void()>& ask, rtd_index* index, uint32_t threads, OptionTable options, bool isRuled,
+                                        std::string layer) {
     const Build::Found found = Build::of(ask);
     const ModelShape shape = found.build.shapeOf(found.context);
     rtd_index_info info{};
@@ -66,7 +67,7 @@ std::shared_ptr<Attachment> Tap::attach(const std::function<void()>& ask, rtd_in
     if (info.dim != static_cast<uint64_t>(shape.embeddingSize))
         fail(RTD_INVALID_ARGUMENT, "the reference's keys have %u dimensions, but this model's hidden states have %lld; it was made for another model",
              info.dim, static_cast<long long>(shape.embeddingSize));
-    auto attachment = std::make_shared<Attachment>(index, threads, std::move(options));
+    auto attachment = std::make_shared<Attachment>(index, threads, std::move(options), isRuled, std::move(layer));
     const auto table = attachment->options();
     std::vector<const RowOptions*> rows{&table->common};
     for (const auto& [sequence, own] : table->sequences) rows.push_back(&own);

@@ -31,7 +31,8 @@ class Tap {
 
     // Attaches to the context that `ask` asks for its threads (see Build::of). RTD_EXISTS if it has an attachment already; RTD_UNSUPPORTED;
     // RTD_INVALID_ARGUMENT (dimensions); RTD_TOKEN_RANGE, RTD_NO_TEMPERATURE. Where it throws, nothing was redirected.
-    std::shared_ptr<Attachment> attach(const std::function<void()>& ask, rtd_index* index, uint32_t threads, OptionTable options);
+    std::shared_ptr<Attachment> attach(const std::function<void()>& ask, rtd_index* index, uint32_t threads, OptionTable options, bool isRuled,
+                                       std::string layer);
     void detach(const Attachment& attachment);
 
     // One recorder a context (RTD_EXISTS); recordings come and go while it is open. An attachment may be there as well.

@@ -155,20 +155,41 @@ OutArray::~OutArray() {
     if (array_) napi_delete_reference(env_, array_);
 }
 
-std::vector<uint32_t> readList(const Napi::Value& value, const std::string& name) {
+namespace {
+
+// A typed array's elements as they are, or those of a plain array, each read by `read`.
+template <class T, class Read>
+std::vector<T> readElements(const Napi::Value& value, const std::string& name, napi_typedarray_type type, const char* expected, Read read) {
     if (value.IsArray()) {
         const auto array = value.As<Napi::Array>();
-        std::vector<uint32_t> list(array.Length());
+        std::vector<T> list(array.Length());
         for (uint32_t i = 0; i < list.size(); ++i) {
             const Napi::Value element = array.Get(i);
-            list[i] = readInteger(element, name + "[" + std::to_string(i) + "]", 0, UINT32_MAX);
+            list[i] = read(element, name + "[" + std::to_string(i) + "]");
         }
         return list;
     }
-    if (!value.IsTypedArray()) invalid(name + ": expected a Uint32Array or an array of integers, got " + describe(value));
-    const View view = viewArray(value, name, {napi_uint32_array});
-    const auto* elements = static_cast<const uint32_t*>(view.data);
-    return view.length ? std::vector<uint32_t>(elements, elements + view.length) : std::vector<uint32_t>();
+    if (!value.IsTypedArray()) invalid(name + ": expected " + expected + ", got " + describe(value));
+    const View view = viewArray(value, name, {type});
+    const auto* elements = static_cast<const T*>(view.data);
+    return view.length ? std::vector<T>(elements, elements + view.length) : std::vector<T>();
+}
+
+}  // namespace
+
+std::vector<uint32_t> readList(const Napi::Value& value, const std::string& name) {
+    return readElements<uint32_t>(value, name, napi_uint32_array, "a Uint32Array or an array of integers",
+                                  [](const Napi::Value& element, const std::string& of) { return readInteger(element, of, 0, UINT32_MAX); });
+}
+
+std::vector<int32_t> readTokens(const Napi::Value& value, const std::string& name) {
+    return readElements<int32_t>(
+        value, name, napi_int32_array, "an Int32Array or an array of integers",
+        [](const Napi::Value& element, const std::string& of) { return static_cast<int32_t>(readInteger(element, of, 0, INT32_MAX)); });
+}
+
+std::vector<float> readNumbers(const Napi::Value& value, const std::string& name) {
+    return readElements<float>(value, name, napi_float32_array, "a Float32Array or an array of numbers", readNumber);
 }
 
 rtd_matrix matrixOf(const InArray& array, rtd_dtype dtype, size_t columns, const std::string& name, const char* columnsName) {

@@ -87,6 +87,12 @@ class OutArray {
 // Ids, namespaces and the like: a Uint32Array or an array of integers.
 std::vector<uint32_t> readList(const Napi::Value& value, const std::string& name);
 
+// An Int32Array, or an array of integers from 0 to 2^31 - 1.
+std::vector<int32_t> readTokens(const Napi::Value& value, const std::string& name);
+
+// A Float32Array or an array of numbers.
+std::vector<float> readNumbers(const Napi::Value& value, const std::string& name);
+
 // rows x columns from an array's length; a length that is not a multiple is refused.
 rtd_matrix matrixOf(const InArray& array, rtd_dtype dtype, size_t columns, const std::string& name, const char* columnsName);
 

@@ -68,13 +68,16 @@ std::function<void()> asking(const Napi::Value& function) {
     return [ask = function.As<Napi::Function>()] { ask.Call({}); };
 }
 
-// (ask, index handle, threads or undefined, options, sequences) -> handle
+std::string readLayer(const Napi::Value& value) { return value.IsUndefined() ? "" : value.As<Napi::String>().Utf8Value(); }
+
+// (ask, index handle, threads or undefined, options, sequences, whether there is a rule, layer's name or undefined) -> handle
 Napi::Value attach(const Napi::CallbackInfo& info) {
     const OptionTable table = readTable(info[3], info[4]);
     const uint32_t threads = info[2].IsUndefined() ? 0 : readInteger(info[2], "threads", 1, kMaxThreads);
     const IndexRef index = Environment::of(info.Env()).get<Index>(info[1]).ref;
     auto resource = std::make_unique<Attachment>();
-    resource->attachment = rethrown([&] { return Tap::instance().attach(asking(info[0]), index.get(), threads, table); });
+    resource->attachment =
+        rethrown([&] { return Tap::instance().attach(asking(info[0]), index.get(), threads, table, info[5].ToBoolean(), readLayer(info[6])); });
     return numbered(info, std::move(resource));
 }
 
@@ -117,13 +120,11 @@ Napi::Value listen(const Napi::CallbackInfo& info) {
     return info.Env().Undefined();
 }
 
-napi_value stepOf(Results& results, const llama::Step& step) {
-    static constexpr const char* kStatuses[] = {"merged", "unchanged", "unmergeable"};  // by rtd_row_status
+// What a rule and a listener are told of a row: { sequence, position, hits, figures }
+napi_value rowOf(Results& results, const llama::Step& step) {
     const napi_value object = results.object();
     results.set(object, "sequence", results.number(step.name.sequence));
     results.set(object, "position", results.number(step.name.position));
-    results.set(object, "hidden", results.array(step.hidden));
-    results.set(object, "logits", results.array(step.logits));
     const napi_value hits = results.object();
     results.set(hits, "ids", results.array(step.ids));
     results.set(hits, "distances", results.array(step.distances));
@@ -133,6 +134,22 @@ napi_value stepOf(Results& results, const llama::Step& step) {
     results.set(hits, "k", results.number(heads == 0 ? 0 : static_cast<double>(step.ids.size() / heads)));
     results.set(hits, "heads", results.number(static_cast<double>(heads)));
     results.set(object, "hits", hits);
+    const napi_value figures = results.object();
+    results.set(figures, "nearest", results.number(step.figures.nearest));
+    results.set(figures, "hitEntropy", results.number(step.figures.hit_entropy));
+    results.set(figures, "largestVote", results.number(step.figures.largest_vote));
+    results.set(figures, "modelEntropy", results.number(step.figures.model_entropy));
+    results.set(figures, "referenceWeight", results.number(step.figures.reference_weight));
+    results.set(figures, "temperature", results.number(step.figures.temperature));
+    results.set(object, "figures", figures);
+    return object;
+}
+
+napi_value stepOf(Results& results, const llama::Step& step) {
+    static constexpr const char* kStatuses[] = {"merged", "unchanged", "unmergeable"};  // by rtd_row_status
+    const napi_value object = rowOf(results, step);
+    results.set(object, "hidden", results.array(step.hidden));
+    results.set(object, "logits", results.array(step.logits));
     results.set(object, "status", results.text(kStatuses[step.status]));
     return object;
 }
@@ -144,6 +161,36 @@ Napi::Value takeSteps(const Napi::CallbackInfo& info) {
     const napi_value list = results.list(steps.size());
     for (size_t i = 0; i < steps.size(); ++i) results.set(list, i, stepOf(results, steps[i]));
     return results.orThrow(list);
+}
+
+// (handle, rule): merges the rows of the decode that has just ended as the rule says, which is given each row and returns { referenceWeight?,
+// temperature? }, or undefined once it is detached. What it throws goes on to the caller, and the context forgets the batch.
+Napi::Value decide(const Napi::CallbackInfo& info) {
+    // It lives on if the rule detaches it.
+    const std::shared_ptr<llama::Attachment> attachment = Environment::of(info.Env()).get<Attachment>(info[0]).attachment;
+    const auto rule = info[1].As<Napi::Function>();
+    llama::UndecidedBatch batch = attachment->undecided.take();
+    try {
+        for (llama::UndecidedRow& row : batch.rows) {
+            const Napi::HandleScope scope(info.Env());
+            llama::Decision decision;
+            if (!row.isBroken) {
+                Results results(info.Env());
+                const Napi::Value answer = rule.Call({results.orThrow(rowOf(results, row.step))});
+                if (answer.IsUndefined()) break;
+                const Options parts(answer, "rule");
+                if (parts.has("referenceWeight")) decision.referenceWeight = parts.number("referenceWeight", 0);
+                if (parts.has("temperature")) decision.temperature = parts.number("temperature", 0);
+            }
+            if (attachment->disposed) break;
+            rethrown([&] { llama::settle(*attachment, batch.vocabulary, row, decision); });
+        }
+    } catch (...) {
+        ++attachment->counters.failures;
+        if (!attachment->disposed) llama::forgetFrom(Tap::instance().functions(), batch.context, batch.firstPositions);
+        throw;
+    }
+    return info.Env().Undefined();
 }
 
 // (ask) -> { recorder: handle, embeddingSize, vocabulary }
@@ -158,15 +205,17 @@ Napi::Value openRecorder(const Napi::CallbackInfo& info) {
     return result;
 }
 
-// (handle, sequence, first position, count, logits): until endRecording
+// (handle, sequence, first position, count, how many of the last to have the logits of, layer's name or undefined): until endRecording
 Napi::Value beginRecording(const Napi::CallbackInfo& info) {
     Recorder& recorder = recorderOf(info);
     const auto sequence = static_cast<int32_t>(readInteger(info[1], "sequence", 0, INT32_MAX));
     const auto first = static_cast<int32_t>(readInteger(info[2], "first", 0, INT32_MAX));
     const size_t count = readInteger(info[3], "count", 1, INT32_MAX);
     const llama::ModelShape shape = recorder.recorder->shape();
-    const auto vocabulary = info[4].ToBoolean() ? static_cast<size_t>(shape.vocabulary) : 0;
-    recorder.recording = std::make_shared<Recording>(sequence, first, count, static_cast<size_t>(shape.embeddingSize), vocabulary);
+    const size_t logitRows = readInteger(info[4], "logits", 0, INT32_MAX);
+    const auto vocabulary = logitRows > 0 ? static_cast<size_t>(shape.vocabulary) : 0;
+    recorder.recording =
+        std::make_shared<Recording>(sequence, first, count, static_cast<size_t>(shape.embeddingSize), vocabulary, readLayer(info[5]), logitRows);
     Tap::instance().setRecording(*recorder.recorder, recorder.recording);
     return info.Env().Undefined();
 }
@@ -211,6 +260,7 @@ void registerLlama(Napi::Env env, Napi::Object exports) {
     define<setOptions>(env, exports, "llamaSetOptions");
     define<stats>(env, exports, "llamaStats");
     define<takeFailure>(env, exports, "llamaTakeFailure");
+    define<decide>(env, exports, "llamaDecide");
     define<listen>(env, exports, "llamaListen");
     define<takeSteps>(env, exports, "llamaTakeSteps");
     define<openRecorder>(env, exports, "llamaOpenRecorder");

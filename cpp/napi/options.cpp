@@ -59,6 +59,35 @@ std::string Options::backend() const {
     return names[choice("backend", 0, names)];
 }
 
+namespace {
+
+void expectBias(const std::vector<int32_t>& tokens, const std::vector<float>& values, const Options& parts) {
+    for (size_t i = 0; i < values.size(); ++i)
+        if (!std::isfinite(values[i]))
+            invalid(parts.nameOf("values") + "[" + std::to_string(i) + "]: expected a finite number, got " + std::to_string(values[i]));
+    std::vector<int32_t> sorted = tokens;
+    std::sort(sorted.begin(), sorted.end());
+    if (!sorted.empty() && sorted.front() < 0) invalid(parts.nameOf("tokens") + ": expected tokens, got " + std::to_string(sorted.front()));
+    const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+    if (twice != sorted.end()) invalid(parts.nameOf("tokens") + ": expected each once, got token " + std::to_string(*twice) + " twice");
+}
+
+rtd_gate readGate(const Options& parts) {
+    const auto finite = [&](const char* property) {
+        const float value = readNumber(parts.get(property), parts.nameOf(property));
+        if (!std::isfinite(value))
+            invalid(parts.nameOf(property) + ": expected a number that float32 can hold, got " + describe(parts.get(property)));
+        return value;
+    };
+    const rtd_gate gate = {sizeof(rtd_gate),     finite("maxWeight"),   finite("bias"),
+                           finite("hitEntropy"), finite("largestVote"), finite("modelEntropy")};
+    if (!(gate.max_weight >= 0 && gate.max_weight <= 1))
+        invalid(parts.nameOf("maxWeight") + ": expected a number from 0 to 1, got " + describe(parts.get("maxWeight")));
+    return gate;
+}
+
+}  // namespace
+
 Rows::Rows(const Options& options) {
     rtd_row_options row{};
     row.struct_size = sizeof row;
@@ -86,6 +115,12 @@ Rows::Rows(const Options& options) {
 rtd_row_options Rows::read(const Options& options, rtd_row_options row) {
     row.k = options.integer("k", row.k, 1, RTD_MAX_K);
     row.reference_weight = options.number("referenceWeight", row.reference_weight);
+    if (options.has("gate")) {
+        gates_.push_back(readGate(Options(options.get("gate"), options.nameOf("gate"), options.nameOf("gate."))));
+        row.gate = &gates_.back();
+    } else if (options.has("referenceWeight")) {
+        row.gate = nullptr;  // that of the options around
+    }
     if (!(row.reference_weight >= 0 && row.reference_weight <= 1))
         invalid(options.nameOf("referenceWeight") + ": expected a number from 0 to 1, got " + describe(options.get("referenceWeight")));
     if (options.has("temperature")) {
@@ -119,6 +154,16 @@ rtd_row_options Rows::read(const Options& options, rtd_row_options row) {
         }
         row.seeds = seeds_.back().data();
         row.seed_count = seeds_.back().size();
+    }
+    if (const Napi::Value bias = options.get("bias"); !bias.IsUndefined()) {
+        const Options parts(bias, options.nameOf("bias"), options.nameOf("bias."));
+        biasTokens_.push_back(readTokens(parts.get("tokens"), parts.nameOf("tokens")));
+        biasValues_.push_back(readNumbers(parts.get("values"), parts.nameOf("values")));
+        expectLength(biasValues_.back().size(), biasTokens_.back().size(), parts.nameOf("values"), "one for each of " + parts.nameOf("tokens"));
+        expectBias(biasTokens_.back(), biasValues_.back(), parts);
+        row.bias_tokens = biasTokens_.back().data();
+        row.bias_values = biasValues_.back().data();
+        row.bias_count = biasTokens_.back().size();
     }
     const auto set = [&](const char* property, uint32_t flag) {
         row.flags = options.flag(property, (row.flags & flag) != 0) ? row.flags | flag : row.flags & ~flag;

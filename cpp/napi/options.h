@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <string>
 #include <vector>
@@ -60,6 +61,9 @@ class Rows {
 
     std::vector<rtd_row_options> rows_;
     std::vector<std::vector<uint32_t>> namespaces_, seeds_;  // growing it moves the lists, not what they hold
+    std::vector<std::vector<int32_t>> biasTokens_;
+    std::vector<std::vector<float>> biasValues_;
+    std::deque<rtd_gate> gates_;  // which stay where they are
     bool each_ = false;
     uint32_t k_ = kDefaultK;  // of the options around the rows
 };

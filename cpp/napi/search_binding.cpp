@@ -97,6 +97,30 @@ struct Stats {
     }
 };
 
+// What rows were weighed by, where that was asked for.
+struct Figures {
+    bool wanted;
+    std::vector<rtd_row_figures> rows;
+
+    Figures(bool isWanted, size_t count) : wanted(isWanted), rows(isWanted ? count : 0) {}
+    void setOn(napi_value result, Results& results) const {
+        if (!wanted) return;
+        const napi_value figures = results.object();
+        const auto set = [&](const char* name, double rtd_row_figures::*figure) {
+            std::vector<double> values(rows.size());
+            for (size_t b = 0; b < rows.size(); ++b) values[b] = rows[b].*figure;
+            results.set(figures, name, results.array(values));
+        };
+        set("nearest", &rtd_row_figures::nearest);
+        set("hitEntropy", &rtd_row_figures::hit_entropy);
+        set("largestVote", &rtd_row_figures::largest_vote);
+        set("modelEntropy", &rtd_row_figures::model_entropy);
+        set("referenceWeight", &rtd_row_figures::reference_weight);
+        set("temperature", &rtd_row_figures::temperature);
+        results.set(result, "figures", figures);
+    }
+};
+
 struct SearchJob : Job {
     IndexRef index;
     Rows rows;
@@ -149,12 +173,14 @@ struct SearchAndFuseJob : SearchJob {
     bool wantHits;
     Logits logits;
     std::vector<rtd_row_status> statuses;
+    Figures figures;
 
     SearchAndFuseJob(const Napi::CallbackInfo& info, const Options& options, Access access)
-        : SearchAndFuseJob(info, options, access, options.flag("hits", true)) {}
+        : SearchAndFuseJob(info, options, access, options.flag("hits", true), options.flag("figures", false)) {}
 
     rtd_status execute(const rtd_call_options& call) override {
-        const rtd_call_options counted = stats.with(call);
+        rtd_call_options counted = stats.with(call);
+        if (figures.wanted) counted.figures = figures.rows.data();
         return rtd_search_and_fuse(index.get(), &queries, &logits.matrix, rows.data(), rows.count(), &counted, wantHits ? &hits.view : nullptr,
                                    statuses.data());
     }
@@ -164,12 +190,17 @@ struct SearchAndFuseJob : SearchJob {
         results.set(result, "statuses", statusList(results, statuses));
         if (wantHits) results.set(result, "hits", hits.result(results));
         stats.setOn(result, results);
+        figures.setOn(result, results);
         return result;
     }
 
   private:
-    SearchAndFuseJob(const Napi::CallbackInfo& info, const Options& options, Access access, bool wanted)
-        : SearchJob(info, options, access, wanted), wantHits(wanted), logits(info[2], queries.rows, access), statuses(queries.rows) {}
+    SearchAndFuseJob(const Napi::CallbackInfo& info, const Options& options, Access access, bool wanted, bool wantFigures)
+        : SearchJob(info, options, access, wanted),
+          wantHits(wanted),
+          logits(info[2], queries.rows, access),
+          statuses(queries.rows),
+          figures(wantFigures, queries.rows) {}
 };
 
 // (handle, queries, logits, options) -> { statuses, hits? }
@@ -204,14 +235,20 @@ struct FuseJob : Job {
     InArray distances, tokens, counts;
     Logits logits;
     std::vector<rtd_row_status> statuses;
+    Figures figures;
     rtd_hits hits{};
 
     // (hits, logits, options)
-    FuseJob(const Napi::CallbackInfo& info, Access access)
-        : FuseJob(info, Rows(Options(info[2])), ForeignHits(Options(info[0], "hits", "hits.")), access) {}
+    FuseJob(const Napi::CallbackInfo& info, Access access) : FuseJob(info, Options(info[2]), access) {}
 
     // Fusing alone passes over the logits once and is not interrupted: cancelled meanwhile, its result is dropped.
     rtd_status execute(const rtd_call_options& call) override {
+        if (figures.wanted) {
+            const rtd_mutable_matrix& m = logits.matrix;
+            const rtd_matrix read = {m.data, m.rows, m.columns, m.row_stride, m.dtype};
+            const rtd_status status = rtd_figures(&hits, heads, &read, rows.data(), rows.count(), figures.rows.data());
+            if (status != RTD_OK) return status;
+        }
         const rtd_status status = rtd_fuse(&hits, heads, &logits.matrix, rows.data(), rows.count(), statuses.data());
         return status == RTD_OK && call.should_stop && call.should_stop(call.context) ? RTD_CANCELLED : status;
     }
@@ -219,6 +256,7 @@ struct FuseJob : Job {
         logits.writeBack(results);
         const napi_value result = results.object();
         results.set(result, "statuses", statusList(results, statuses));
+        figures.setOn(result, results);
         return result;
     }
 
@@ -230,14 +268,18 @@ struct FuseJob : Job {
         return hitRows / heads;
     }
 
-    FuseJob(const Napi::CallbackInfo& info, Rows given, const ForeignHits& foreign, Access access)
+    FuseJob(const Napi::CallbackInfo& info, const Options& options, Access access)
+        : FuseJob(info, Rows(options), options.flag("figures", false), ForeignHits(Options(info[0], "hits", "hits.")), access) {}
+
+    FuseJob(const Napi::CallbackInfo& info, Rows given, bool wantFigures, const ForeignHits& foreign, Access access)
         : rows(std::move(given)),
           heads(foreign.heads),
           distances(viewArray(foreign.distancesValue, "hits.distances", {napi_float32_array}), access),
           tokens(viewArray(foreign.tokensValue, "hits.tokens", {napi_int32_array}), access),
           counts(viewArray(foreign.countsValue, "hits.counts", {napi_uint32_array}), access),
           logits(info[1], queriesOf(counts.length(), heads), access),
-          statuses(queriesOf(counts.length(), heads)) {
+          statuses(queriesOf(counts.length(), heads)),
+          figures(wantFigures, statuses.size()) {
         const size_t hitRows = counts.length();
         expectLength(distances.length(), hitRows * foreign.k, "hits.distances", "k for each of hits.counts");
         expectLength(tokens.length(), hitRows * foreign.k, "hits.tokens", "k for each of hits.counts");

@@ -1,10 +1,15 @@
 /** rtd build */
+import { readFile } from "node:fs/promises";
 import { Command, Option } from "commander";
 
+import { RtdError } from "../errors.js";
+import type { Layer } from "../llama/layer.js";
 import type { Dtype, Metric } from "../types.js";
 import { buildDatastore, type BuildReport } from "../recipes/build.js";
 import type { Cut } from "../recipes/cut.js";
 import type { Task } from "../recipes/data.js";
+import { poolings, type Pooling } from "../recipes/label.js";
+import type { Spellings } from "../recipes/spelling.js";
 import { interruptible } from "./interrupt.js";
 import {
     cutOptions,
@@ -12,6 +17,7 @@ import {
     gpuOption,
     jsonOption,
     modelOption,
+    number,
     taskOption,
     threadsOption,
     unescape,
@@ -26,6 +32,11 @@ interface BuildFlags extends ModelFlags, Cut {
     task: Task;
     prompt?: string;
     rotate?: true;
+    labels?: string;
+    wholeLabels?: true;
+    pooling?: Pooling;
+    layer?: Layer;
+    pruneAbove?: number;
     metric?: Metric;
     dtype?: Dtype;
     heads?: number;
@@ -44,7 +55,8 @@ Examples:
   $ rtd build animals.rtd --model model.gguf --task label --data all.jsonl --seed 1 --limit 2048 \\
         --prompt 'Categories: {labels}.\\nDefinition: {text}\\nCategory:'
   $ rtd build quiz.rtd --model model.gguf --task label --data questions.jsonl --rotate
-  $ rtd build novel.rtd --model hf:user/repo:Q4_K_M --task text --data novel.txt
+  $ rtd build novel.rtd --model hf:user/repo:Q4_K_M --task text --data novel.txt --prune-above 0.1
+  $ rtd build kinds.rtd --model model.gguf --task label --data train.jsonl --whole-labels --labels spellings.json
 
 Ctrl-C stops at a good place; the same command goes on from there. Other data, given later, is appended.
 `;
@@ -59,6 +71,27 @@ export function buildCommand(): Command {
         .addOption(taskOption().makeOptionMandatory())
         .option("--prompt <template>", "task label: {labels} and {text}, or {question} and {options}, are filled in")
         .option("--rotate", "task label with options: store each question once per rotation of its options")
+        .option(
+            "--labels <file>",
+            'task label: spellings of labels, a .json of {"animal": ["animal", "animals"], ...}; prompts have the first',
+        )
+        .option("--whole-labels", "task label: store every token of a label, not the first alone; labels may then begin alike")
+        .addOption(
+            new Option("--pooling <how>", "task label: keys are the mean over the text's tokens, not the prompt's end").choices(
+                poolings,
+            ),
+        )
+        .addOption(
+            new Option("--layer <layer>", "keys are this block's output (12), or the states of this name (l_out-12)").argParser(
+                (text) => (/^\d+$/.test(text) ? Number(text) : text),
+            ),
+        )
+        .addOption(
+            new Option(
+                "--prune-above <p>",
+                "leave out entries whose value the model alone says with a higher probability",
+            ).argParser(number(0, 1)),
+        )
         .addOption(new Option("--metric <metric>", "distance of keys (default: l2)").choices(["l2", "l2sq", "dot"]))
         .addOption(new Option("--dtype <dtype>", "how keys are kept (default: f32)").choices(["f32", "f16", "bf16"]))
         .addOption(new Option("--heads <n>", "slices of a key that search on their own (default: 1)").argParser(wholeNumber(1)))
@@ -67,7 +100,8 @@ export function buildCommand(): Command {
     return command.action(run);
 }
 
-async function run(path: string, { model: name, gpu, prompt, ...flags }: BuildFlags): Promise<void> {
+async function run(path: string, { model: name, gpu, prompt, labels: file, ...flags }: BuildFlags): Promise<void> {
+    const labels = file === undefined ? undefined : await readSpellings(file);
     const report = await interruptible(
         (signal) =>
             withModel({ model: name, ...flags, ...(gpu !== undefined && { gpu }) }, signal, async (model) => {
@@ -78,6 +112,7 @@ async function run(path: string, { model: name, gpu, prompt, ...flags }: BuildFl
                         model,
                         ...flags,
                         signal,
+                        labels,
                         prompt: prompt === undefined ? undefined : unescape(prompt),
                         onProgress: (progress) => line.update(progress),
                     });
@@ -91,8 +126,17 @@ async function run(path: string, { model: name, gpu, prompt, ...flags }: BuildFl
     else print(sentence(report));
 }
 
-function sentence({ path, added, entries, examples, temperature, seconds }: BuildReport): string {
+async function readSpellings(file: string): Promise<Spellings> {
+    try {
+        return JSON.parse(await readFile(file, "utf8")) as Spellings; // which the recipe checks
+    } catch (error) {
+        throw new RtdError("ERR_RTD_BAD_FORMAT", `${file}: cannot be read as JSON (${(error as Error).message})`);
+    }
+}
+
+function sentence({ path, added, entries, leftOut, examples, temperature, seconds }: BuildReport): string {
     const what =
         added > 0 ? `${count(added)} entries added in ${duration(seconds)}` : "nothing to add, the data is there already";
-    return `${path}: ${what}; ${count(entries)} entries of ${count(examples)} examples, temperature ${temperature?.toPrecision(3) ?? "not known"}`;
+    const pruned = leftOut > 0 ? ` (${count(leftOut)} that the model says by itself are left out)` : "";
+    return `${path}: ${what}; ${count(entries)} entries of ${count(examples)} examples${pruned}, temperature ${temperature?.toPrecision(3) ?? "not known"}`;
 }

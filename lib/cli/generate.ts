@@ -28,6 +28,7 @@ interface GenerateFlags extends ModelFlags, OpenFlags, FusionFlags {
     maxTokens: number;
     samplingTemperature: number;
     references?: true;
+    matchedBias: boolean;
 }
 
 const examples = `
@@ -48,6 +49,7 @@ export function generateCommand(): Command {
             "--references",
             "list for each token the stored examples that moved it; parts of a character show as bytes, <0xF0>",
         )
+        .option("--no-matched-bias", "label stores: leave the model's prior over the labels as it is")
         .addOption(new Option("--max-tokens <n>", "stop after n tokens").argParser(wholeNumber(1)).default(128))
         .addOption(new Option("--sampling-temperature <t>", "0 takes the most probable token").argParser(number(0)).default(0))
         .addHelpText("after", examples);
@@ -66,7 +68,7 @@ async function run(path: string, { model: name, gpu, weight, ...flags }: Generat
         withModel({ model: name, ...flags, ...(gpu !== undefined && { gpu }) }, signal, async (model) => {
             await withStore(path, model, flags, async (store) => {
                 const fusion = fusionOf(store, recipeOf(store), { ...flags, referenceWeight: weight });
-                const { samplingTemperature, maxTokens, threads, references = false, json = false } = flags;
+                const { samplingTemperature, maxTokens, matchedBias, threads, references = false, json = false } = flags;
                 const tokens = await generate({
                     model,
                     store,
@@ -75,6 +77,7 @@ async function run(path: string, { model: name, gpu, weight, ...flags }: Generat
                     maxTokens,
                     samplingTemperature,
                     references,
+                    matchedBias,
                     signal,
                     onText: json ? undefined : (text) => process.stdout.write(text),
                     threads,

@@ -2,7 +2,7 @@
 import { Command } from "commander";
 
 import { Datastore } from "../datastore.js";
-import type { RecipeMetadata } from "../recipes/metadata.js";
+import { leftOutOf, type RecipeMetadata } from "../recipes/metadata.js";
 import { jsonOption } from "./options.js";
 import { print, printJson, properties } from "./output.js";
 import { count } from "./progress.js";
@@ -60,11 +60,14 @@ function describe(info: Info): string {
         keys: `${info.dim} x ${info.dtype}, ${info.metric}, ${info.heads} head${info.heads === 1 ? "" : "s"}`,
         cascade:
             info.cascaded === info.entries ? "over all entries" : `over ${count(info.cascaded)} entries, the others are scanned`,
+        pooling: info.pooling,
+        layer: info.layer,
+        pruned: info.pruneAbove && `${count(leftOutOf(sources))} entries that the model says with more than ${info.pruneAbove}`,
         temperature: info.temperature?.toPrecision(4),
         ...Object.fromEntries(Object.entries(info.model).map(([name, value]) => [`model ${name}`, short(value)])),
         recipe,
         prompt: prompt && JSON.stringify(prompt),
-        labels: labels?.map(({ name }) => name).join(", "),
+        labels: labels && labels.map(({ name }) => name).join(", ") + (info.wholeLabels ? " (whole)" : ""),
         defaults:
             defaults && `k ${defaults.k}, weight ${defaults.referenceWeight}, temperature scale ${defaults.temperatureScale}`,
     });

@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { packageRoot, versionIn } from "../package-root.js";
 import { benchCommand } from "./bench.js";
 import { buildCommand } from "./build.js";
+import { classifyCommand } from "./classify.js";
 import { demoCommand } from "./demo.js";
 import { evalCommand } from "./eval.js";
 import { report } from "./exit.js";
@@ -25,6 +26,7 @@ Examples:
   $ rtd build animals.rtd --model model.gguf --task label --data train.jsonl
   $ rtd eval animals.rtd --model model.gguf --task label --data test.jsonl
   $ rtd tune animals.rtd --model model.gguf
+  $ rtd classify animals.rtd --model model.gguf --text "a small songbird"
   $ rtd generate facts.rtd --model model.gguf --prompt "Question: ..." --references
   $ rtd bench animals.rtd
   $ rtd help build
@@ -40,6 +42,7 @@ export function createProgram(): Command {
         buildCommand(),
         evalCommand(),
         tuneCommand(),
+        classifyCommand(),
         generateCommand(),
         infoCommand(),
         verifyCommand(),

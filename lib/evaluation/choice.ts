@@ -27,7 +27,7 @@ export class ChoiceSheet {
     private readonly questions: Question[];
     private readonly units: Uint32Array;
 
-    /** Passages of an example are its rotations; their `position` says by how many places the options have moved on. */
+    /** Passages of an example are its rotations. */
     constructor(
         private readonly passages: readonly Passage[],
         private readonly answers: readonly number[],
@@ -36,9 +36,9 @@ export class ChoiceSheet {
         const unitOf = unitsOf(passages.map(({ example }) => example));
         this.questions = [];
         for (const [row, unit] of unitOf.entries()) {
-            const { position, openLabels = letters } = passages[row] as Passage;
+            const { rotation = 0, openLabels = letters } = passages[row] as Passage;
             const question = (this.questions[unit] ??= { rows: [], options: openLabels, answer: 0 });
-            question.answer = ((answers[row] as number) + position) % openLabels;
+            question.answer = ((answers[row] as number) + rotation) % openLabels;
             question.rows.push(row);
         }
         this.units = Uint32Array.from(this.questions.keys());
@@ -64,9 +64,9 @@ export class ChoiceSheet {
         return Float64Array.from(this.questions, ({ rows, options, answer }) => {
             const sums = new Float64Array(options);
             for (const row of rows) {
-                const { position } = this.passages[row] as Passage;
+                const { rotation = 0 } = this.passages[row] as Passage;
                 for (let letter = 0; letter < options; letter++)
-                    sums[(letter + position) % options]! += probabilities[row * this.letters + letter] as number;
+                    sums[(letter + rotation) % options]! += probabilities[row * this.letters + letter] as number;
             }
             const least = Math.max(...sums) - tie * rows.length;
             return (sums[answer] as number) < least ? 0 : 1 / sums.filter((sum) => sum >= least).length;

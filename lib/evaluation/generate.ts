@@ -4,6 +4,7 @@ import { attach, type Step } from "../llama/attach.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import { References, type ReferenceText } from "../recipes/references.js";
 import { readable, TokenStream } from "../recipes/token-text.js";
+import type { Hits } from "../types.js";
 import type { Fusion } from "./options.js";
 
 export interface GenerateOptions {
@@ -16,6 +17,8 @@ export interface GenerateOptions {
     samplingTemperature?: number | undefined;
     /** Look up the references of each token. */
     references?: boolean | undefined;
+    /** As of `attach`. */
+    matchedBias?: boolean | undefined;
     threads?: number | undefined;
     signal?: AbortSignal | undefined;
     onText?: ((text: string) => void) | undefined;
@@ -48,6 +51,7 @@ export async function generate(options: GenerateOptions): Promise<GeneratedToken
         maxTokens,
         samplingTemperature = 0,
         references = false,
+        matchedBias,
         threads,
         signal,
         onText,
@@ -55,7 +59,11 @@ export async function generate(options: GenerateOptions): Promise<GeneratedToken
     const steps = new StepsByPosition();
     const context = await model.createContext({ contextSize: prompt.length + maxTokens + 1, ...(threads && { threads }) });
     try {
-        const attachment = await attach(context, store, { ...fusion, ...(references && { onStep: (step) => steps.add(step) }) });
+        const attachment = await attach(context, store, {
+            ...fusion,
+            matchedBias,
+            ...(references && { onStep: (step) => steps.add(step) }),
+        });
         const stream = new TokenStream(model, prompt);
         const tokens: Pick<GeneratedToken, "token" | "text" | "piece">[] = [];
         for await (const token of context.getSequence().evaluate(prompt, { temperature: samplingTemperature })) {
@@ -70,7 +78,8 @@ export async function generate(options: GenerateOptions): Promise<GeneratedToken
         const lookup = new References(store, model);
         const generated: GeneratedToken[] = [];
         for (const [i, token] of tokens.entries()) {
-            const votes = votesFor(token.token, await steps.at(prompt.length - 1 + i), fusion.temperature);
+            const step = await steps.at(prompt.length - 1 + i);
+            const votes = votesFor(token.token, step, step?.figures.temperature ?? fusion.temperature);
             const described = await lookup.describe(votes.map(({ id }) => id));
             generated.push({
                 ...token,
@@ -85,16 +94,20 @@ export async function generate(options: GenerateOptions): Promise<GeneratedToken
     }
 }
 
-interface Vote {
+export interface Vote {
     id: number;
+    token: number;
     distance: number;
     share: number;
 }
 
 /** The hits of a step that have the token as their value, with their shares of the whole vote (the mean of the heads' votes). */
 export function votesFor(token: number, step: Pick<Step, "hits"> | undefined, temperature: number): Vote[] {
-    if (step === undefined) return [];
-    const { ids, distances, tokens, counts, k } = step.hits;
+    return step === undefined ? [] : votesOf(step.hits, temperature).filter((vote) => vote.token === token);
+}
+
+/** The hits of one row with their shares of the vote, largest first; each head's are apart. */
+export function votesOf({ ids, distances, tokens, counts, k }: Hits, temperature: number): Vote[] {
     const votes: Vote[] = [];
     for (const [head, count] of counts.entries()) {
         const first = head * k;
@@ -103,8 +116,12 @@ export function votesFor(token: number, step: Pick<Step, "hits"> | undefined, te
         );
         const sum = weights.reduce((total, weight) => total + weight, 0) * counts.length;
         for (const [i, weight] of weights.entries())
-            if (tokens[first + i] === token)
-                votes.push({ id: ids[first + i] as number, distance: distances[first + i] as number, share: weight / sum });
+            votes.push({
+                id: ids[first + i] as number,
+                token: tokens[first + i] as number,
+                distance: distances[first + i] as number,
+                share: weight / sum,
+            });
     }
     return votes.sort((a, b) => b.share - a.share);
 }

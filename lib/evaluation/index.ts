@@ -35,15 +35,16 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     const shown = await shownPassages(options, metadata, kind, passagesAfter);
     const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model));
     const asked = { areQuestions: kind === "choice", shown };
+    const { layer } = metadata;
     const figures = await figuresOf(metadata.recipe);
     return { ...figures, ...fusion, seconds: (performance.now() - started) / 1000 };
 
     async function figuresOf(task: Task) {
         switch (task) {
             case "label":
-                return { task, ...(await evaluateLabel({ ...options, cache }, metadata, passages, fusion, asked)) };
+                return { task, ...(await evaluateLabel({ ...options, cache, layer }, metadata, passages, fusion, asked)) };
             case "text":
-                return { task, ...(await evaluateText({ ...options, cache }, passages, fusion)) };
+                return { task, ...(await evaluateText({ ...options, cache, layer }, passages, fusion)) };
             case "chat":
                 return { task, ...(await evaluateChat(options, passages, fusion, shown)) };
         }

@@ -4,12 +4,12 @@
  */
 import type { Token } from "../node-llama-cpp.js";
 import { shuffle } from "../recipes/cut.js";
-import { LabelLogits } from "../recipes/label-logits.js";
 import type { RecipeMetadata } from "../recipes/metadata.js";
 import type { Passage } from "../recipes/passage.js";
 import { promptTokens } from "./cost.js";
+import { labelReading } from "./label-reading.js";
 import { fitLinearProbe, logSoftmax } from "./linear-probe.js";
-import { matchedBias } from "./matched-bias.js";
+import { matchedBiasOf } from "./matched-bias.js";
 import { mergeReference } from "./merge.js";
 import { runModel, type ModelRun, type RunOptions } from "./model-run.js";
 import type { EvaluateOptions, Fusion } from "./options.js";
@@ -18,18 +18,18 @@ import type { Shown } from "./shots.js";
 /** Something of each method. */
 export interface LabelMethods<T> {
     model: T;
-    /** Undefined if the store keeps no logits of its references. */
+    /** Undefined if the store keeps no logits of its references; so it is for whole labels, which are told apart at more places than the prompt's end. */
     modelBiasMatched: T | undefined;
     rtd: T;
     rtdBiasMatched: T | undefined;
     nearest: T;
-    /** Undefined where the store's entries are of one label alone. */
+    /** Undefined where the store's entries are of one label alone, and for whole labels. */
     linearProbe: T | undefined;
     /** With in-context examples, for each draw of them. The store's keys were recorded without. */
     shots: { count: number; seed: number; promptTokens: number; model: T; rtd: T }[];
 }
 
-export type LabelOptions = EvaluateOptions & Pick<RunOptions, "cache">;
+export type LabelOptions = EvaluateOptions & Pick<RunOptions, "cache" | "layer">;
 
 /** Probabilities of the labels, [passages, labels], 0 for those that are not open to a passage. The nearest reference's are its label's alone: all or nothing. */
 export async function labelProbabilities(
@@ -40,55 +40,40 @@ export async function labelProbabilities(
     shown: readonly Shown[],
 ): Promise<LabelMethods<Float64Array>> {
     const { store, signal } = options;
-    const tokens = (metadata.labels ?? []).map(({ token }) => token);
-    const runOf = (passages: readonly Passage[]) => runModel(passages, { ...options, labels: tokens, unit: "examples" });
-    const merge = (run: ModelRun, bias?: readonly number[]) => mergeReference(store.index, run, { fusion, tokens, bias, signal });
-    const normalised = (values: Float64Array) => openProbabilities(values, passages);
+    const reading = labelReading(metadata);
+    const { candidates, tokens } = reading;
+    const runOf = (passages: readonly Passage[]) =>
+        runModel(reading.passagesOf(passages), { ...options, labels: candidates, unit: "examples" });
+    const merge = (run: ModelRun, fusion: Fusion, bias?: readonly number[]) =>
+        mergeReference(store.index, run, { fusion, tokens, bias, signal });
+    const normalised = (values: Float64Array) => openProbabilities(reading.scoresOf(values), passages);
     const run = await runOf(passages);
-    const kept = new LabelLogits(tokens.length, metadata.labelLogits);
-    const bias = kept.rows > 0 ? matchedBias(Array.from({ length: kept.rows }, (_, i) => kept.row(i))) : undefined;
-    const probe = await probeOf(options, tokens, run);
+    const bias = matchedBiasOf(metadata);
+    const probe = metadata.wholeLabels ? undefined : await probeOf(options, tokens, run);
     const shots: LabelMethods<Float64Array>["shots"] = [];
     for (const { count, seed, passages } of shown) {
         const prompted = await runOf(passages);
         const model = normalised(prompted.logProbabilities);
-        shots.push({ count, seed, promptTokens: promptTokens(passages), model, rtd: normalised(await merge(prompted)) });
+        shots.push({ count, seed, promptTokens: promptTokens(passages), model, rtd: normalised(await merge(prompted, fusion)) });
     }
     return {
         model: normalised(run.logProbabilities),
         modelBiasMatched: bias && normalised(run.logProbabilities.map((value, i) => value + (bias[i % bias.length] as number))),
-        rtd: normalised(await merge(run)),
-        rtdBiasMatched: bias && normalised(await merge(run, bias)),
-        nearest: await nearestOf(options, tokens, run, passages),
+        rtd: normalised(await merge(run, fusion)),
+        rtdBiasMatched: bias && normalised(await merge(run, fusion, bias)),
+        nearest: normalised(await merge(run, { ...fusion, k: 1, referenceWeight: 1 })),
         linearProbe: probe && normalised(probe),
         shots,
     };
 }
 
 /** logs: log-probabilities up to a constant of each row, [passages, labels]. */
-function openProbabilities(logs: Float64Array, passages: readonly Passage[]): Float64Array {
+export function openProbabilities(logs: Float64Array, passages: readonly Passage[]): Float64Array {
     const labels = logs.length / passages.length;
     const probabilities = new Float64Array(logs.length);
     for (const [row, { openLabels = labels }] of passages.entries())
         probabilities.set(logSoftmax(logs.subarray(row * labels, row * labels + openLabels)).map(Math.exp), row * labels);
     return probabilities;
-}
-
-/** 1 for the label of the nearest entry (shared by heads that differ), 0 for the others. */
-async function nearestOf(
-    { store, signal }: EvaluateOptions,
-    tokens: readonly Token[],
-    run: ModelRun,
-    passages: readonly Passage[],
-): Promise<Float64Array> {
-    const { tokens: found, k, heads } = await store.index.search(run.hidden, { k: 1, signal });
-    const values = new Float64Array(passages.length * tokens.length);
-    for (let hit = 0; hit < found.length; hit += k) {
-        const row = Math.floor(hit / k / heads);
-        const label = tokens.indexOf(found[hit] as Token);
-        if (label >= 0 && label < (passages[row]?.openLabels ?? tokens.length)) values[row * tokens.length + label]! += 1 / heads;
-    }
-    return values;
 }
 
 /** Of more than these a sample is taken: it costs minutes, and they add little. */

@@ -1,7 +1,7 @@
 /** Classification and multiple choice by the labels' tokens at the prompt's end, and how what is said is held against the right answers. */
-import type { Label } from "../recipes/label.js";
 import type { RecipeMetadata } from "../recipes/metadata.js";
 import type { Passage } from "../recipes/passage.js";
+import { valuesOfLabel, type Label } from "../recipes/spelling.js";
 import { differenceEstimate, meanEstimate, unitsOf, type Estimate, type Interval } from "./bootstrap.js";
 import { ChoiceSheet, type ChoiceScore } from "./choice.js";
 import { costOf, type Cost } from "./cost.js";
@@ -72,7 +72,7 @@ class Sheet {
         private readonly passages: readonly Passage[],
         areQuestions: boolean,
     ) {
-        this.answers = passages.map(({ values }) => labels.findIndex(({ token }) => token === values[0]));
+        this.answers = passages.map(({ values }) => labels.findIndex((label) => valuesOfLabel(label).join() === values.join()));
         this.units = unitsOf(passages.map(({ example }) => example));
         if (areQuestions) this.choice = new ChoiceSheet(passages, this.answers, labels.length);
     }

@@ -6,7 +6,8 @@ import { logProbabilities } from "../fusion.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import type { Progress } from "../recipes/build.js";
 import type { Passage } from "../recipes/passage.js";
-import { withRecorder } from "../recipes/recording.js";
+import { recordPassage, withRecorder } from "../recipes/recording.js";
+import { logSumExp } from "../recipes/label-logits.js";
 import type { RunCache } from "./run-cache.js";
 
 /** Rows are the passages' values, in order. */
@@ -22,8 +23,12 @@ export interface ModelRun {
 
 export interface RunOptions {
     model: LlamaModel;
-    /** Label evaluations: the labels' tokens, candidates of every row. Without them a row's candidate is its value. */
-    labels?: readonly Token[] | undefined;
+    /**
+     * Label evaluations: candidates of every row, each the tokens whose probabilities it is the sum of. Without them a row's candidate is its value.
+     */
+    labels?: readonly (readonly Token[])[] | undefined;
+    /** As of a recorder. */
+    layer?: string | undefined;
     unit: Progress["unit"];
     cache?: RunCache | undefined;
     threads?: number | undefined;
@@ -32,16 +37,16 @@ export interface RunOptions {
 }
 
 export async function runModel(passages: readonly Passage[], options: RunOptions): Promise<ModelRun> {
-    const { cache, labels = [] } = options;
-    const known = await cache?.read(passages, labels);
+    const { cache, layer, labels = [] } = options;
+    const known = await cache?.read(passages, labels, layer);
     if (known !== undefined) return known;
     const run = await record(passages, options);
-    await cache?.write(passages, labels, run).catch(() => undefined); // where nothing can be kept, the next evaluation runs the model again
+    await cache?.write(passages, labels, run, layer).catch(() => undefined); // where nothing can be kept, the next evaluation runs the model again
     return run;
 }
 
 async function record(passages: readonly Passage[], options: RunOptions): Promise<ModelRun> {
-    const { model, labels, unit, threads, signal, onProgress } = options;
+    const { model, labels, unit, layer, threads, signal, onProgress } = options;
     const dim = model.embeddingVectorSize;
     const candidates = labels?.length ?? 1;
     const rows = passages.reduce((sum, { values }) => sum + values.length, 0);
@@ -51,20 +56,41 @@ async function record(passages: readonly Passage[], options: RunOptions): Promis
         hidden: new Float32Array(rows * dim),
         logProbabilities: new Float64Array(rows * candidates),
     };
-    await withRecorder(model, passages, threads, async (recorder) => {
+    await withRecorder(model, passages, { layer, threads }, async (recorder) => {
         let row = 0;
-        for (const { tokens, from, values } of passages) {
+        for (const passage of passages) {
+            const { values } = passage;
             signal?.throwIfAborted();
             onProgress?.({ done: row, total: rows, unit });
             const reuseBeginning = labels !== undefined; // prompts of labels begin alike
-            const { hidden, logits } = await recorder.record(tokens, { from, logits: true, reuseBeginning });
-            const asked = labels === undefined ? values : values.flatMap(() => labels);
+            const { hidden, logits } = await recordPassage(recorder, passage, { logits: true, reuseBeginning });
             const vocabulary = logits.length / values.length;
             run.hidden.set(hidden, row * dim);
-            run.logProbabilities.set(logProbabilities(logits, vocabulary, Int32Array.from(asked), candidates), row * candidates);
+            run.logProbabilities.set(
+                labels === undefined
+                    ? logProbabilities(logits, vocabulary, Int32Array.from(values))
+                    : sumsOf(logits, vocabulary, labels),
+                row * candidates,
+            );
             row += values.length;
         }
         onProgress?.({ done: rows, total: rows, unit });
     });
     return run;
+}
+
+/** Log-probabilities of candidates in rows of logits, each the sum of its tokens': [rows, candidates]. */
+function sumsOf(logits: Float32Array, vocabulary: number, candidates: readonly (readonly Token[])[]): Float64Array {
+    const tokens = candidates.flat();
+    const rows = logits.length / vocabulary;
+    const asked = Int32Array.from({ length: rows * tokens.length }, (_, i) => tokens[i % tokens.length] as Token);
+    const all = logProbabilities(logits, vocabulary, asked, tokens.length);
+    const sums = new Float64Array(rows * candidates.length);
+    let at = 0;
+    for (let i = 0; i < sums.length; i++) {
+        const own = candidates[i % candidates.length] as readonly Token[];
+        sums[i] = logSumExp([...all.subarray(at, at + own.length)]);
+        at += own.length;
+    }
+    return sums;
 }

@@ -10,7 +10,7 @@ import type { Passage } from "../recipes/passage.js";
 import type { ModelRun } from "./model-run.js";
 
 /** Raised when a run comes to mean something else. */
-const version = 1;
+const version = 2;
 
 export class RunCache {
     constructor(
@@ -19,9 +19,13 @@ export class RunCache {
     ) {}
 
     /** Undefined where there is none that can be read: it will be made anew. */
-    async read(passages: readonly Passage[], labels: readonly Token[]): Promise<ModelRun | undefined> {
+    async read(
+        passages: readonly Passage[],
+        labels: readonly (readonly Token[])[],
+        layer?: string,
+    ): Promise<ModelRun | undefined> {
         try {
-            const run = deserialize(await readFile(this.path(passages, labels))) as ModelRun;
+            const run = deserialize(await readFile(this.path(passages, labels, layer))) as ModelRun;
             const rows = passages.reduce((sum, { values }) => sum + values.length, 0);
             const isWhole =
                 run.hidden.length === rows * run.dim && run.logProbabilities.length === rows * run.candidates && run.dim > 0;
@@ -32,20 +36,25 @@ export class RunCache {
     }
 
     /** A crash leaves the file whole or absent. */
-    async write(passages: readonly Passage[], labels: readonly Token[], run: ModelRun): Promise<void> {
+    async write(
+        passages: readonly Passage[],
+        labels: readonly (readonly Token[])[],
+        run: ModelRun,
+        layer?: string,
+    ): Promise<void> {
         await mkdir(this.directory, { recursive: true });
         const scratch = await mkdtemp(join(this.directory, "writing-"));
         try {
             await writeFile(join(scratch, "run"), serialize(run));
-            await rename(join(scratch, "run"), this.path(passages, labels));
+            await rename(join(scratch, "run"), this.path(passages, labels, layer));
         } finally {
             await rm(scratch, { recursive: true });
         }
     }
 
-    private path(passages: readonly Passage[], labels: readonly Token[]): string {
-        const hash = createHash("sha256").update(JSON.stringify([version, this.model.sha256, labels]));
-        for (const { tokens, from, values } of passages) hash.update(JSON.stringify([tokens, from, values]));
+    private path(passages: readonly Passage[], labels: readonly (readonly Token[])[], layer?: string): string {
+        const hash = createHash("sha256").update(JSON.stringify([version, this.model.sha256, layer ?? "", labels]));
+        for (const { tokens, from, values, pooled } of passages) hash.update(JSON.stringify([tokens, from, values, pooled]));
         return join(this.directory, `${hash.digest("hex").slice(0, 32)}.run`);
     }
 }

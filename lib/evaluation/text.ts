@@ -35,7 +35,7 @@ export interface Stretch {
 }
 
 export async function evaluateText(
-    options: EvaluateOptions & Pick<RunOptions, "cache">,
+    options: EvaluateOptions & Pick<RunOptions, "cache" | "layer">,
     passages: readonly Passage[],
     fusion: Fusion,
 ): Promise<TextFigures> {

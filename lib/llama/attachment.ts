@@ -5,7 +5,8 @@ import { dispose, Handle } from "../handle.js";
 import type { LlamaContext, LlamaContextSequence } from "../node-llama-cpp.js";
 import { expectOptions } from "../option-names.js";
 import { handleOf, type ReferenceIndex } from "../reference-index.js";
-import type { AttachOptions, ReferenceOptions } from "./attach.js";
+import type { AttachOptions, ReferenceOptions, Rule } from "./attach.js";
+import { decisionOf } from "./rule.js";
 import { StepDelivery } from "./step-delivery.js";
 import { nativeContextOf, sequenceNumber, tap, wrapDecode, type NativeContext, type RowSettings } from "./tap.js";
 
@@ -32,11 +33,19 @@ interface OwnOptions {
     forget: { dispose(): void };
 }
 
+/** Options with others over them: a weight takes a gate's place. */
+export function overlaid(under: ReferenceOptions, over: ReferenceOptions): ReferenceOptions {
+    const given = defined(over);
+    const { gate, ...rest } = under;
+    return { ...rest, ...(given.referenceWeight === undefined && { gate }), ...given };
+}
+
 /** A reference attached to a context. Made by `attach`. */
 export class Attachment implements Disposable {
     readonly #context: LlamaContext;
     readonly #inner: NativeContext;
     readonly #handle: Handle;
+    readonly #rule: Rule | undefined;
     readonly #delivery: StepDelivery | undefined;
     readonly #restoreDecode: () => void;
     readonly #sequences = new Map<number, OwnOptions>();
@@ -49,14 +58,23 @@ export class Attachment implements Disposable {
         context: LlamaContext,
         index: ReferenceIndex,
         common: ReferenceOptions,
-        options: Pick<AttachOptions, "onStep" | "onError" | "threads">,
+        options: Pick<AttachOptions, "onStep" | "onError" | "rule" | "threads"> & { layer: string | undefined },
     ) {
         this.#context = context;
         this.#inner = nativeContextOf(context);
         this.#common = common;
         this.#handle = new Handle(
-            tap().llamaAttach(() => context.currentThreads, handleOf(index).number, options.threads, defined(common), []),
+            tap().llamaAttach(
+                () => context.currentThreads,
+                handleOf(index).number,
+                options.threads,
+                defined(common),
+                [],
+                options.rule !== undefined,
+                options.layer,
+            ),
         );
+        this.#rule = options.rule;
         if (options.onStep !== undefined) {
             this.#delivery = new StepDelivery(
                 (limit) => tap().llamaTakeSteps(this.#handle.number, limit),
@@ -80,8 +98,9 @@ export class Attachment implements Disposable {
     set(options: ReferenceOptions): void {
         expectObject(options, "options");
         expectOptions(options, "reference");
-        this.#update({ ...this.#common, ...defined(options) }, this.#settings());
-        this.#common = { ...this.#common, ...defined(options) };
+        const common = overlaid(this.#common, options);
+        this.#update(common, this.#settings());
+        this.#common = common;
     }
 
     /**
@@ -145,7 +164,7 @@ export class Attachment implements Disposable {
         if (!this.attached)
             throw new RtdError("ERR_RTD_CLOSED", "the attachment was detached, or its context disposed; attach again");
         const own = [...sequences].flatMap<[number, RowSettings]>(([number, options]) =>
-            options === undefined ? [] : [[number, { ...defined(common), ...defined(options) }]],
+            options === undefined ? [] : [[number, defined(overlaid(common, options))]],
         );
         tap().llamaSetOptions(this.#handle.number, defined(common), own);
     }
@@ -153,6 +172,7 @@ export class Attachment implements Disposable {
     async #decode(decode: () => Promise<void>): Promise<void> {
         try {
             await decode();
+            if (this.attached && this.#rule !== undefined) this.#decide(this.#rule);
         } catch (cause) {
             const failure = this.attached ? tap().llamaTakeFailure(this.#handle.number) : undefined;
             throw failure === undefined ? cause : new RtdError(failure.code, failure.message, { cause });
@@ -160,6 +180,15 @@ export class Attachment implements Disposable {
             this.#delivery?.deliver();
         }
         if (!this.#seen && this.attached) this.#expectSeen();
+    }
+
+    /** Has the rows of the decode merged as the rule says, before anybody goes on to sample from them. */
+    #decide(rule: Rule): void {
+        tap().llamaDecide(this.#handle.number, (row) => {
+            if (!this.attached) return undefined;
+            const decision = decisionOf(rule, row);
+            return this.attached ? decision : undefined;
+        });
     }
 
     /** Another thread that was making its very first decode may have put the addon's call back as it was; better an error than silence. */

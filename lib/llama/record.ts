@@ -1,15 +1,21 @@
-import { describe, expectFlag, expectSignal, invalid } from "../arguments.js";
+import { describe, expectFlag, expectObject, expectSignal, invalid } from "../arguments.js";
 import { RtdError } from "../errors.js";
 import { asyncDispose, Handle } from "../handle.js";
 import type { LlamaContext, LlamaContextSequence, Token } from "../node-llama-cpp.js";
 import { expectOptions } from "../option-names.js";
+import { layerName, type Layer } from "./layer.js";
 import { nativeContextOf, sequenceNumber, tap } from "./tap.js";
+
+export interface RecorderOptions {
+    /** Whose states are recorded. Default: those after the last norm. */
+    layer?: Layer | undefined;
+}
 
 export interface RecordOptions {
     /** The first position whose state is wanted; tokens before it are only context. Default 0. */
     from?: number | undefined;
-    /** Whether the logits are wanted too. Then the LM head runs; without, only the hidden states are computed. Default false. */
-    logits?: boolean | undefined;
+    /** Whether the logits are wanted too: of every row, or of the last one. Then the whole model runs; without, it ends after the states. Default false. */
+    logits?: boolean | "last" | undefined;
     /**
      * Whether what this text has in common with the one before, up to `from`, is kept and not evaluated again: faster for prompts that begin alike. Batches
      * are then cut elsewhere, so the result may differ by rounding. Default false.
@@ -22,7 +28,7 @@ export interface RecordOptions {
 export interface Recorded {
     /** [tokens - from, embeddingSize]: row i is the state after the token at position from + i. */
     hidden: Float32Array;
-    /** [tokens - from, vocabulary], the model's own */
+    /** [tokens - from, vocabulary], or [1, vocabulary] of the last row alone; the model's own */
     logits?: Float32Array;
 }
 
@@ -41,11 +47,15 @@ export class Recorder implements AsyncDisposable {
     /** The context it records on. */
     readonly context: LlamaContext;
     readonly #handle: Handle;
+    readonly #layer: string | undefined;
+    /** Whether the model was ended early on what the sequence holds: then later layers know nothing of it. */
+    #isPartial = false;
     #sequence: LlamaContextSequence;
     #last: Promise<unknown> = Promise.resolve();
 
     /** @internal Use {@link createRecorder}. */
-    constructor(context: LlamaContext) {
+    constructor(context: LlamaContext, { layer }: RecorderOptions = {}) {
+        this.#layer = layerName(layer);
         nativeContextOf(context);
         if (context.sequencesLeft === 0) {
             throw new RtdError(
@@ -64,14 +74,15 @@ export class Recorder implements AsyncDisposable {
     /**
      * Evaluates tokens from an empty sequence, or after what is reused of it, and returns their hidden states. Calls wait for each other.
      * @throws RtdError `ERR_RTD_INVALID_ARGUMENT` (no tokens, more than the context holds, or not integers), `ERR_RTD_TOKEN_RANGE` (one that the
-     * model does not have), `ERR_RTD_UNSUPPORTED`, `ERR_RTD_CLOSED`
+     * model does not have), `ERR_RTD_INVALID_ARGUMENT` (no layer of that name; the message says some that there are), `ERR_RTD_UNSUPPORTED`,
+     * `ERR_RTD_CLOSED`
      */
-    async record(tokens: readonly Token[], options: RecordOptions & { logits: true }): Promise<Required<Recorded>>;
+    async record(tokens: readonly Token[], options: RecordOptions & { logits: true | "last" }): Promise<Required<Recorded>>;
     async record(tokens: readonly Token[], options?: RecordOptions): Promise<Recorded>;
     async record(tokens: readonly Token[], options: RecordOptions = {}): Promise<Recorded> {
         expectOptions(options, "record");
         const { from = 0, logits, reuseBeginning, signal } = options;
-        expectFlag(logits, "logits");
+        if (logits !== "last") expectFlag(logits, "logits");
         expectFlag(reuseBeginning, "reuseBeginning");
         expectSignal(signal);
         const copy = this.#checked(tokens); // what was asked for, whatever becomes of the array while waiting
@@ -116,10 +127,15 @@ export class Recorder implements AsyncDisposable {
         signal?.throwIfAborted();
         if (this.context.disposed) throw new RtdError("ERR_RTD_CLOSED", "the recorder's context is disposed");
         if (this.#handle.number === 0) throw new RtdError("ERR_RTD_CLOSED", "the recorder was disposed");
-        if (reuseBeginning) await this.#sequence.adaptStateToTokens(tokens.slice(0, from), false);
+        const isPartial = this.#layer !== undefined && logits === false;
+        if (reuseBeginning && (isPartial || !this.#isPartial))
+            await this.#sequence.adaptStateToTokens(tokens.slice(0, from), false);
         else await this.#sequence.clearHistory();
+        this.#isPartial = isPartial;
         const begin = this.#sequence.nextTokenIndex;
-        tap().llamaBeginRecording(this.#handle.number, sequenceNumber(this.#sequence), from, tokens.length - from, logits);
+        const count = tokens.length - from;
+        const logitRows = logits === "last" ? 1 : logits ? count : 0;
+        tap().llamaBeginRecording(this.#handle.number, sequenceNumber(this.#sequence), from, count, logitRows, this.#layer);
         try {
             for (const [start, end] of this.#batches(begin, from, tokens.length)) {
                 signal?.throwIfAborted();
@@ -162,20 +178,23 @@ export class Recorder implements AsyncDisposable {
 }
 
 /** Makes a recorder; see {@link Recorder}. @throws RtdError as `attach`, `ERR_RTD_EXISTS` for a second recorder on one context */
-export async function createRecorder(context: LlamaContext): Promise<Recorder> {
+export async function createRecorder(context: LlamaContext, options: RecorderOptions = {}): Promise<Recorder> {
     await Promise.resolve(); // as `attach`: errors are rejections
-    return new Recorder(context);
+    expectOptions(options, "recorder");
+    return new Recorder(context, options);
 }
 
 /** Records one text on a context and leaves it as it was: hidden states [tokens - from, embeddingSize]. */
 export async function record(
     context: LlamaContext,
     tokens: readonly Token[],
-    options?: Omit<RecordOptions, "logits">,
+    options: Omit<RecordOptions, "logits"> & RecorderOptions = {},
 ): Promise<Float32Array> {
-    const recorder = await createRecorder(context);
+    expectObject(options, "options");
+    const { layer, ...given } = options;
+    const recorder = await createRecorder(context, { layer });
     try {
-        return (await recorder.record(tokens, { ...options, logits: false })).hidden;
+        return (await recorder.record(tokens, { ...given, logits: false })).hidden;
     } finally {
         await recorder.dispose();
     }

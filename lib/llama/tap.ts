@@ -1,7 +1,7 @@
 import { RtdError } from "../errors.js";
 import { native, type HandleNumber, type Native } from "../native.js";
 import type { LlamaContext, LlamaContextSequence } from "../node-llama-cpp.js";
-import type { Step } from "./attach.js";
+import type { Decision, RuleRow, Step } from "./attach.js";
 import type { AttachmentStats } from "./attachment.js";
 
 /** Options of rows as the addon reads them. */
@@ -15,14 +15,24 @@ export interface TapNative {
         threads: number | undefined,
         common: RowSettings,
         own: [number, RowSettings][],
+        ruled: boolean,
+        layer: string | undefined,
     ): HandleNumber;
     llamaSetOptions(attachment: HandleNumber, common: RowSettings, own: [number, RowSettings][]): void;
     llamaStats(attachment: HandleNumber): AttachmentStats;
     llamaTakeFailure(attachment: HandleNumber): RtdError | undefined;
+    llamaDecide(attachment: HandleNumber, rule: (row: RuleRow) => Decision | undefined): void;
     llamaListen(attachment: HandleNumber, on: boolean): void;
     llamaTakeSteps(attachment: HandleNumber, limit: number): Step[];
     llamaOpenRecorder(ask: () => void): { recorder: HandleNumber; embeddingSize: number; vocabulary: number };
-    llamaBeginRecording(recorder: HandleNumber, sequence: number, first: number, count: number, logits: boolean): void;
+    llamaBeginRecording(
+        recorder: HandleNumber,
+        sequence: number,
+        first: number,
+        count: number,
+        logitRows: number,
+        layer: string | undefined,
+    ): void;
     llamaEndRecording(
         recorder: HandleNumber,
     ): { failure?: RtdError; complete: boolean; hidden: Float32Array; logits?: Float32Array } | undefined;

@@ -6,18 +6,21 @@ import { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
 import type { ModelFingerprint } from "../fingerprint.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
+import { layerName, type Layer } from "../llama/layer.js";
 import type { Recorder } from "../llama/record.js";
 import { defined } from "../defined.js";
-import type { LlamaModel } from "../node-llama-cpp.js";
+import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import type { BackendName, Dtype, Metric } from "../types.js";
 import { chatPassages } from "./chat.js";
 import { cutRows, type Cut } from "./cut.js";
 import { readRows, type ChatRow, type LabelRow, type Row, type Task, type TextRow } from "./data.js";
-import { labelPassages, newLabelRecipe } from "./label.js";
+import { labelPassages, labelsOf, newLabelRecipe, type Pooling } from "./label.js";
 import { LabelLogits, labelLogitsOf } from "./label-logits.js";
-import { fusionDefaults, labelRecipeOf, recipeOf, type RecipeMetadata, type Source } from "./metadata.js";
+import { fusionDefaults, labelRecipeOf, leftOutOf, recipeOf, type RecipeMetadata, type Source } from "./metadata.js";
+import { expectSpellings, firstTokens, type Spellings } from "./spelling.js";
 import { longestPassage, type Passage } from "./passage.js";
-import { withRecorder } from "./recording.js";
+import { expectPruning, selectRows, unprunedRows } from "./pruning.js";
+import { recordPassage, withRecorder } from "./recording.js";
 import { sourceFor } from "./source.js";
 import { textPassages } from "./text.js";
 
@@ -40,6 +43,16 @@ export interface BuildOptions extends Cut, IndexSettings {
     prompt?: string | undefined;
     /** Label stores of questions with options: store each once per rotation of its options. */
     rotate?: boolean | undefined;
+    /** Label stores: spellings of labels, by name. A label's probability is the sum of its spellings'; prompts and entries have the first. */
+    labels?: Spellings | undefined;
+    /** Label stores: an entry for every token of a label, each after those before it, not the first alone; labels may then begin alike. */
+    wholeLabels?: boolean | undefined;
+    /** Label stores: keys are the mean of the states over the tokens of the text (or question and options), not the state at the prompt's end. */
+    pooling?: Pooling | undefined;
+    /** Whose states the keys are. Default: those after the last norm. */
+    layer?: Layer | undefined;
+    /** Leaves out entries whose value the model alone says with a probability above this, 0 to 1. Default: none. */
+    pruneAbove?: number | undefined;
     /** Entries after which the store is sealed. */
     sealEvery?: number;
     /** Stops after the passage at hand, seals and rejects with the signal's reason. */
@@ -59,6 +72,8 @@ export interface BuildReport {
     /** Entries that this run added, and all of the store. */
     added: number;
     entries: number;
+    /** Of the whole store: what pruning left out. */
+    leftOut: number;
     examples: number;
     temperature: number | undefined;
     seconds: number;
@@ -69,14 +84,17 @@ const sealAfterSeconds = 60;
 export async function buildDatastore(options: BuildOptions): Promise<BuildReport> {
     const { path, model, task } = options;
     const started = performance.now();
+    expectPruning(options.pruneAbove);
     const rows = await readRows(options.data, task);
     const fingerprint = await fingerprintModel(model);
     let store = await openExisting(options, fingerprint);
     try {
         const metadata = store === undefined ? newMetadata(options, rows) : continued(store, options);
         const passages = await passagesOf(model, metadata, rows, options);
-        const source = await sourceFor(metadata, passages, options.data, options);
+        const source = await sourceFor(metadata, passages, options, store?.index.entries ?? 0);
         longestPassage(model, passages); // fails before anything is written
+        if (store === undefined && metadata.layer !== undefined)
+            await expectLayer(model, passages, metadata.layer, options.threads);
         store ??= await Datastore.create(path, {
             dim: model.embeddingVectorSize,
             model: fingerprint,
@@ -96,7 +114,16 @@ export async function buildDatastore(options: BuildOptions): Promise<BuildReport
         const { entries, temperature } = store.index;
         const examples = metadata.sources.reduce((sum, { examples }) => sum + examples, 0);
         const seconds = (performance.now() - started) / 1000;
-        return { path, recipe: task, added: entries - before, entries, examples, temperature, seconds };
+        return {
+            path,
+            recipe: task,
+            added: entries - before,
+            entries,
+            leftOut: leftOutOf(metadata.sources),
+            examples,
+            temperature,
+            seconds,
+        };
     } finally {
         await store?.close();
     }
@@ -104,7 +131,7 @@ export async function buildDatastore(options: BuildOptions): Promise<BuildReport
 
 /** One source on its way into a store. */
 class Building {
-    private readonly labelTokens: number[];
+    private readonly labelTokens: Token[][];
     private readonly labelLogits: LabelLogits | undefined;
 
     constructor(
@@ -113,19 +140,21 @@ class Building {
         private readonly source: Source,
         private readonly options: BuildOptions,
     ) {
-        this.labelTokens = (metadata.labels ?? []).map(({ token }) => token);
-        if (metadata.recipe !== "label") return;
+        this.labelTokens = firstTokens(metadata.labels ?? []);
+        // Whole labels are told apart at more places than the prompt's end.
+        if (metadata.recipe !== "label" || metadata.wholeLabels) return;
         this.labelLogits = new LabelLogits(this.labelTokens.length, metadata.labelLogits);
-        this.labelLogits.cut(store.index.entries); // one for each entry: a crash may have come between those of more and the entries themselves
     }
 
     async run(passages: readonly Passage[]): Promise<void> {
         const { model, sealEvery = 4096, signal, onProgress, threads } = this.options;
         await this.store.setMetadata({ ...this.metadata });
-        const pending = passages.slice(this.passagesDone(passages));
+        const passagesDone = this.passagesDone(passages);
+        const pending = passages.slice(passagesDone);
+        this.labelLogits?.cut(this.allPassagesDone(passagesDone)); // a crash may have come between those of more and the entries themselves
         const total = countTokens(passages);
         let done = total - countTokens(pending);
-        await withRecorder(model, passages, threads, async (recorder) => {
+        await withRecorder(model, passages, { threads, ...defined({ layer: this.metadata.layer }) }, async (recorder) => {
             let sealedAt = performance.now();
             let unsealed = 0;
             for (const passage of pending) {
@@ -144,6 +173,12 @@ class Building {
         await this.seal();
         if (!signal?.aborted) {
             this.source.complete = true;
+            const { firstEntry } = this.source;
+            if (firstEntry !== undefined)
+                this.source.leftOut = passages.reduce(
+                    (sum, { values }) => sum + values.length,
+                    firstEntry - this.store.index.entries,
+                );
             await this.store.setMetadata({ ...this.metadata });
         }
         onProgress?.({ done, total, unit: "tokens" });
@@ -151,16 +186,23 @@ class Building {
     }
 
     private async add(recorder: Recorder, passage: Passage): Promise<void> {
-        const { tokens, from, values, example, position } = passage;
-        const { hidden, logits } = await recorder.record(tokens, {
-            from,
-            logits: this.labelLogits !== undefined,
+        const { values, example, position } = passage;
+        const { pruneAbove } = this.metadata;
+        const { hidden, logits } = await recordPassage(recorder, passage, {
+            logits: this.labelLogits !== undefined || pruneAbove !== undefined,
             reuseBeginning: true,
         });
-        this.store.append(hidden, Int32Array.from(values), {
-            examples: this.source.firstExample + example,
-            positions: Uint32Array.from(values, (_, i) => position + i),
-        });
+        const all = Array.from(values.keys());
+        const kept = pruneAbove === undefined || logits === undefined ? all : unprunedRows(logits, values, pruneAbove);
+        if (kept.length > 0)
+            this.store.append(
+                selectRows(hidden, recorder.embeddingSize, kept),
+                Int32Array.from(kept, (i) => values[i] as Token),
+                {
+                    examples: this.source.firstExample + example,
+                    positions: Uint32Array.from(kept, (i) => position + i),
+                },
+            );
         if (logits !== undefined) this.labelLogits?.add(labelLogitsOf(logits, this.labelTokens, passage.openLabels));
     }
 
@@ -172,7 +214,15 @@ class Building {
         await this.store.seal();
     }
 
-    /** How many passages the store holds already: those up to the last entry's origin. */
+    /** How many passages of a label store are done: one for each entry, and each that was left out. */
+    private allPassagesDone(ofSource: number): number {
+        const { firstEntry } = this.source;
+        return firstEntry === undefined
+            ? this.store.index.entries
+            : firstEntry + leftOutOf(this.metadata.sources.filter((source) => source !== this.source)) + ofSource;
+    }
+
+    /** How many passages the store holds already: those up to the last entry's origin. What was left out after it is done again. */
     private passagesDone(passages: readonly Passage[]): number {
         const { entries } = this.store.index;
         if (entries === 0) return 0;
@@ -195,19 +245,42 @@ async function openExisting({ path, backend, threads }: BuildOptions, model: Mod
     }
 }
 
-function newMetadata({ model, task, prompt, rotate }: BuildOptions, rows: readonly Row[]): RecipeMetadata {
-    if (task !== "label" && (prompt !== undefined || rotate))
-        throw new RtdError("ERR_RTD_INVALID_ARGUMENT", `prompt and rotate are for task label, not ${task}`);
-    const recipe = task === "label" ? newLabelRecipe(model, rows as LabelRow[], prompt, rotate) : {};
-    return { recipe: task, ...recipe, defaults: fusionDefaults[task], sources: [] };
+/** Only a graph knows the names of its states: one token is run before a store is made for them. */
+async function expectLayer(model: LlamaModel, passages: readonly Passage[], layer: string, threads?: number): Promise<void> {
+    const [first] = passages;
+    if (first === undefined) return;
+    await withRecorder(model, [first], { layer, threads }, (recorder) => recorder.record(first.tokens.slice(0, 1)));
+}
+
+function newMetadata(options: BuildOptions, rows: readonly Row[]): RecipeMetadata {
+    const { model, task, prompt, rotate, pooling, labels: spellings, wholeLabels, layer, pruneAbove } = options;
+    if (task !== "label" && (prompt ?? pooling ?? spellings ?? (rotate || wholeLabels || undefined)) !== undefined)
+        throw new RtdError(
+            "ERR_RTD_INVALID_ARGUMENT",
+            `prompt, rotate, labels, wholeLabels and pooling are for task label, not ${task}`,
+        );
+    const settings = { pooling, spellings, wholeLabels };
+    const recipe = task === "label" ? newLabelRecipe(model, rows as LabelRow[], prompt, rotate, settings) : {};
+    return {
+        recipe: task,
+        ...recipe,
+        ...defined({ layer: layerName(layer), pruneAbove }),
+        defaults: fusionDefaults[task],
+        sources: [],
+    };
 }
 
 /** The metadata of a store that is there already; what it was built with cannot change. */
-function continued(store: Datastore, { task, prompt, rotate, metric, dtype, heads }: BuildOptions): RecipeMetadata {
+function continued(store: Datastore, options: BuildOptions): RecipeMetadata {
+    const { task, prompt, rotate, pooling, wholeLabels, layer, pruneAbove, metric, dtype, heads } = options;
     const metadata = recipeOf(store, task);
     const settings: [string, unknown, unknown][] = [
         ["prompt", prompt, metadata.prompt],
         ["rotate", rotate, metadata.rotate ?? false],
+        ["pooling", pooling, metadata.pooling],
+        ["wholeLabels", wholeLabels, metadata.wholeLabels ?? false],
+        ["layer", layerName(layer), metadata.layer],
+        ["pruneAbove", pruneAbove, metadata.pruneAbove],
         ["metric", metric, store.index.metric],
         ["dtype", dtype, store.index.dtype],
         ["heads", heads, store.index.heads],
@@ -216,8 +289,18 @@ function continued(store: Datastore, { task, prompt, rotate, metric, dtype, head
         if (given !== undefined && given !== kept)
             throw new RtdError(
                 "ERR_RTD_INVALID_ARGUMENT",
-                `${store.path} was built with ${name} ${JSON.stringify(kept)}, not ${JSON.stringify(given)}; leave it out or build another store`,
+                `${store.path} was built with ${name} ${JSON.stringify(kept) ?? "left out"}, not ${JSON.stringify(given)}; leave it out or build another store`,
             );
+    if (options.labels !== undefined) {
+        const { prompt: template = "", labels = [], wholeLabels: whole = false } = metadata;
+        const names = labels.map(({ name }) => name);
+        expectSpellings(options.labels, names);
+        if (JSON.stringify(labelsOf(options.model, template, names, options.labels, whole)) !== JSON.stringify(labels))
+            throw new RtdError(
+                "ERR_RTD_INVALID_ARGUMENT",
+                `${store.path} was built with other spellings of its labels; leave labels out or build another store`,
+            );
+    }
     return metadata;
 }
 

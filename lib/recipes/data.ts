@@ -45,6 +45,9 @@ export interface CompletionContent {
 }
 export type Content = LabelledContent | ChoiceContent | DocumentContent | ConversationContent | CompletionContent;
 
+/** A row without its label. */
+export type LabelQuery = Omit<LabelledContent, "label"> | Omit<ChoiceContent, "answer">;
+
 /** `subject`: what the row is about, of rows that say so; evaluation then also reports by it. */
 export type Row<C extends Content = Content> = C & { file: string; line: number; subject?: string };
 
@@ -98,10 +101,35 @@ async function readDocument(file: string): Promise<TextRow> {
     return { kind: "document", text, file, line: 1 };
 }
 
+/** Rows without labels, to be labelled: `.jsonl` with {"text"} or {"question", "options"} a line, `.txt` with a text a line. */
+export async function readQueries(files: readonly string[]): Promise<LabelQuery[]> {
+    const queries: LabelQuery[] = [];
+    for (const file of files) {
+        const isPlain = extname(file).toLowerCase() === ".txt";
+        for await (const line of readLines(file)) {
+            if (line.text.trim() === "") continue;
+            const fields = isPlain
+                ? undefined
+                : parseFields(line, file, 'a row is {"text": string} or {"question": string, "options": [string, ...]}');
+            if (fields === undefined) queries.push({ kind: "labelled", text: line.text });
+            else if (fields.has("question"))
+                queries.push({ kind: "choice", question: fields.string("question"), options: optionsOf(fields) });
+            else queries.push({ kind: "labelled", text: fields.string("text") });
+        }
+    }
+    return queries;
+}
+
 /** Checks one line of JSON. */
 export function parseRow(line: Line, file: string, task: Task): Row {
+    const fields = parseFields(line, file, `a ${task} row is ${expected[task]}`);
+    const subject = task !== "text" && fields.has("subject") ? { subject: fields.string("subject") } : {};
+    return { ...contentOf(fields, task), ...subject, file, line: line.number };
+}
+
+function parseFields(line: Line, file: string, expected: string): Fields {
     const bad = (what: string): never => {
-        throw new RtdError("ERR_RTD_BAD_FORMAT", `${file}:${line.number}: ${what}; a ${task} row is ${expected[task]}`);
+        throw new RtdError("ERR_RTD_BAD_FORMAT", `${file}:${line.number}: ${what}; ${expected}`);
     };
     let value: unknown;
     try {
@@ -116,9 +144,7 @@ export function parseRow(line: Line, file: string, task: Task): Row {
         return bad(`not JSON (${(error as Error).message})`);
     }
     if (typeof value !== "object" || value === null || Array.isArray(value)) return bad("not a JSON object");
-    const fields = new Fields(value as Record<string, unknown>, bad);
-    const subject = task !== "text" && fields.has("subject") ? { subject: fields.string("subject") } : {};
-    return { ...contentOf(fields, task), ...subject, file, line: line.number };
+    return new Fields(value as Record<string, unknown>, bad);
 }
 
 function contentOf(fields: Fields, task: Task): Content {
@@ -142,12 +168,17 @@ function labelledOf(fields: Fields): LabelledContent {
 
 function choiceOf(fields: Fields): ChoiceContent {
     const question = fields.string("question");
-    const options = fields.strings("options");
-    if (options.length < 2 || options.length > 26) fields.bad(`"options" has ${options.length} entries, not 2 to 26`);
+    const options = optionsOf(fields);
     const answer = fields.value("answer");
     if (typeof answer !== "number" || !Number.isInteger(answer) || answer < 0 || answer >= options.length)
         return fields.bad(`"answer" is ${JSON.stringify(answer)}, not an index from 0 to ${options.length - 1}`);
     return { kind: "choice", question, options, answer };
+}
+
+function optionsOf(fields: Fields): string[] {
+    const options = fields.strings("options");
+    if (options.length < 2 || options.length > 26) fields.bad(`"options" has ${options.length} entries, not 2 to 26`);
+    return options;
 }
 
 /** The fields of a row; what is missing or of the wrong type is reported through `bad`. */

@@ -46,7 +46,14 @@ function decode(encoded: string): Float32Array {
     return new Float32Array(bytes.buffer, 0, Math.floor(bytes.length / 4));
 }
 
-/** The logits of the first `open` of the label tokens in a row of logits, the others masked. */
-export function labelLogitsOf(logits: Float32Array, tokens: readonly number[], open = tokens.length): number[] {
-    return tokens.map((token, i) => (i < open ? (logits[token] as number) : -Infinity));
+/** The logits of the first `open` of the labels in a row of logits, the others masked: of a label's spellings that of their sum. */
+export function labelLogitsOf(logits: Float32Array, tokens: readonly (readonly number[])[], open = tokens.length): number[] {
+    return tokens.map((spellings, i) => (i < open ? logSumExp(spellings.map((token) => logits[token] as number)) : -Infinity));
+}
+
+/** The logarithm of the sum of what the values are logarithms of; of one value itself. */
+export function logSumExp(values: readonly number[]): number {
+    const largest = Math.max(...values);
+    if (values.length === 1 || !Number.isFinite(largest)) return largest;
+    return largest + Math.log(values.reduce((sum, value) => sum + Math.exp(value - largest), 0));
 }

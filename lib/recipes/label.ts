@@ -1,39 +1,83 @@
 /**
- * The label recipe: classification or multiple choice. One key per example, the hidden state at the prompt's end; its value is the label's
- * first token. For questions with options the labels are the options' letters, and with `rotate` each is stored once per rotation of them.
+ * The label recipe: classification or multiple choice. One key per example, the hidden state at the prompt's end or the mean over its text; its value is the
+ * label's first token. For questions with options the labels are the options' letters, and with `rotate` each is stored once per rotation of them.
  */
+import { describe, invalid } from "../arguments.js";
 import { defined } from "../defined.js";
 import { RtdError } from "../errors.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
-import type { ChoiceContent, LabelRow } from "./data.js";
-import { tokenizeAfter, withBos, type Passage } from "./passage.js";
+import type { ChoiceContent, LabelQuery, LabelRow } from "./data.js";
+import { withBos, type Passage } from "./passage.js";
+import {
+    expectSpellings,
+    labelNamed,
+    labelTokens,
+    namesOf,
+    valuesOfLabel,
+    writtenOf,
+    type Label,
+    type Spellings,
+} from "./spelling.js";
 import { checkTemplate, fillTemplate } from "./template.js";
-import { readable } from "./token-text.js";
-
-export interface Label {
-    name: string;
-    /** The first of the label's tokens. */
-    token: Token;
-}
 
 export interface LabelRecipe {
     prompt: string;
     labels: Label[];
     rotate: boolean;
+    /** Keys are the mean of the states over the text's tokens (or the question's and options'), not the state at the prompt's end. */
+    pooling?: Pooling;
+    /** Entries are all tokens of a label, each after those before it, not the first alone. */
+    wholeLabels?: true;
+}
+
+export const poolings = ["mean"] as const;
+export type Pooling = (typeof poolings)[number];
+
+export interface LabelSettings {
+    pooling?: Pooling | undefined;
+    spellings?: Spellings | undefined;
+    wholeLabels?: boolean | undefined;
 }
 
 const labelledPrompt = "Categories: {labels}.\nText: {text}\nCategory:";
 const choicePrompt = "Question: {question}\n{options}\nAnswer:";
 
 /** The recipe for rows that no store has a recipe for yet: labels are all names that occur, in alphabetical order. */
-export function newLabelRecipe(model: LlamaModel, rows: readonly LabelRow[], prompt?: string, rotate = false): LabelRecipe {
+export function newLabelRecipe(
+    model: LlamaModel,
+    rows: readonly LabelRow[],
+    prompt?: string,
+    rotate = false,
+    { pooling, spellings, wholeLabels = false }: LabelSettings = {},
+): LabelRecipe {
+    if (pooling !== undefined && !poolings.includes(pooling))
+        invalid(`pooling: expected ${poolings.map((name) => JSON.stringify(name)).join(" or ")}, got ${describe(pooling)}`);
     const kind = kindOf(rows);
     if (kind === "labelled" && rotate)
         throw new RtdError("ERR_RTD_INVALID_ARGUMENT", "rotating is for questions with options; these rows have labels");
     const template = prompt ?? (kind === "labelled" ? labelledPrompt : choicePrompt);
     if (kind === "labelled") checkTemplate(template, ["text"], ["labels"]);
     else checkTemplate(template, ["question", "options"], []);
-    return { prompt: template, rotate, labels: labelTokens(model, template, labelNames(rows)) };
+    if (wholeLabels && pooling !== undefined)
+        invalid(
+            "wholeLabels: pooled keys are one for each text and cannot be followed token by token; leave out pooling or wholeLabels",
+        );
+    const given = labelNames(rows);
+    expectSpellings(spellings, given);
+    const labels = labelsOf(model, template, namesOf(given, spellings), spellings, wholeLabels);
+    return { prompt: template, rotate, labels, ...(pooling !== undefined && { pooling }), ...(wholeLabels && { wholeLabels }) };
+}
+
+/** Labels as they are written after a prompt of this template. */
+export function labelsOf(
+    model: LlamaModel,
+    template: string,
+    names: readonly string[],
+    spellings: Spellings | undefined,
+    whole: boolean,
+): Label[] {
+    const ending = endingOf(template);
+    return labelTokens(model, names, { ending, joins: joinsNext.test(ending), spellings, whole });
 }
 
 /** Passages of rows; rows whose label the recipe does not have are an error. `shots`, answered, come before each prompt. */
@@ -46,39 +90,79 @@ export function labelPassages(
     kindOf(rows);
     const before = shots.map((row) => `${answeredPrompt(row, recipe)}\n\n`).join("");
     const names = recipe.labels.map((label) => label.name).join(", ");
-    const passage = (row: LabelRow, example: number, position: number, name: string, values: Record<string, string>): Passage => {
+    const longest = Math.max(...recipe.labels.map((label) => valuesOfLabel(label).length));
+    const passage = (row: LabelRow, example: number, rotation: number, name: string, query: LabelQuery): Passage => {
         const origin = `${row.file}:${row.line}`;
-        const label = recipe.labels.find((candidate) => candidate.name === name);
+        const label = labelNamed(recipe.labels, name);
         if (label === undefined)
             throw new RtdError(
                 "ERR_RTD_BAD_FORMAT",
                 `${origin}: the label ${JSON.stringify(name)} is not one of the store's: ${names}`,
             );
-        const tokens = withBos(model, model.tokenize(before + fillTemplate(recipe.prompt, values)));
-        const openLabels = row.kind === "choice" ? row.options.length : recipe.labels.length;
-        const passage = { tokens, from: tokens.length - 1, values: [label.token], example, position, origin, openLabels };
-        return { ...passage, ...defined({ subject: row.subject }) };
+        const prompt = promptOf(model, recipe, query, before);
+        const values = valuesOfLabel(label);
+        const tokens = [...prompt.tokens, ...values.slice(0, -1)];
+        const about = defined({ subject: row.subject, rotation: row.kind === "choice" ? rotation : undefined });
+        return { ...prompt, tokens, values, example, position: rotation * longest, origin, ...about };
     };
     return rows.flatMap((row, example) => {
-        if (row.kind === "labelled") return [passage(row, example, 0, row.label, valuesOf(row, recipe))];
+        if (row.kind === "labelled") return [passage(row, example, 0, row.label, row)];
         return rotations(row, recipe.rotate).map((turned, rotation) =>
-            passage(row, example, rotation, letter(turned.answer), valuesOf(row, recipe, turned.options)),
+            passage(row, example, rotation, letter(turned.answer), { ...row, options: turned.options }),
         );
     });
 }
 
+/** Passages of queries whose labels are not known: another label's token stands in their place. */
+export function queryPassages(model: LlamaModel, queries: readonly LabelQuery[], recipe: LabelRecipe): Passage[] {
+    const [label] = recipe.labels;
+    return queries.map((query, example) => ({
+        ...promptOf(model, recipe, query),
+        values: label === undefined ? [] : [label.token], // of which a run of the model asks no more than how many there are
+        example,
+        position: 0,
+        origin: `query ${example}`,
+    }));
+}
+
+type Prompt = Pick<Passage, "tokens" | "from" | "pooled" | "openLabels">;
+
+function promptOf(model: LlamaModel, recipe: LabelRecipe, query: LabelQuery, before = ""): Prompt {
+    const values = valuesOf(query, recipe);
+    const tokensOf = (template: string) => withBos(model, model.tokenize(before + fillTemplate(template, values)));
+    const tokens = tokensOf(recipe.prompt);
+    const from = tokens.length - 1;
+    const openLabels = query.kind === "choice" ? query.options.length : recipe.labels.length;
+    if (recipe.pooling === undefined) return { tokens, from, openLabels };
+    // Where the text begins and ends among the tokens: a tokenizer may join its ends with what is around.
+    const own = [...recipe.prompt.matchAll(/\{(text|question|options)\}/g)];
+    const beginning = recipe.prompt.slice(0, own[0]?.index);
+    const ending = (own.at(-1)?.index ?? 0) + (own.at(-1)?.[0].length ?? 0);
+    const shared = (template: string) => sharedBeginning(tokensOf(template), tokens);
+    const begin = Math.min(shared(beginning), from);
+    const end = Math.max(begin + 1, shared(recipe.prompt.slice(0, ending)));
+    return { tokens, from, openLabels, pooled: { begin, end } };
+}
+
+function sharedBeginning(a: readonly Token[], b: readonly Token[]): number {
+    const end = a.findIndex((token, i) => token !== b[i]);
+    return end < 0 ? a.length : end;
+}
+
 /** A row's prompt and its answer, as in-context examples are written. */
 export function answeredPrompt(row: LabelRow, recipe: LabelRecipe): string {
-    const answer = row.kind === "labelled" ? row.label : letter(row.answer);
+    const name = row.kind === "labelled" ? row.label : letter(row.answer);
+    const label = labelNamed(recipe.labels, name);
+    const answer = label === undefined ? name : writtenOf(label);
     const ending = endingOf(recipe.prompt);
     const prompt = fillTemplate(recipe.prompt, valuesOf(row, recipe));
     return `${prompt}${recipe.prompt.endsWith(ending) ? "" : ending}${joinsNext.test(ending) ? "" : " "}${answer}`;
 }
 
-/** What the prompt's placeholders stand for; `options` are those of the row, in some order. */
-function valuesOf(row: LabelRow, recipe: LabelRecipe, options?: readonly string[]): Record<string, string> {
-    if (row.kind === "labelled") return { text: row.text, labels: recipe.labels.map(({ name }) => name).join(", ") };
-    return { question: row.question, options: (options ?? row.options).map(optionLine).join("\n") };
+/** What the prompt's placeholders stand for. */
+function valuesOf(query: LabelQuery, recipe: LabelRecipe): Record<string, string> {
+    if (query.kind === "labelled") return { text: query.text, labels: recipe.labels.map(writtenOf).join(", ") };
+    return { question: query.question, options: query.options.map(optionLine).join("\n") };
 }
 
 /** A question with its options moved on by 0, 1, ... places, or only as it is. */
@@ -108,23 +192,6 @@ function labelNames(rows: readonly LabelRow[]): string[] {
         else row.options.forEach((_, i) => names.add(letter(i)));
     }
     return [...names].sort();
-}
-
-function labelTokens(model: LlamaModel, template: string, names: readonly string[]): Label[] {
-    const ending = endingOf(template);
-    const byToken = new Map<Token, string>();
-    return names.map((name) => {
-        const token = tokenizeAfter(model, ending, joinsNext.test(ending) ? name : ` ${name}`)[0] as Token;
-        const rival = byToken.get(token);
-        if (rival !== undefined)
-            throw new RtdError(
-                "ERR_RTD_INVALID_ARGUMENT",
-                `the labels ${JSON.stringify(rival)} and ${JSON.stringify(name)} begin with the same token ` +
-                    `${JSON.stringify(readable(model, [token]))} and could not be told apart; rename one`,
-            );
-        byToken.set(token, name);
-        return { name, token };
-    });
 }
 
 /** What a label is written after: the template's end, or a line's where a placeholder ends it. */

@@ -3,7 +3,8 @@ import type { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
 import { tasks, type Task } from "./data.js";
 import type { Space } from "../tuning/spaces.js";
-import type { Label, LabelRecipe } from "./label.js";
+import { poolings, type LabelRecipe } from "./label.js";
+import type { Label, Spelling } from "./spelling.js";
 
 export interface FusionDefaults {
     k: number;
@@ -28,11 +29,18 @@ export interface Source {
     firstExample: number;
     examples: number;
     complete: boolean;
+    /** Of pruned stores: entries there were before it, and once it is complete how many of its own were left out. */
+    firstEntry?: number;
+    leftOut?: number;
 }
 
 export interface RecipeMetadata extends Partial<LabelRecipe> {
     recipe: Task;
     defaults: FusionDefaults;
+    /** Whose states the keys are, by llama.cpp's name; without one those after the last norm. */
+    layer?: string;
+    /** Entries whose value the model alone says with a probability above this are left out. */
+    pruneAbove?: number;
     sources: Source[];
     /** What its keys are searched in, where that was chosen; without `method` and with one head: the keys as they are. */
     space?: Space;
@@ -46,19 +54,26 @@ export function recipeOf(store: Datastore, task?: Task): RecipeMetadata {
     const broken = (what: string): never => {
         throw new RtdError("ERR_RTD_BAD_FORMAT", `${store.path}: ${what}; only stores made by "rtd build" can be used here`);
     };
-    const { recipe, sources, labels, prompt } = metadata;
+    const { recipe, sources, labels, prompt, pooling, layer, pruneAbove } = metadata;
     if (recipe === undefined || !tasks.includes(recipe)) return broken("the store's metadata names no recipe");
     if (!Array.isArray(sources) || !sources.every(isSource)) return broken("the metadata's sources are damaged");
     if (recipe === "label" && (typeof prompt !== "string" || !Array.isArray(labels) || !labels.every(isLabel)))
         return broken("the metadata's prompt or labels are damaged");
+    if (pooling !== undefined && !poolings.includes(pooling))
+        return broken(`the metadata's pooling ${JSON.stringify(pooling)} is not known`);
+    if (layer !== undefined && typeof layer !== "string") return broken("the metadata's layer is damaged");
+    if (pruneAbove !== undefined && typeof pruneAbove !== "number") return broken("the metadata's limit of pruning is damaged");
     if (task !== undefined && task !== recipe)
         throw new RtdError("ERR_RTD_INVALID_ARGUMENT", `${store.path} was built for task ${recipe}, not ${task}`);
     return metadata as RecipeMetadata;
 }
 
+/** Entries that pruning left out of sources that are complete. */
+export const leftOutOf = (sources: readonly Source[]): number => sources.reduce((sum, { leftOut = 0 }) => sum + leftOut, 0);
+
 /** The label part of a label store's metadata. */
-export function labelRecipeOf({ prompt = "", labels = [], rotate = false }: RecipeMetadata): LabelRecipe {
-    return { prompt, labels, rotate };
+export function labelRecipeOf({ prompt = "", labels = [], rotate = false, pooling, wholeLabels }: RecipeMetadata): LabelRecipe {
+    return { prompt, labels, rotate, ...(pooling !== undefined && { pooling }), ...(wholeLabels && { wholeLabels }) };
 }
 
 /** The source in which an example lies. */
@@ -69,15 +84,19 @@ export function sourceOf(metadata: RecipeMetadata, example: number): Source | un
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 function isSource(value: unknown): value is Source {
-    const { files, offset, firstExample, examples } = (value ?? {}) as Partial<Source>;
+    const { files, offset, firstExample, examples, firstEntry = 0, leftOut = 0 } = (value ?? {}) as Partial<Source>;
     return (
         Array.isArray(files) &&
         files.every((file: unknown) => typeof (file as Source["files"][0] | null)?.sha256 === "string") &&
-        [offset, firstExample, examples].every(isCount)
+        [offset, firstExample, examples, firstEntry, leftOut].every(isCount)
     );
 }
 
 function isLabel(value: unknown): value is Label {
-    const { name, token } = (value ?? {}) as Partial<Label>;
-    return typeof name === "string" && isCount(token);
+    const { name, token, spellings = [] } = (value ?? {}) as Partial<Label>;
+    const isSpelling = (spelling: unknown): boolean => {
+        const { text, tokens } = (spelling ?? {}) as Partial<Spelling>;
+        return typeof text === "string" && Array.isArray(tokens) && tokens.length > 0 && tokens.every(isCount);
+    };
+    return typeof name === "string" && isCount(token) && Array.isArray(spellings) && spellings.every(isSpelling);
 }

@@ -15,10 +15,14 @@ export interface Passage {
     position: number;
     /** "file:line", for messages. */
     origin: string;
+    /** The positions [begin, end) whose states' mean is the key, in place of the state at `from`, which is then the last position. */
+    pooled?: { begin: number; end: number };
     /** The row's, if it has one. */
     subject?: string;
     /** Label passages: how many of the labels, from the first on, may be the answer. */
     openLabels?: number;
+    /** Label passages of questions: by how many places the options have moved on. */
+    rotation?: number;
     /** Chat passages: what the answer answers to, in words. */
     question?: string;
 }

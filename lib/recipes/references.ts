@@ -20,6 +20,8 @@ export interface ReferenceText {
 
 const neighbours = 12;
 const maxCharacters = 90;
+/** For tokens that no entry holds. */
+const gap = " … ";
 
 export class References {
     private readonly metadata: RecipeMetadata;
@@ -57,20 +59,28 @@ export class References {
     private around(id: number, example: number): { before: string; value: string; after: string } {
         const first = Math.max(0, id - neighbours);
         const ids = Array.from({ length: Math.min(this.store.index.entries, id + neighbours) - first }, (_, i) => first + i);
-        const { examples } = this.store.origins(ids);
-        const tokens = [...this.store.index.entriesOf(ids).tokens].map((token, i) =>
-            examples[i] === example ? (token as Token) : undefined,
-        );
-        const text = (part: (Token | undefined)[]) =>
-            readable(
-                this.model,
-                part.filter((token) => token !== undefined),
-            );
-        if (this.metadata.recipe === "label") return { before: "", value: text([tokens[id - first]]), after: "" };
+        const { examples, positions } = this.store.origins(ids);
+        const { tokens } = this.store.index.entriesOf(ids);
+        const at = id - first;
+        const value = readable(this.model, [tokens[at] as Token]);
+        if (this.metadata.recipe === "label") return { before: "", value, after: "" };
+        // Entries follow one another in the text, but for those that pruning left out.
+        const text = (begin: number, end: number) => {
+            const parts: Token[][] = [];
+            for (let i = begin; i < end; i++) {
+                if (examples[i] !== example) continue;
+                const follows = i > begin && examples[i - 1] === example && positions[i - 1] === (positions[i] as number) - 1;
+                if (follows) parts.at(-1)?.push(tokens[i] as Token);
+                else parts.push([tokens[i] as Token]);
+            }
+            return parts.map((part) => readable(this.model, part)).join(gap);
+        };
+        const isApart = (a: number, b: number) =>
+            examples[a] === examples[b] && positions[b] !== (positions[a] as number) + 1 ? gap : "";
         return {
-            before: text(tokens.slice(0, id - first)),
-            value: text([tokens[id - first]]),
-            after: text(tokens.slice(id - first + 1)),
+            before: at > 0 ? text(0, at) + isApart(at - 1, at) : "",
+            value,
+            after: at + 1 < ids.length ? isApart(at, at + 1) + text(at + 1, ids.length) : "",
         };
     }
 

@@ -10,14 +10,13 @@ import { readRows, type Row, type Task } from "./data.js";
 import type { RecipeMetadata, Source } from "./metadata.js";
 import type { Passage } from "./passage.js";
 
-/** The metadata's record of the data, made if it is new. Another source must not be half done. */
+/** The metadata's record of the data, made if it is new. Another source must not be half done. entries: of the store as it is. */
 export async function sourceFor(
     metadata: RecipeMetadata,
     passages: readonly Passage[],
-    data: readonly string[],
-    cut: Cut,
+    { data, seed, offset = 0, limit }: Cut & { data: readonly string[] },
+    entries: number,
 ): Promise<Source> {
-    const { seed, offset = 0, limit } = cut;
     const files = await Promise.all(data.map(async (file) => ({ path: resolve(file), sha256: await hashFile(file) })));
     const wanted = identity({ files, offset, ...defined({ seed, limit }) });
     const known = metadata.sources.find((source) => identity(source) === wanted);
@@ -35,6 +34,7 @@ export async function sourceFor(
         firstExample: metadata.sources.reduce((sum, { examples }) => sum + examples, 0),
         examples: (passages.at(-1)?.example ?? -1) + 1,
         complete: false,
+        ...(metadata.pruneAbove !== undefined && { firstEntry: entries }),
     };
     metadata.sources.push(source);
     return source;

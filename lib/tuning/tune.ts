@@ -2,6 +2,7 @@
 import type { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
 import { blockInterval, blockTokens, type Interval } from "../evaluation/bootstrap.js";
+import { labelReading } from "../evaluation/label-reading.js";
 import { runModel } from "../evaluation/model-run.js";
 import { RunCache } from "../evaluation/run-cache.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
@@ -75,18 +76,23 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     const own = store.index.temperature;
     if (own === undefined)
         throw new RtdError("ERR_RTD_NO_TEMPERATURE", `${store.path} is empty or was never sealed: build it first`);
-    const labels = metadata.recipe === "label" ? (metadata.labels ?? []).map(({ token }) => token) : undefined;
+    const reading = metadata.recipe === "label" ? labelReading(metadata) : undefined;
+    const labels = reading?.tokens;
     if (store.size === 0)
         throw new RtdError("ERR_RTD_UNSUPPORTED", `${store.path} has no entries left: there is nothing to tune`);
     const { passages, canonical } =
         data === undefined ? await ownPassages(store, model, metadata) : await otherPassages(data, model, metadata, options);
     const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model));
-    const run = await runModel(passages, { ...options, labels, cache, unit: labels === undefined ? "tokens" : "examples" });
+    const unit = reading === undefined ? "tokens" : "examples";
+    const run = await runModel(passages, { ...options, labels: reading?.candidates, cache, layer: metadata.layer, unit });
     const values = passages.flatMap(({ values }) => values);
     const right = Int32Array.from(values, (value) => labels?.indexOf(value) ?? 0);
     const block = metadata.recipe === "text" ? blockTokens : 1;
-    // An answer is right as a whole.
-    const inUnits = metadata.recipe === "chat" ? (rows: Float64Array) => sumsOver(passages, rows) : (rows: Float64Array) => rows;
+    // An answer is right as a whole, and so is a label.
+    const inUnits =
+        metadata.recipe === "chat" || metadata.wholeLabels
+            ? (rows: Float64Array) => sumsOver(passages, rows)
+            : (rows: Float64Array) => rows;
     const inSpace = { tokens: labels ?? values, canonical, signal };
     const mostHits = (heads: number) =>
         Math.min(1024, store.size, Math.max(1, Math.floor(mostNeighbours / (values.length * heads))));

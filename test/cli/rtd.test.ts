@@ -50,7 +50,7 @@ describe("rtd", () => {
         const help = await rtd("--help");
         expect(help.code).toBe(0);
         expect(help.stdout).toContain("Exit codes:");
-        for (const command of ["build", "eval", "tune", "generate", "info", "verify", "demo", "bench"]) {
+        for (const command of ["build", "eval", "tune", "classify", "generate", "info", "verify", "demo", "bench"]) {
             expect(help.stdout).toContain(command);
             const { code, stdout } = await rtd(command, "--help");
             expect([code, stdout]).toEqual([0, expect.stringContaining("Examples:")]);
@@ -66,6 +66,7 @@ describe("rtd", () => {
         ["an unknown task", ["build", "x", "--model", "m", "--data", "d.jsonl", "--task", "labels"]],
         ["k = 0", ["eval", "x", "--model", "m", "--data", "d.jsonl", "--k", "0"]],
         ["k beyond 2048", ["eval", "x", "--model", "m", "--data", "d.jsonl", "--k", "2049"]],
+        ["nothing to label", ["classify", "x", "--model", "m"]],
         ["an empty prompt", ["generate", "x", "--model", "m", "--prompt", ""]],
         ["a weight above 1", ["eval", "x", "--model", "m", "--data", "d.jsonl", "--weight", "1.5"]],
         [
@@ -125,6 +126,45 @@ describe("a label datastore", () => {
         expect(json((await build("label.rtd", "label", "label.jsonl", ...part)).stdout)).toMatchObject({ added: 0, entries: 20 });
         const second = await build("label.rtd", "label", "label.jsonl", "--seed", "1", "--offset", "20", "--limit", "5");
         expect(second.stdout).toMatch(/5 entries added in .*; 25 entries of 25 examples/);
+    });
+
+    it("labels texts, given or from files, with what speaks for it", async () => {
+        writeFileSync(inFolder("texts.txt"), "it has 3 legs\n\nit has 4 legs\n");
+        const classify = (...rest: string[]) => rtd("classify", inFolder("label.rtd"), ...common, ...rest);
+        const nearest = ["--k", "1", "--weight", "1", "--temperature", "1"];
+        const plain = await classify("--text", "it has 77 legs", "it has 78 legs", "--references", "1", ...nearest);
+        expect(plain).toMatchObject({ code: 0, stderr: "" });
+        const lines = plain.stdout.trimEnd().split("\n");
+        expect(lines).toHaveLength(4);
+        expect(lines[0]).toMatch(/^(ant|bee) 100\.0%, (ant|bee) 0\.0% {3}"it has 77 legs"$/);
+        expect(lines[1]).toMatch(/^ +100\.0% {2}distance [\d.]+ {2}.*label\.jsonl:\d+ {2}it has \d+ legs →\[(ant|bee)\]$/);
+        const { stdout } = await classify(
+            "--data",
+            inFolder("texts.txt"),
+            inFolder("label.jsonl"),
+            "--json",
+            "--no-matched-bias",
+        );
+        const found = JSON.parse(stdout) as { label: string; probabilities: object; references: object[] }[];
+        expect(found).toHaveLength(42);
+        expect(found[0]).toMatchObject({ label: expect.stringMatching(/ant|bee/) as unknown, references: [{}, {}, {}] });
+        const bad = await classify("--data", inFolder("chat.jsonl"));
+        expect([bad.code, bad.stderr]).toEqual([1, expect.stringContaining('chat.jsonl:1: "text" is missing')]);
+    });
+
+    it("takes spellings of labels from a file, and whole labels", async () => {
+        writeFileSync(inFolder("spellings.json"), '{"ant": ["emmet", "ant"], "bee": ["fly"]}');
+        const options = ["--prompt", prompt, "--labels", inFolder("spellings.json"), "--whole-labels", "--limit", "10"];
+        const built = await build("spelt.rtd", "label", "label.jsonl", ...options, "--json");
+        expect(json(built.stdout)).toMatchObject({ entries: 5 * 5 + 5 * 3, examples: 10 });
+        const info = await rtd("info", inFolder("spelt.rtd"));
+        expect(info.stdout).toMatch(/labels +ant, bee \(whole\)/);
+        const figures = await evaluate("spelt.rtd", "label.jsonl", "--limit", "10", "--k", "1", "--weight", "0.999", "--json");
+        expect(json(figures.stdout)).toMatchObject({ task: "label", rtd: { accuracy: 1 } });
+        expect(json(figures.stdout)).not.toHaveProperty("linearProbe");
+        writeFileSync(inFolder("spellings.json"), "{");
+        const broken = await build("spelt.rtd", "label", "label.jsonl", ...options);
+        expect([broken.code, broken.stderr]).toEqual([1, expect.stringMatching(/spellings\.json: cannot be read as JSON/)]);
     });
 
     it("keeps what it was built with", async () => {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "harness.h"
 
@@ -181,6 +182,44 @@ Case makeCase(const Shape& shape, uint64_t seed, bool isPlain) {
     return c;
 }
 
+void giveBiases(Case& c, uint64_t seed) {
+    Random random(seed);
+    std::normal_distribution<float> normal;
+    const uint32_t vocabulary = c.shape.vocabulary;
+    c.biasTokens.resize(c.rows.size());
+    c.biasValues.resize(c.rows.size());
+    for (size_t b = 0; b < c.rows.size(); ++b) {
+        const uint32_t kind = below(random, 5);
+        std::vector<int32_t>& tokens = c.biasTokens[b];
+        if (kind == 1)  // of all tokens
+            for (uint32_t v = 0; v < vocabulary; ++v) tokens.push_back(static_cast<int32_t>(v));
+        for (uint32_t i = kind == 2 ? 1 : kind == 3 ? 40 : kind == 4 ? 3 : 0; i > 0; --i)  // of some, in any order
+            tokens.push_back(static_cast<int32_t>(below(random, kind == 4 ? std::min(vocabulary, 3u) : vocabulary)));
+        std::set<int32_t> seen;
+        std::erase_if(tokens, [&](int32_t token) { return !seen.insert(token).second; });
+        for (size_t i = 0; i < tokens.size(); ++i) c.biasValues[b].push_back(kind == 3 && i == 0 ? 1e5f : 3 * normal(random));
+        c.rows[b].bias_tokens = tokens.data();
+        c.rows[b].bias_values = c.biasValues[b].data();
+        c.rows[b].bias_count = tokens.size();
+    }
+}
+
+void giveGates(Case& c, uint64_t seed) {
+    Random random(seed);
+    std::normal_distribution<float> normal;
+    c.gates.resize(c.rows.size());
+    for (size_t b = 0; b < c.rows.size(); ++b) {
+        if (below(random, 4) == 0) continue;
+        const uint32_t kind = below(random, 8);
+        const float scale = kind == 0 ? 1e30f : kind == 1 ? 200 : 2;
+        c.gates[b] = {sizeof(rtd_gate),       kind == 2 ? 0.0f : kind == 3 ? 1.0f : 0.3f,
+                      scale * normal(random), scale * normal(random),
+                      scale * normal(random), scale * normal(random)};
+        c.rows[b].gate = &c.gates[b];
+        c.rows[b].reference_weight = NAN;  // not read
+    }
+}
+
 void fillIndex(rtd_index* index, const Case& c) {
     const size_t dim = c.shape.dim, entries = c.shape.entries;
     size_t piece = 1;
@@ -222,6 +261,10 @@ Answer run(const rtd_index* index, const Case& c, const Way& way) {
     rtd_call_options call{};
     call.struct_size = sizeof call;
     call.threads = way.threads;
+    if (way.figures) {
+        a.figures.resize(s.batch);
+        call.figures = a.figures.data();
+    }
     CHECK_OK(rtd_search_and_fuse(index, &queryMatrix, &logitMatrix, c.rows.data(), c.rows.size(), &call, &hits, a.statuses.data()));
     for (size_t b = 0; b < s.batch; ++b)
         for (size_t v = 0; v < stride; ++v) {
@@ -251,11 +294,17 @@ std::vector<std::vector<oracle::Hit>> hitsOf(const Case& c, size_t b) {
     return heads;
 }
 
+std::map<int32_t, float> biasOf(const rtd_row_options& row) {
+    std::map<int32_t, float> bias;
+    for (size_t i = 0; i < row.bias_count; ++i) bias[row.bias_tokens[i]] = row.bias_values[i];
+    return bias;
+}
+
 oracle::Fused fusedOf(const Case& c, size_t b, const std::vector<std::vector<oracle::Hit>>& heads) {
     const rtd_row_options& row = c.rows[b];
     const auto begin = c.logits.begin() + static_cast<ptrdiff_t>(b * c.shape.vocabulary);
     return oracle::fuse({begin, begin + c.shape.vocabulary}, heads, row.flags & RTD_ROW_SKIP ? 0 : row.reference_weight, row.temperature,
-                        (row.flags & RTD_ROW_UNMASK) != 0);
+                        (row.flags & RTD_ROW_UNMASK) != 0, biasOf(row), row.flags & RTD_ROW_SKIP ? nullptr : row.gate);
 }
 
 }  // namespace
@@ -274,6 +323,7 @@ Answer expected(const Case& c, rtd_dtype logitsDtype) {
         }
         const oracle::Fused fused = fusedOf(c, b, heads);
         a.statuses.push_back(fused.status);
+        a.figures.push_back(c.rows[b].flags & RTD_ROW_SKIP ? rtd_row_figures{INFINITY, 0, 0, NAN, 0, 0} : fused.figures);
         for (const float l : fused.logits) a.logits.push_back(logitsDtype == RTD_F16 ? oracle::roundTo(RTD_F16, l) : l);
     }
     return a;
@@ -285,9 +335,32 @@ void checkSame(const Answer& got, const Answer& want) {
     CHECK_SAME_BITS(got.distances, want.distances);
     CHECK_SAME_BITS(got.tokens, want.tokens);
     CHECK_SAME_BITS(got.statuses, want.statuses);
+    for (size_t b = 0; b < got.figures.size(); ++b) {
+        const rtd_row_figures &g = got.figures[b], &w = want.figures.at(b);
+        CHECK(std::isnan(g.model_entropy) == std::isnan(w.model_entropy));
+        const auto values = [](const rtd_row_figures& f) {
+            return std::vector<double>{f.nearest,          f.hit_entropy, f.largest_vote, std::isnan(f.model_entropy) ? 0 : f.model_entropy,
+                                       f.reference_weight, f.temperature};
+        };
+        CHECK_SAME_BITS(values(g), values(w));
+    }
     for (size_t i = 0; i < want.logits.size(); ++i)  // a NaN may come back with another payload where float16 was widened
         if (!(std::isnan(got.logits.at(i)) && std::isnan(want.logits[i])))
             test::checkSameBits<float>({got.logits[i]}, {want.logits[i]}, ("logit " + std::to_string(i)).c_str(), "expected", __FILE__, __LINE__);
+}
+
+void checkEverywhere(const Case& c) {
+    const Answer want = expected(c, RTD_F32), wantHalf = expected(c, RTD_F16);
+    for (const char* backend : usableBackends()) {
+        const std::string where = std::string("back end ") + backend + ", " + c.shape.text() + ": ";
+        try {
+            const TestIndex index(indexOptions(c.shape.dim, c.shape.metric, c.shape.dtype, c.shape.heads, backend));
+            fillIndex(index, c);
+            checkSame(run(index, c, {backend, 1}), want);
+            checkSame(run(index, c, {backend, 3, RTD_F16, true}), wantHalf);
+            checkSame(run(index, c, {backend, 2, RTD_F32, false, true}), want);
+        } catch (const std::exception& error) { throw test::Failure(where + error.what()); }
+    }
 }
 
 double worstUlp(const Case& c) {

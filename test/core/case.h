@@ -54,10 +54,17 @@ struct Case {
     std::vector<float> logits;                             // [batch, vocabulary], numbers that float16 holds too
     std::vector<rtd_row_options> rows;                     // [batch]
     std::vector<std::vector<uint32_t>> namespaces, seeds;  // what rows point to
+    std::vector<std::vector<int32_t>> biasTokens;
+    std::vector<std::vector<float>> biasValues;
+    std::vector<rtd_gate> gates;
 };
 
 // Deterministic in shape and seed. plain: rows all alike, nothing removed, no gates: what the sweeps over sizes use.
 Case makeCase(const Shape& shape, uint64_t seed, bool isPlain);
+// Gives rows biases, or none: of one token, some, all.
+void giveBiases(Case& c, uint64_t seed);
+// Gives most rows a gate.
+void giveGates(Case& c, uint64_t seed);
 Shape randomShape(std::mt19937_64& random);
 
 struct Answer {
@@ -65,6 +72,7 @@ struct Answer {
     std::vector<float> distances, logits;
     std::vector<int32_t> tokens;
     std::vector<rtd_row_status> statuses;
+    std::vector<rtd_row_figures> figures;  // empty where they were not asked for
 };
 
 struct Way {
@@ -72,6 +80,7 @@ struct Way {
     uint32_t threads = 1;
     rtd_dtype logitsDtype = RTD_F32;
     bool isPadded = false;  // rows of all matrices lie apart
+    bool figures = false;
 };
 
 // The index of a case: keys added in pieces of varied size, removals done.
@@ -79,6 +88,8 @@ void fillIndex(rtd_index* index, const Case& c);
 Answer run(const rtd_index* index, const Case& c, const Way& way);
 Answer expected(const Case& c, rtd_dtype logitsDtype);
 void checkSame(const Answer& got, const Answer& want);
+// Every usable back end, and each with more than one number of threads, gives the oracle's bits.
+void checkEverywhere(const Case& c);
 
 // Names of the back ends that can be used here.
 std::vector<const char*> usableBackends();

@@ -48,7 +48,7 @@ struct Call {
     rtd_mutable_matrix logits = mutableMatrixOf(logitValues, 10);
     std::vector<uint32_t> ids = std::vector<uint32_t>(8, 77);
     rtd_hits hits = {ids.data(), nullptr, nullptr, nullptr, 2};
-    rtd_call_options options = {sizeof(rtd_call_options), 1, nullptr, nullptr, RTD_MEMORY_HOST, nullptr, nullptr};
+    rtd_call_options options = {sizeof(rtd_call_options), 1, nullptr, nullptr, RTD_MEMORY_HOST, nullptr, nullptr, nullptr};
 };
 
 // Both calls fail alike and write nothing.
@@ -266,7 +266,21 @@ TEST("errors of logits and calls") {
 
 TEST("a row that is skipped may hold anything") {
     Call call;
-    call.rows[1] = {sizeof(rtd_row_options), 0, -5, NAN, NAN, RTD_ROW_SKIP | RTD_ROW_MAX_DISTANCE, nullptr, 99, 7, nullptr, 1 << 20};
+    call.rows[1] = {sizeof(rtd_row_options),
+                    0,
+                    -5,
+                    NAN,
+                    NAN,
+                    RTD_ROW_SKIP | RTD_ROW_MAX_DISTANCE,
+                    nullptr,
+                    99,
+                    7,
+                    nullptr,
+                    1 << 20,
+                    nullptr,
+                    nullptr,
+                    5,
+                    nullptr};
     call.queryValues[4] = NAN;
     CHECK_OK(call.fuse());
     CHECK_EQUAL(call.ids[4], RTD_NO_ID);

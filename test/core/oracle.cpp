@@ -95,6 +95,44 @@ Shares vote(const std::vector<std::vector<Hit>>& heads, double temperature) {
     return shares;
 }
 
+// By pieces of 1024, as the log-sum-exp.
+double canonicalEntropy(const std::vector<float>& logits, float top) {
+    std::vector<double> sums, moments;
+    for (size_t begin = 0; begin < logits.size(); begin += 1024) {
+        const size_t end = std::min(begin + 1024, logits.size());
+        float m = -INFINITY;
+        for (size_t v = begin; v < end; ++v) m = std::max(m, logits[v]);
+        std::vector<double> e, moment;
+        for (size_t v = begin; v < end && m > -INFINITY; ++v) {
+            const float x = logits[v] - m;
+            e.push_back(rtd::expSmall(x));
+            moment.push_back(rtd::expSmall(x) * (x > -87 ? x : -87));
+        }
+        const double below = static_cast<double>(m) - static_cast<double>(top), scale = rtd::expWide(below);
+        sums.push_back(canonicalSum(e) * scale);
+        moments.push_back(m > -INFINITY ? scale * std::fma(canonicalSum(e), below, canonicalSum(moment)) : 0);
+    }
+    return rtd::logWide(canonicalSum(sums)) - canonicalSum(moments) / canonicalSum(sums);
+}
+
+long double exactEntropy(const std::vector<float>& logits, float top) {
+    long double sum = 0, entropy = 0;
+    for (const float l : logits) sum += expl(static_cast<long double>(l) - static_cast<long double>(top));
+    for (const float l : logits) {
+        const long double p = expl(static_cast<long double>(l) - static_cast<long double>(top)) / sum;
+        if (p > 0) entropy -= p * logl(p);
+    }
+    return entropy;
+}
+
+double gatedWeight(const rtd_gate& gate, const rtd_row_figures& figures) {
+    double z = std::fma(static_cast<double>(gate.hit_entropy), figures.hit_entropy, static_cast<double>(gate.bias));
+    z = std::fma(static_cast<double>(gate.largest_vote), figures.largest_vote, z);
+    z = std::fma(static_cast<double>(gate.model_entropy), figures.model_entropy, z);
+    const double most = gate.max_weight;
+    return z < 0 ? most * rtd::expWide(z) / (1 + rtd::expWide(z)) : most / (1 + rtd::expWide(-z));
+}
+
 }  // namespace
 
 std::vector<Hit> nearest(const Data& data, const float* query, uint32_t head, const rtd_row_options& options) {
@@ -134,9 +172,27 @@ long double trueDistance(const Data& data, const float* query, uint32_t head, ui
     return data.metric == RTD_L2 ? sqrtl(sum) : sum;
 }
 
-Fused fuse(const std::vector<float>& logits, const std::vector<std::vector<Hit>>& heads, float weight, float temperature, bool unmask) {
-    Fused fused{RTD_ROW_UNCHANGED, logits, {}, 0};
-    if (weight == 0) return fused;
+Fused fuse(const std::vector<float>& given, const std::vector<std::vector<Hit>>& heads, float weight, float temperature, bool unmask,
+           const std::map<int32_t, float>& bias, const rtd_gate* gate) {
+    Fused fused{RTD_ROW_UNCHANGED, given, {}, 0, {}, {}};
+    if (gate) weight = gate->max_weight;
+    fused.figures = {INFINITY, 0, 0, NAN, 0, temperature};
+    for (const std::vector<Hit>& hits : heads)
+        for (const Hit& hit : hits)
+            if (std::isfinite(hit.distance)) fused.figures.nearest = std::min(fused.figures.nearest, static_cast<double>(hit.distance));
+    const Shares shares = vote(heads, temperature);
+    std::vector<double> terms;
+    for (const auto& [token, r] : shares.canonical) {
+        terms.push_back(r > 0 ? r * rtd::logWide(r) : 0);
+        fused.figures.largest_vote = std::max(fused.figures.largest_vote, r);
+    }
+    fused.figures.hit_entropy = std::max(0.0, -canonicalSum(terms));
+    for (const auto& [token, r] : shares.exact) {
+        fused.exactFigures.hitEntropy -= r > 0 ? r * logl(r) : 0;
+        fused.exactFigures.largestVote = std::max(fused.exactFigures.largestVote, r);
+    }
+    std::vector<float> logits = given;
+    for (const auto& [token, value] : bias) logits[static_cast<size_t>(token)] += value;
     float top = -INFINITY;
     bool isNan = false;
     for (const float l : logits) {
@@ -144,26 +200,30 @@ Fused fuse(const std::vector<float>& logits, const std::vector<std::vector<Hit>>
         top = std::max(top, l);
     }
     if (isNan || std::isinf(top)) {
-        fused.status = RTD_ROW_UNMERGEABLE;
+        if (weight > 0) fused.status = RTD_ROW_UNMERGEABLE;
         return fused;
     }
-    const Shares shares = vote(heads, temperature);
-    if (shares.canonical.empty()) return fused;
+    fused.figures.model_entropy = canonicalEntropy(logits, top);
+    fused.exactFigures.modelEntropy = exactEntropy(logits, top);
+    const double a = gate ? gatedWeight(*gate, fused.figures) : static_cast<double>(weight);
+    if (shares.canonical.empty() || weight == 0 || a == 0) return fused;
 
     fused.status = RTD_ROW_MERGED;
-    const double a = weight, lse = canonicalLse(logits, top);
+    fused.logits = logits;
+    fused.figures.reference_weight = a;
+    const double lse = canonicalLse(logits, top);
     long double sum = 0;
     for (const float l : logits) sum += expl(static_cast<long double>(l) - static_cast<long double>(top));
     fused.lse = static_cast<long double>(top) + logl(sum);
     fused.exact.assign(logits.begin(), logits.end());
-    if (weight == 1) {
+    if (a == 1) {
         std::fill(fused.logits.begin(), fused.logits.end(), -INFINITY);
         std::fill(fused.exact.begin(), fused.exact.end(), -INFINITY);
     }
     for (const auto& [token, r] : shares.canonical) {
         const auto v = static_cast<size_t>(token);
         const long double exactR = shares.exact.at(token);
-        if (weight == 1) {
+        if (a == 1) {
             fused.logits[v] = static_cast<float>(rtd::logWide(r));
             fused.exact[v] = logl(exactR);
         } else if (r != 0 && (unmask || logits[v] != -INFINITY)) {

@@ -2,6 +2,7 @@
 // test is number_test.cpp.
 #pragma once
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "rtd.h"
@@ -32,15 +33,23 @@ std::vector<Hit> nearest(const Data& data, const float* query, uint32_t head, co
 // The distance in long double, nothing rounded on the way.
 long double trueDistance(const Data& data, const float* query, uint32_t head, uint32_t id);
 
+// A row's figures in long double.
+struct Figures {
+    long double hitEntropy = 0, largestVote = 0, modelEntropy = 0;
+};
+
 struct Fused {
     rtd_row_status status;
     std::vector<float> logits;       // the canonical result, bit for bit
     std::vector<long double> exact;  // the same in long double; empty unless merged
     long double lse = 0;
+    rtd_row_figures figures = {};  // canonical
+    Figures exactFigures;
 };
 
-// A row of logits fused with the hits of its heads.
-Fused fuse(const std::vector<float>& logits, const std::vector<std::vector<Hit>>& heads, float weight, float temperature, bool unmask);
+// A row of logits fused with the hits of its heads. What is exact is so for logits to which the bias, by token, has been added in float32.
+Fused fuse(const std::vector<float>& logits, const std::vector<std::vector<Hit>>& heads, float weight, float temperature, bool unmask,
+           const std::map<int32_t, float>& bias = {}, const rtd_gate* gate = nullptr);
 
 // Bits of a float16, rounded to nearest even, and its value.
 uint16_t toF16(float value);

@@ -7,20 +7,6 @@
 
 namespace {
 
-// Every usable back end, and each with more than one number of threads, gives the oracle's bits.
-void checkEverywhere(const Case& c) {
-    const Answer want = expected(c, RTD_F32), wantHalf = expected(c, RTD_F16);
-    for (const char* backend : usableBackends()) {
-        const std::string where = std::string("back end ") + backend + ", " + c.shape.text() + ": ";
-        try {
-            const TestIndex index(indexOptions(c.shape.dim, c.shape.metric, c.shape.dtype, c.shape.heads, backend));
-            fillIndex(index, c);
-            checkSame(run(index, c, {backend, 1}), want);
-            checkSame(run(index, c, {backend, 3, RTD_F16, true}), wantHalf);
-        } catch (const std::exception& error) { throw test::Failure(where + error.what()); }
-    }
-}
-
 TEST("random cases") {
     const char* wanted = std::getenv("RTD_TEST_CASES");
     const int cases = wanted ? std::atoi(wanted) : 300;

@@ -162,7 +162,7 @@ TEST("a search can be stopped at any tile, and then writes nothing") {
     for (uint32_t threads = 1; threads <= 2; ++threads)
         for (int after = 0;; ++after) {
             Counter counter{after};
-            rtd_call_options call = {sizeof call, threads, Counter::stop, &counter, RTD_MEMORY_HOST, nullptr, nullptr};
+            rtd_call_options call = {sizeof call, threads, Counter::stop, &counter, RTD_MEMORY_HOST, nullptr, nullptr, nullptr};
             std::vector<float> logits = c.logits;
             std::vector<uint32_t> ids(size_t{shape.batch} * shape.k, 77);
             const rtd_mutable_matrix matrix = mutableMatrixOf(logits, shape.vocabulary);
@@ -179,7 +179,7 @@ TEST("a search can be stopped at any tile, and then writes nothing") {
         }
     // Sealing reads the keys too.
     Counter counter{3};
-    const rtd_call_options call = {sizeof call, 2, Counter::stop, &counter, RTD_MEMORY_HOST, nullptr, nullptr};
+    const rtd_call_options call = {sizeof call, 2, Counter::stop, &counter, RTD_MEMORY_HOST, nullptr, nullptr, nullptr};
     CHECK_EQUAL(rtd_index_seal(index, &call), RTD_CANCELLED);
     rtd_index_info info{};
     info.struct_size = sizeof info;

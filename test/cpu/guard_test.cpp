@@ -41,15 +41,17 @@ TEST("tiles stay within their rows") {
         }
 }
 
-TEST("pieces of a log-sum-exp stay within their logits") {
+TEST("pieces of a log-sum-exp and an entropy stay within their logits") {
     test::GuardedMemory memory(4096);
     for (const auto& [name, backend] : test::backends())
         for (size_t n = 0; n <= 1024; ++n) {
             const std::vector<float> logits(n, 1.5f);
             float top;
-            double sum;
+            double sum, moment;
             backend->lsePiece(reinterpret_cast<const float*>(memory.putLast(logits.data(), n * sizeof(float))), n, &top, &sum);
+            backend->entropyPiece(reinterpret_cast<const float*>(memory.putLast(logits.data(), n * sizeof(float))), n, 0, &moment);
             backend->lsePiece(reinterpret_cast<const float*>(memory.putFirst(logits.data(), n * sizeof(float))), n, &top, &sum);
+            backend->entropyPiece(reinterpret_cast<const float*>(memory.putFirst(logits.data(), n * sizeof(float))), n, 0, &moment);
             if (n) CHECK_EQUAL(sum, static_cast<double>(n));
         }
 }

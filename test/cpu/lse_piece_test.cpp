@@ -1,4 +1,4 @@
-// Pieces of a log-sum-exp: every back end gives the serial one's bits.
+// Pieces of a log-sum-exp and of an entropy: every back end gives the serial one's bits.
 #include <cmath>
 #include <limits>
 
@@ -26,6 +26,12 @@ void compare(const std::vector<float>& logits, size_t shift = 0) {
             test::fail(__FILE__, __LINE__,
                        name + ": " + std::to_string(logits.size()) + " logits give " + test::show(top) + " and " + test::show(sum) + ", serial " +
                            test::show(wantTop) + " and " + test::show(wantSum));
+        if (!std::isfinite(top)) continue;
+        double wantMoment;
+        cpu::serialBackend.entropyPiece(memory.data() + shift, logits.size(), top, &wantMoment);
+        backend->entropyPiece(memory.data() + shift, logits.size(), top, &sum);
+        if (bitsOf(sum) != bitsOf(wantMoment))
+            test::fail(__FILE__, __LINE__, name + ": the moment is " + test::show(sum) + ", serial " + test::show(wantMoment));
     }
 }
 

@@ -25,6 +25,16 @@ TEST("random cases through the C interface") {
                      {testedBackend(), 1, i % 4 ? RTD_F32 : RTD_F16, i % 3 == 0});
 }
 
+TEST("rows with a bias or gate, and figures: searched on the device and merged on the host, bit for bit") {
+    std::mt19937_64 random(6);
+    for (uint64_t i = 0; i < 30; ++i) {
+        Case c = makeCase(smaller(randomShape(random)), i, false);
+        if (i % 3 != 0) giveBiases(c, i);
+        if (i % 3 != 1) giveGates(c, i);
+        checkBackend(c, {testedBackend(), 1, i % 4 ? RTD_F32 : RTD_F16, i % 3 == 0, i % 2 == 0});
+    }
+}
+
 TEST("entries added and removed between calls are seen, also by larger calls than before") {
     Shape shape;
     shape.dim = 6;

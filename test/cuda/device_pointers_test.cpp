@@ -131,8 +131,13 @@ Answer runPlan(rtd_plan* plan, const Case& c, const DeviceWay& way) {
     const rtd_hits hits = {ids.data<uint32_t>(), distances.data<float>(), tokens.data<int32_t>(), counts.data<uint32_t>(), s.k};
     CHECK_OK(rtd_plan_enqueue(plan, &queryMatrix, &logitMatrix, &hits, statuses.data<rtd_row_status>()));
     device().onStream(nullptr)->synchronize();  // the plan's stream
-    return {download<uint32_t>(ids, rows * s.k),   download<uint32_t>(counts, rows),           download<float>(distances, rows * s.k), logits.read(),
-            download<int32_t>(tokens, rows * s.k), download<rtd_row_status>(statuses, s.batch)};
+    return {download<uint32_t>(ids, rows * s.k),
+            download<uint32_t>(counts, rows),
+            download<float>(distances, rows * s.k),
+            logits.read(),
+            download<int32_t>(tokens, rows * s.k),
+            download<rtd_row_status>(statuses, s.batch),
+            {}};
 }
 
 void setRows(rtd_plan* plan, const Case& c) { CHECK_OK(rtd_plan_set_rows(plan, c.rows.data(), c.rows.size())); }
@@ -411,6 +416,46 @@ TEST("device pointers: what a plan was not made for is refused and changes nothi
     checkRefused(rtd_plan_enqueue(plan, &q, &l, &few, nullptr), RTD_INVALID_ARGUMENT, "room for 7 a row");
     CHECK_SAME_BITS(logits.read(), c.logits);
     checkSame(runPlan(plan, c, {}), expected(c, RTD_F32));
+}
+
+TEST("rows with a bias or gate, and figures, are the host's: on the device they are refused, and nothing is changed") {
+    Case c = makeCase(Shape{}, 1, true);
+    const Shape& s = c.shape;
+    const TestIndex index(indexOptions(s.dim, RTD_L2, RTD_F32, 1, testedBackend()));
+    fillIndex(index, c);
+    const TestPlan plan(index, s.batch, s.k, s.vocabulary), searching(index, s.batch, s.k, 0);
+    const DeviceMatrix queries(c.queries, s.dim, RTD_F32, 0, 0);
+    DeviceMatrix logits(c.logits, s.vocabulary, RTD_F32, 0, 0);
+    const rtd_matrix queryMatrix = queries.view();
+    const rtd_mutable_matrix logitMatrix = logits.mutableView();
+    rtd_call_options call{};
+    call.struct_size = sizeof call;
+    call.memory = RTD_MEMORY_DEVICE;
+    const auto fuse = [&] { return rtd_search_and_fuse(index, &queryMatrix, &logitMatrix, c.rows.data(), c.rows.size(), &call, nullptr, nullptr); };
+    const auto isRefused = [](rtd_status status, const char* advice) {
+        return status == RTD_UNSUPPORTED && std::string(rtd_last_error()).find(advice) != std::string::npos;
+    };
+    std::vector<rtd_row_figures> figures(s.batch);
+    call.figures = figures.data();
+    CHECK(isRefused(fuse(), "figures are taken on the host"));
+    call.figures = nullptr;
+    const rtd_gate gate = {sizeof gate, 0.5f, 0, 0, 0, 0};
+    const int32_t token = 3;
+    const float value = 1;
+    rtd_row_options &row = c.rows[1], plain = row, biased = row;
+    row.gate = &gate;
+    biased.bias_tokens = &token;
+    biased.bias_values = &value;
+    biased.bias_count = 1;
+    for (const rtd_row_options& other : {row, biased}) {
+        row = other;
+        CHECK(isRefused(fuse(), "row options 1 have a bias or gate"));
+        CHECK(isRefused(rtd_plan_set_rows(plan, c.rows.data(), c.rows.size()), "rtd_fuse merge"));
+        CHECK_OK(rtd_plan_set_rows(searching, c.rows.data(), c.rows.size()));  // which merges nothing
+    }
+    CHECK_SAME_BITS(logits.read(), c.logits);
+    row = plain;
+    CHECK_OK(fuse());
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ describe("a cache of runs", () => {
         expect(await cache.read(passages, [])).toBeUndefined();
         await cache.write(passages, [], run);
         expect(await cache.read(passages, [])).toEqual(run);
-        expect(await cache.read(passages, [5 as Token])).toBeUndefined();
+        expect(await cache.read(passages, [[5 as Token]])).toBeUndefined();
         expect(await cache.read([...passages, ...passages], [])).toBeUndefined();
         expect(await new RunCache(folder, model("b")).read(passages, [])).toBeUndefined();
     });

@@ -378,7 +378,7 @@ describe("logProbabilities refuses", () => {
 
 describe("a misspelt option is refused", () => {
     const hits = { distances: Float32Array.of(1), tokens: Int32Array.of(3), counts: Uint32Array.of(1), k: 1 };
-    const known = "k, maxDistance, namespaces, seeds, temperature, referenceWeight, unmask";
+    const known = "k, maxDistance, namespaces, seeds, temperature, referenceWeight, unmask, bias, gate";
     invalid([
         [
             "createIndex",

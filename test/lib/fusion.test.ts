@@ -31,8 +31,10 @@ async function everyWay(
     const hits = index.searchSync(queries, { k: options.k });
     const [foreignNow, foreignLater] = [given.slice(), given.slice()];
     const own = { temperature: index.temperature, ...options };
-    expect(fuseSync(hits, foreignNow, own)).toEqual({ statuses: result.statuses });
-    expect(await fuse(hits, foreignLater, own)).toEqual({ statuses: result.statuses });
+    const foreign = { ...result };
+    delete foreign.hits;
+    expect(fuseSync(hits, foreignNow, own)).toEqual(foreign);
+    expect(await fuse(hits, foreignLater, own)).toEqual(foreign);
     for (const other of [later, foreignNow, foreignLater]) expect(bytesOf(other)).toEqual(bytesOf(rows));
     return { result, rows };
 }
@@ -100,6 +102,100 @@ describe("fusing", () => {
         const perRow = (await everyWay({ unmask: true, rows: [{ unmask: false }, {}, {}] }, masked)).rows;
         expect(perRow.subarray(0, V)).toEqual(kept.subarray(0, V));
         expect(perRow.subarray(V)).toEqual(unmasked.subarray(V));
+    });
+
+    test("merges into the model with a bias, by row, and only where it merges", async () => {
+        const bias = { tokens: [3, 98, 40], values: [2, -1.5, 0.25] };
+        const biased = logits().map((value, i) => {
+            const at = bias.tokens.indexOf(i % V);
+            return at < 0 ? value : value + bias.values[at]!;
+        });
+        const { result, rows } = await everyWay({ bias });
+        expect(result.statuses).toEqual(["merged", "merged", "merged"]);
+        expect(bytesOf(rows)).toEqual(bytesOf((await everyWay({}, biased)).rows));
+        const typed = { tokens: Int32Array.from(bias.tokens), values: Float32Array.from(bias.values) };
+        expect(bytesOf((await everyWay({ bias: typed })).rows)).toEqual(bytesOf(rows));
+
+        const some = await everyWay({ bias, rows: [{ referenceWeight: 0 }, {}, { bias: { tokens: [], values: [] } }] });
+        expect(bytesOf(some.rows.subarray(0, V))).toEqual(bytesOf(logits().subarray(0, V)));
+        expect(bytesOf(some.rows.subarray(V, 2 * V))).toEqual(bytesOf(rows.subarray(V, 2 * V)));
+        expect(bytesOf(some.rows.subarray(2 * V))).toEqual(bytesOf((await everyWay({})).rows.subarray(2 * V)));
+        const beyond = logits();
+        expect(index.searchAndFuseSync(queries, beyond, { bias, maxDistance: 0 }).statuses).toEqual(Array(3).fill("unchanged"));
+        expect(bytesOf(beyond)).toEqual(bytesOf(logits()));
+    });
+
+    test.each<[unknown, string, RegExp]>([
+        [{ tokens: [1], values: [1, 2] }, "INVALID_ARGUMENT", /bias\.values: expected 1 element.*bias\.tokens, got 2/],
+        [{ tokens: [1] }, "INVALID_ARGUMENT", /bias\.values: expected a Float32Array or an array of numbers, got undefined/],
+        [{ tokens: [-1], values: [1] }, "INVALID_ARGUMENT", /bias\.tokens\[0\]: .*got -1/],
+        [{ tokens: new Uint32Array(1), values: [1] }, "INVALID_ARGUMENT", /bias\.tokens: expected an Int32Array/],
+        [{ tokens: [V], values: [1] }, "TOKEN_RANGE", /bias_tokens has 100; the logits have 100 columns/],
+        [{ tokens: [5, 5], values: [1, 2] }, "INVALID_ARGUMENT", /token 5 twice/],
+        [{ tokens: [5], values: [Infinity] }, "INVALID_ARGUMENT", /bias\.values\[0\]: expected a finite number, got inf/],
+        [{ tokens: [5], weights: [1] }, "INVALID_ARGUMENT", /bias: there is no option "weights" here; known are tokens, values/],
+        [7, "INVALID_ARGUMENT", /bias: expected an object, got 7/],
+    ])("refuses the bias %o", (bias, code, message) => {
+        const rows = logits();
+        expect(() => index.searchAndFuseSync(queries, rows, { bias } as never)).toThrow(
+            expect.objectContaining({ code: `ERR_RTD_${code}`, message: expect.stringMatching(message) as unknown }),
+        );
+        expect(rows).toEqual(logits());
+    });
+
+    test("says what rows were weighed by, and merges by a gate of those figures", async () => {
+        const entropyOf = (shares: number[]) => -shares.reduce((sum, p) => sum + (p > 0 ? p * Math.log(p) : 0), 0);
+        const gate = { bias: 0.5, hitEntropy: -0.75, largestVote: 2, modelEntropy: 0.25, maxWeight: 0.75 };
+        const { result, rows } = await everyWay({ gate, k: 6, figures: true });
+        const { nearest, hitEntropy, largestVote, modelEntropy, referenceWeight, temperature } = result.figures!;
+        const given = logits();
+        for (let row = 0; row < 3; row++) {
+            const hits = hitsOf(result.hits!, row);
+            const weights = hits.map(({ distance }) => Math.exp((hits[0]!.distance - distance) / index.temperature!));
+            const total = weights.reduce((sum, weight) => sum + weight, 0);
+            const votes = new Map<number, number>();
+            for (const [i, { token }] of hits.entries()) votes.set(token, (votes.get(token) ?? 0) + weights[i]! / total);
+            const before = given.subarray(row * V, (row + 1) * V);
+            const lse = logSumExp(before);
+            expect(nearest[row]).toBe(hits[0]!.distance);
+            expect(hitEntropy[row]).toBeCloseTo(entropyOf([...votes.values()]), 10);
+            expect(largestVote[row]).toBeCloseTo(Math.max(...votes.values()), 10);
+            expect(modelEntropy[row]).toBeCloseTo(entropyOf(Array.from(before, (l) => Math.exp(l - lse))), 5);
+            const z = 0.5 - 0.75 * hitEntropy[row]! + 2 * largestVote[row]! + 0.25 * modelEntropy[row]!;
+            expect(referenceWeight[row]).toBeCloseTo(0.75 / (1 + Math.exp(-z)), 10);
+            expect(temperature[row]).toBe(index.temperature);
+            const expected = fused(before, [hits], referenceWeight[row]!, index.temperature!, false)!;
+            for (const [v, value] of rows.subarray(row * V, (row + 1) * V).entries()) expect(value).toBeCloseTo(expected[v]!, 4);
+        }
+        const mixed = { gate, figures: true, rows: [{}, { referenceWeight: 0.125 }, { referenceWeight: 0 }] };
+        const { figures, statuses } = (await everyWay({ ...mixed, k: 6 })).result;
+        expect([...figures!.referenceWeight]).toEqual([referenceWeight[0], 0.125, 0]); // a row's own weight takes the gate back
+        expect(figures!.modelEntropy).toEqual(modelEntropy); // of the row that is not merged, too
+        expect(statuses).toEqual(["merged", "merged", "unchanged"]);
+        const { figures: none } = index.searchAndFuseSync(queries, logits(), { maxDistance: 0, figures: true });
+        expect([none!.nearest[0], none!.hitEntropy[0], none!.largestVote[0], none!.referenceWeight[0]]).toEqual([
+            Infinity,
+            0,
+            0,
+            0,
+        ]);
+        const skipped = index.searchAndFuseSync(queries, logits(), { rows: [{ skip: true }, {}, {}], figures: true });
+        expect([skipped.figures!.modelEntropy[0], skipped.figures!.temperature[0]]).toEqual([NaN, 0]);
+    });
+
+    test.each<[unknown, RegExp]>([
+        [{ bias: 0, hitEntropy: 0, largestVote: 0, modelEntropy: 0 }, /gate\.maxWeight: expected a number, got undefined/],
+        [
+            { bias: 0, hitEntropy: 0, largestVote: 0, modelEntropy: 0, maxWeight: 2 },
+            /gate\.maxWeight: expected a number from 0 to 1, got 2/,
+        ],
+        [{ bias: 1e39, hitEntropy: 0, largestVote: 0, modelEntropy: 0, maxWeight: 1 }, /gate\.bias: .*float32.*, got 1e\+?39/],
+        [{ weight: 1 }, /gate: there is no option "weight" here; known are bias, hitEntropy/],
+        [null, /gate: expected an object, got null/],
+    ])("refuses the gate %o", (gate, message) => {
+        expect(() => index.searchAndFuseSync(queries, logits(), { gate } as never)).toThrow(
+            expect.objectContaining({ code: "ERR_RTD_INVALID_ARGUMENT", message: expect.stringMatching(message) as unknown }),
+        );
     });
 
     test("returns no hits where none are wanted", async () => {

@@ -5,8 +5,10 @@ import { join } from "node:path";
 import type { LlamaContext, Token } from "node-llama-cpp";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 
-import { attach, createIndex, Datastore, fuseSync, RtdError, supported, type Step } from "../../lib/index.js";
+import { attach, createIndex, Datastore, fuseSync, RtdError, supported, type AttachOptions, type Step } from "../../lib/index.js";
+import { matchedTokenBiasOf } from "../../lib/evaluation/matched-bias.js";
 import { tap } from "../../lib/llama/tap.js";
+import { LabelLogits } from "../../lib/recipes/label-logits.js";
 import { constantIndex, contextOf, generate, indexOf, noiseModel } from "./models.js";
 
 const text = "Peter Piper picked a peck of pickled peppers, a peck of pickled peppers Peter Piper picked.";
@@ -69,6 +71,102 @@ describe("options", () => {
         await store.seal();
         await attach(context, store);
         expect(await generate(sequence, prompt, 10)).toEqual(rest);
+    });
+
+    it("have a bias that the merge begins with", async () => {
+        const { index, context, sequence, prompt } = await recital();
+        const steps: Step[] = [];
+        const attachment = await attach(context, index, {
+            k: 4,
+            referenceWeight: 0.25,
+            bias: { tokens: [7], values: [100] },
+            onStep: (step) => void steps.push(step),
+        });
+        expect(await generate(sequence, prompt, 3)).toEqual([7, 7, 7]);
+        attachment.set({ bias: { tokens: [], values: [] } });
+        const plain = await generate(sequence, prompt, 3);
+        expect(plain).not.toContain(7);
+        attachment.set({ bias: { tokens: [7], values: [100] }, referenceWeight: 0 }); // nothing is merged, the bias neither
+        expect(await generate(sequence, prompt, 3)).not.toContain(7);
+        await vi.waitFor(() => expect(steps).toHaveLength(9));
+        const [biased, unbiased] = [steps[0]!.logits, steps[3]!.logits];
+        expect(biased.indexOf(Math.max(...biased))).toBe(7); // as sampled from
+        expect(biased[7]).toBeCloseTo(unbiased[7]! + 100, 3);
+        expect(() => attachment.set({ bias: { tokens: [1], values: [] } })).toThrow(rejection("ERR_RTD_INVALID_ARGUMENT"));
+        attachment.detach();
+        await expect(attach(context, index, { bias: { tokens: [1000], values: [1] } })).rejects.toThrow(
+            rejection("ERR_RTD_TOKEN_RANGE"),
+        );
+    });
+
+    it("have a gate or a weight, whichever was given last or for the sequence", async () => {
+        const { index, context, sequence, prompt, rest } = await recital();
+        const plain = await generate(sequence, prompt, 3);
+        const open = { bias: 90, hitEntropy: 0, largestVote: 0, modelEntropy: 0, maxWeight: 1 };
+        const given = () => generate(sequence, prompt, 3);
+        const attachment = await attach(context, index, { k: 1, referenceWeight: 0, gate: open });
+        expect(await given()).toEqual(rest.slice(0, 3));
+        attachment.set({ k: 1 });
+        expect(await given()).toEqual(rest.slice(0, 3));
+        attachment.set({ referenceWeight: 0 });
+        expect(await given()).toEqual(plain);
+        attachment.set({ gate: open });
+        expect(await given()).toEqual(rest.slice(0, 3));
+        attachment.set({ gate: { ...open, bias: -90 } });
+        expect(await given()).toEqual(plain);
+        attachment.forSequence(sequence, { referenceWeight: 1 });
+        expect(await given()).toEqual(rest.slice(0, 3));
+        expect(() => attachment.set({ gate: { ...open, maxWeight: 2 } })).toThrow(rejection("ERR_RTD_INVALID_ARGUMENT"));
+    });
+
+    describe("of a label store", () => {
+        const labels = [
+            { name: "a", token: 50 },
+            { name: "b", token: 60 },
+        ];
+
+        /** A store whose every row votes half for each label, and by whose records the model much prefers the first. */
+        async function labelStore(dim: number) {
+            const path = mkdtempSync(join(tmpdir(), "rtd-attach-"));
+            onTestFinished(() => rmSync(path, { recursive: true }));
+            const kept = new LabelLogits(2);
+            for (let i = 0; i < 8; i++) kept.add([4 + (i % 4) / 2, (i % 3) / 2]);
+            const metadata = { recipe: "label", labels, labelLogits: kept.encode() };
+            const store = await Datastore.create(path, { dim, metadata });
+            onTestFinished(() => store.close());
+            store.append(new Float32Array(dim * 2), Int32Array.of(50, 60));
+            await store.seal();
+            return store;
+        }
+
+        it("have the matched bias, unless it is turned off or another one is given", async () => {
+            const { context, sequence, prompt } = await recital();
+            const store = await labelStore(64);
+            const first = async (options: AttachOptions) => {
+                const steps: Step[] = [];
+                const attachment = await attach(context, store, {
+                    referenceWeight: 1e-6,
+                    ...options,
+                    onStep: (step) => void steps.push(step),
+                });
+                await generate(sequence, prompt, 1);
+                await vi.waitFor(() => expect(steps).toHaveLength(1));
+                attachment.detach();
+                return steps[0]!.logits;
+            };
+            const plain = await first({ matchedBias: false });
+            const matched = await first({});
+            const wanted = matchedTokenBiasOf(store.metadata)!;
+            expect(wanted.values[1]! - wanted.values[0]!).toBeGreaterThan(3);
+            for (const [i, { token }] of labels.entries())
+                expect(matched[token]).toBeCloseTo(plain[token]! + wanted.values[i]!, 1);
+            expect(matched.filter((value, i) => value !== plain[i])).toHaveLength(2);
+            const own = await first({ bias: { tokens: [70], values: [1] } });
+            expect([own[50], own[60], own[70]]).toEqual([plain[50], plain[60], Math.fround(plain[70]! + 1)]);
+            await expect(attach(context, store, { matchedBias: 1 } as never)).rejects.toThrow(
+                rejection("ERR_RTD_INVALID_ARGUMENT"),
+            );
+        });
     });
 
     it("that are not allowed are refused, and the ones in force stay", async () => {

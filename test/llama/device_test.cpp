@@ -176,7 +176,7 @@ TEST("device: a listener is told the same, weight 0 and heads included") {
         CHECK_EQUAL(here.run(kOnHost), 0);
         checkSame(there, here);
         CHECK_EQUAL(there.steps.size(), 3U);
-        CHECK_EQUAL(there.llama.calls, "srcsrsrcsr");
+        CHECK_EQUAL(there.llama.calls, "csrcsr");  // figures are taken of the host's copy
     }
 }
 
@@ -225,4 +225,18 @@ TEST("device: more rows than one launch takes") {
     CHECK_EQUAL(here.run(kOnHost), 0);
     checkSame(there, here);
     CHECK_EQUAL(there.llama.calls, "sc");
+}
+
+TEST("device: rows with a bias are merged in the host's copy") {
+    Decode there, here;
+    for (Decode* decode : {&there, &here}) {
+        RowOptions& biased = decode->table.sequences[1];
+        biased.biasTokens = {7, 2};
+        biased.biasValues = {2.5F, -1};
+    }
+    CHECK_EQUAL(there.run(kOnDevice), 0);
+    CHECK_EQUAL(here.run(kOnHost), 0);
+    checkSame(there, here);
+    CHECK_EQUAL(there.attachment->counters.merged.load(), 2U);
+    CHECK_EQUAL(there.llama.calls, "csrsc");  // the micro-batch without one is merged where it lies
 }

@@ -1,5 +1,6 @@
 #include "fake_llama.h"
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 
@@ -47,21 +48,30 @@ Graph& fromGraph(GgmlGraph* graph) { return *reinterpret_cast<Graph*>(graph); }
 
 // The real compute: node by node, asking the callback as ggml's scheduler does.
 int32_t computeReal(GgmlScheduler*, GgmlGraph* graph) {
-    for (GgmlTensor* node : fromGraph(graph).nodes) {
+    const std::vector<GgmlTensor*>& nodes = fromGraph(graph).nodes;
+    for (size_t i = 0; i < nodes.size(); ++i) {
+        if (i > 0 && std::strncmp(nodes[i - 1]->name, "l_out", 5) == 0)
+            enqueue([data = static_cast<float*>(nodes[i - 1]->data), size = nodes[i - 1]->elements[0] * nodes[i - 1]->elements[1]] {
+                std::fill_n(data, size, -9.0F);
+            });
         if (gCallback != nullptr) drain();
-        const bool wanted = gCallback != nullptr && gCallback(node, true, gCallbackState);
+        const bool wanted = gCallback != nullptr && gCallback(nodes[i], true, gCallbackState);
         ++gLlama->computedNodes;
-        if (wanted && !gCallback(node, false, gCallbackState)) break;
+        if (!wanted || gCallback(nodes[i], false, gCallbackState)) continue;
+        if (i >= gLlama->secondPart) break;
+        i = gLlama->secondPart - 1;  // the end of one part is not that of the next
     }
     return kStatusSuccess;
 }
 
 GraphResult* processReal(LlamaContext*, const MicroBatch* micro, int32_t, MemoryContext*, int32_t* status) {
     // Called by the run's hook with a graph of two tensors, the second computed from the first.
-    static std::vector<float> hiddenData, logitsData;
-    std::vector<RowName> names;
-    for (uint32_t i = 0; i < micro->tokenCount; ++i)
-        if (micro->outputs[i] != 0) names.push_back({micro->sequences[i][0], micro->positions[i]});
+    static std::vector<float> hiddenData, logitsData, blockData[2];
+    std::vector<RowName> names, all;
+    for (uint32_t i = 0; i < micro->tokenCount; ++i) {
+        all.push_back({micro->sequences[i][0], micro->positions[i]});
+        if (micro->outputs[i] != 0) names.push_back(all.back());
+    }
     const auto rows = static_cast<int64_t>(names.size());
     hiddenData.assign(names.size() * kDim, -5.0F);  // until they are computed
     logitsData.assign(names.size() * kVocabulary, -5.0F);
@@ -71,6 +81,15 @@ GraphResult* processReal(LlamaContext*, const MicroBatch* micro, int32_t, Memory
     scaled.sources[0] = &hidden;
     logits.sources[1] = &scaled;
     Graph graph{{&hidden, &scaled, &logits}};
+    const std::vector<RowName>* const ofBlocks[] = {&all, &names};
+    Tensor blocks[] = {Tensor("l_out-0", kDim, static_cast<int64_t>(all.size()), 0, nullptr), Tensor("l_out-1", kDim, rows, 0, nullptr)};
+    for (size_t b = 0; b < 2 && gLlama->blocks; ++b) {
+        blockData[b].clear();
+        for (const RowName& name : *ofBlocks[b])
+            for (const int32_t value : {name.sequence, name.position, static_cast<int32_t>(b), 2}) blockData[b].push_back(static_cast<float>(value));
+        blocks[b].data = blockData[b].data();
+        graph.nodes.insert(graph.nodes.begin() + static_cast<std::ptrdiff_t>(b), &blocks[b]);
+    }
     if (gLlama->onTensors) gLlama->onTensors(hidden, logits);
     enqueue([names] {
         for (size_t r = 0; r < names.size(); ++r) {

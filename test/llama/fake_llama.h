@@ -1,5 +1,6 @@
 // A stand-in for llama.cpp: contexts that "decode" a batch in the micro-batches a test asks for, with the calls in the order the real one makes them.
-// Hidden states are rows of (sequence, position, 0, 1), logits rows of zeros unless a test has others. Their memory can be a device's: then computing
+// Hidden states are rows of (sequence, position, 0, 1), logits rows of zeros unless a test has others; before them a test may have two blocks' states, rows of
+// (sequence, position, block, 2), whose memory is used again as soon as the next node is computed: "l_out-0" of all tokens, "l_out-1" of the output rows. Their memory can be a device's: then computing
 // and copying the logits are only queued, and done when the backend is synchronised.
 #pragma once
 #include <functional>
@@ -38,7 +39,9 @@ struct FakeLlama {
     std::function<float(RowName, int64_t)> hidden, logit;                               // other numbers, by row and place
     std::function<void(const GgmlTensor& hidden, const GgmlTensor& logits)> onTensors;  // told before anything is computed
     bool named = true;                                                                  // whether the hidden states can be found
-    bool throws = false;                                                                // llama_decode throws after its first micro-batch
+    bool blocks = false;                                                                // the blocks' states are there
+    size_t secondPart = 0;  // number of the node from which another device computes; 0: none does
+    bool throws = false;    // llama_decode throws after its first micro-batch
     const char* backend = "CPU";
 
     // What was seen.

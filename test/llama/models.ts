@@ -14,7 +14,7 @@ import {
 } from "node-llama-cpp";
 import { afterAll, afterEach } from "vitest";
 
-import { createIndex, createRecorder, type ReferenceIndex } from "../../lib/index.js";
+import { createIndex, createRecorder, type RecorderOptions, type ReferenceIndex } from "../../lib/index.js";
 import { writeModel, type ModelShape } from "./gguf.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "rtd-llama-"));
@@ -85,9 +85,9 @@ export async function generate(
 }
 
 /** An index of a text's hidden states, each with the token that follows it. */
-export async function indexOf(model: LlamaModel, tokens: Token[]): Promise<ReferenceIndex> {
+export async function indexOf(model: LlamaModel, tokens: Token[], options: RecorderOptions = {}): Promise<ReferenceIndex> {
     const context = await contextOf(model, { contextSize: tokens.length + 1 });
-    const recorder = await createRecorder(context);
+    const recorder = await createRecorder(context, options);
     const { hidden } = await recorder.record(tokens.slice(0, -1));
     await recorder.dispose();
     const index = createIndex({ dim: recorder.embeddingSize, threads: 1 });

@@ -13,13 +13,13 @@ const text =
 describe.runIf(file !== undefined)("a real model", () => {
     const model = () => modelFrom(file!);
 
-    it("recites a text it was given at weight 1, and is itself at weight 0", async () => {
+    it.each([undefined, 12])("recites a text it was given at weight 1, and is itself at weight 0: layer %s", async (layer) => {
         const loaded = await model();
         const tokens = loaded.tokenize(text);
-        const index = await indexOf(loaded, tokens);
+        const index = await indexOf(loaded, tokens, { layer });
         const sequence = (await contextOf(loaded)).getSequence();
         const plain = await generate(sequence, tokens.slice(0, 6), 16);
-        const attachment = await attach(sequence.context, index, { k: 1, referenceWeight: 1 });
+        const attachment = await attach(sequence.context, index, { k: 1, referenceWeight: 1, layer });
         expect(await generate(sequence, tokens.slice(0, 6), 16)).toEqual(tokens.slice(6, 22));
         attachment.set({ referenceWeight: 0 });
         expect(await generate(sequence, tokens.slice(0, 6), 16)).toEqual(plain);

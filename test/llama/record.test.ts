@@ -61,6 +61,15 @@ it("takes only the positions asked for, and records text after text", async () =
     expect(b.hidden).toEqual(whole);
 });
 
+it("gives the logits of the last row alone", async () => {
+    const recorder = await createRecorder(await contextOf(await noiseModel(), { batchSize: 16 }));
+    const all = await recorder.record(tokens, { from: 10, logits: true });
+    const last = await recorder.record(tokens, { from: 10, logits: "last" });
+    expect(last.hidden).toEqual(all.hidden);
+    expect(last.logits).toEqual(all.logits.subarray(-recorder.vocabulary));
+    await recorder.dispose();
+});
+
 it("cuts a text for a large vocabulary, since llama.cpp makes room for the logits of every row", async () => {
     const model = await noiseModel({ vocabulary: 150_000, embeddingSize: 16, layers: 1, contextSize: 1024 });
     const text = Array.from({ length: 500 }, (_, i) => (40 + ((i * 37) % 300)) as Token);

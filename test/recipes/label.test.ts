@@ -1,4 +1,3 @@
-import type { Token } from "node-llama-cpp";
 import { describe, expect, it } from "vitest";
 
 import type { LabelRow } from "../../lib/recipes/data.js";
@@ -130,7 +129,7 @@ describe("label logits", () => {
     });
 
     it("are picked from a row of all logits", () => {
-        expect(labelLogitsOf(Float32Array.of(1, 2, 3), [2, 0] as Token[])).toEqual([3, 1]);
-        expect(labelLogitsOf(Float32Array.of(1, 2, 3), [2, 0] as Token[], 1)).toEqual([3, -Infinity]);
+        expect(labelLogitsOf(Float32Array.of(1, 2, 3), [[2], [0]])).toEqual([3, 1]);
+        expect(labelLogitsOf(Float32Array.of(1, 2, 3), [[2], [0]], 1)).toEqual([3, -Infinity]);
     });
 });
