@@ -10,7 +10,7 @@ import { provenanceOf } from "../report/provenance.js";
 import type { Cut } from "../recipes/cut.js";
 import { tuningReport } from "../report/tuning.js";
 import { grid, type Tried } from "../tuning/grid.js";
-import { simpler, tune, type TuneReport } from "../tuning/tune.js";
+import { gateOutcome, simpler, tune, type TuneReport } from "../tuning/tune.js";
 import { interruptible } from "./interrupt.js";
 import { mismatchOption, type OpenFlags } from "./open-store.js";
 import { cutOptions, gpuOption, jsonOption, modelOption, reportOption, threadsOption } from "./options.js";
@@ -103,7 +103,7 @@ export function describe(report: TuneReport, isDryRun: boolean): string {
         one.space,
         String(one.k),
         String(one.temperatureScale),
-        String(one.referenceWeight),
+        one.gate ? "gate" : String(one.referenceWeight),
         one.score.toFixed(4),
     ];
     const settings = table(
@@ -134,12 +134,15 @@ export function describe(report: TuneReport, isDryRun: boolean): string {
         spaces.map((one) => row("", one).slice(1)),
     );
     const [low, high] = gain.interval;
-    const found =
-        low <= 0
-            ? `The best is within noise of what the store has (${gain.value.toFixed(4)} more, 95%: ${low.toFixed(4)} to ${high.toFixed(4)}): nothing is changed.`
-            : `The best gains ${gain.value.toFixed(4)} (95%: ${low.toFixed(4)} to ${high.toFixed(4)}).` +
-              (isSimpler ? ` ${simpler(report)}` : "") +
-              (isDryRun ? " A dry run: nothing is changed." : " The store keeps it as its defaults.");
+    const size = `${gain.value.toFixed(4)} (95%: ${low.toFixed(4)} to ${high.toFixed(4)})`;
+    const gated = gateOutcome(report);
+    const isChanged = low > 0 || report.gate?.isTaken === true;
+    const found = [
+        low > 0 ? `The best gains ${size}.` : `The best is within noise of what the store has: ${size} more.`,
+        ...(isSimpler ? [simpler(report)] : []),
+        ...(gated === undefined ? [] : [gated]),
+        !isChanged ? "Nothing is changed." : isDryRun ? "A dry run: nothing is changed." : "The store keeps it as its defaults.",
+    ].join(" ");
     return [
         ...curves,
         ...(spaces.length > 1 ? [inSpaces] : []),

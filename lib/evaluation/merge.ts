@@ -2,9 +2,11 @@
 import { fuseSync, logProbabilities } from "../fusion.js";
 import type { Token } from "../node-llama-cpp.js";
 import type { ReferenceIndex } from "../reference-index.js";
-import type { Hits } from "../types.js";
+import { gateWeights } from "../tuning/gate.js";
+import type { Gate, Hits } from "../types.js";
 import type { ModelRun } from "./model-run.js";
 import type { Fusion } from "./options.js";
+import { voteFiguresOf } from "./votes.js";
 
 export interface MergeOptions {
     fusion: Fusion;
@@ -32,6 +34,12 @@ export async function mergeReference(index: ReferenceIndex, run: ModelRun, optio
     return merged;
 }
 
+/** What a gate says of each row: it sees tokens and the model's whole distribution, which are cut down here. */
+function weightsOf(gate: Gate, hits: Hits, temperature: number, modelEntropy: Float64Array): { referenceWeight: number }[] {
+    const weights = gateWeights(gate, { ...voteFiguresOf(hits, temperature), modelEntropy });
+    return Array.from(weights, (weight) => ({ referenceWeight: weight }));
+}
+
 /** The vocabulary is cut down to the candidates and one token for all others: votes and probabilities of the candidates stay what they are. */
 function mergeHits(hits: Hits, run: ModelRun, begin: number, end: number, options: MergeOptions): Float64Array {
     const { candidates } = run;
@@ -57,8 +65,9 @@ function mergeHits(hits: Hits, run: ModelRun, begin: number, end: number, option
                 votes[i] = at >= 0 ? at : candidates;
             }
     }
-    const { temperature, referenceWeight } = fusion;
-    fuseSync({ ...hits, tokens: votes }, logits, { temperature, referenceWeight });
+    const { temperature, referenceWeight, gate } = fusion;
+    const rows = gate && weightsOf(gate, hits, temperature, run.entropy.subarray(begin, end));
+    fuseSync({ ...hits, tokens: votes }, logits, { temperature, referenceWeight, rows });
     const all = Int32Array.from({ length: (end - begin) * candidates }, (_, i) => i % candidates);
     return logProbabilities(logits, vocabulary, all, candidates);
 }

@@ -2,7 +2,7 @@
  * What the model says of the passages of an evaluation, in the few numbers that any setting of the reference needs: so one run of the model serves
  * them all, and the next evaluation of the same data needs none.
  */
-import { logProbabilities } from "../fusion.js";
+import { fuseSync, logProbabilities } from "../fusion.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import type { Progress } from "../recipes/build.js";
 import type { Passage } from "../recipes/passage.js";
@@ -19,6 +19,8 @@ export interface ModelRun {
     candidates: number;
     /** Of the model alone, over its whole vocabulary: [rows, candidates]. */
     logProbabilities: Float64Array;
+    /** Of the model's distribution, nats: [rows]. */
+    entropy: Float64Array;
 }
 
 export interface RunOptions {
@@ -55,6 +57,7 @@ async function record(passages: readonly Passage[], options: RunOptions): Promis
         candidates,
         hidden: new Float32Array(rows * dim),
         logProbabilities: new Float64Array(rows * candidates),
+        entropy: new Float64Array(rows),
     };
     await withRecorder(model, passages, { layer, threads }, async (recorder) => {
         let row = 0;
@@ -72,11 +75,19 @@ async function record(passages: readonly Passage[], options: RunOptions): Promis
                     : sumsOf(logits, vocabulary, labels),
                 row * candidates,
             );
+            run.entropy.set(entropiesOf(logits, values.length), row);
             row += values.length;
         }
         onProgress?.({ done: rows, total: rows, unit });
     });
     return run;
+}
+
+/** Of rows of logits, by the core: what it says of them where nothing is merged. */
+function entropiesOf(logits: Float32Array, rows: number): Float64Array {
+    const none = { k: 1, distances: new Float32Array(rows), tokens: new Int32Array(rows), counts: new Uint32Array(rows) };
+    const { figures } = fuseSync(none, logits, { temperature: 1, referenceWeight: 1, figures: true });
+    return (figures as NonNullable<typeof figures>).modelEntropy;
 }
 
 /** Log-probabilities of candidates in rows of logits, each the sum of its tokens': [rows, candidates]. */

@@ -6,6 +6,7 @@ import type { Progress } from "../recipes/build.js";
 import type { Cut } from "../recipes/cut.js";
 import type { Task } from "../recipes/data.js";
 import type { RecipeMetadata } from "../recipes/metadata.js";
+import type { Gate } from "../types.js";
 
 /** How the reference is merged; what is left out comes from the store's defaults. */
 export interface FusionSettings {
@@ -64,6 +65,8 @@ export interface Fusion {
     k: number;
     temperature: number;
     referenceWeight: number;
+    /** In place of the weight; see {@link Gate}. */
+    gate?: Gate | undefined;
 }
 
 /** The manifest's temperature is this multiple of median(d_64 - d_1). */
@@ -78,5 +81,7 @@ export function fusionOf(store: Datastore, { defaults }: RecipeMetadata, setting
             "ERR_RTD_NO_TEMPERATURE",
             `${store.path} is empty or was never sealed: build it, or give a temperature`,
         );
-    return { k, referenceWeight, temperature: settings.temperature ?? ((unit as number) * temperatureScale) / manifestScale };
+    const gate = settings.referenceWeight === undefined ? defaults.gate : undefined;
+    const temperature = settings.temperature ?? ((unit as number) * temperatureScale) / manifestScale;
+    return { k, referenceWeight, temperature, ...(gate && { gate }) };
 }

@@ -10,7 +10,7 @@ import type { Passage } from "../recipes/passage.js";
 import type { ModelRun } from "./model-run.js";
 
 /** Raised when a run comes to mean something else. */
-const version = 2;
+const version = 3;
 
 export class RunCache {
     constructor(
@@ -28,7 +28,10 @@ export class RunCache {
             const run = deserialize(await readFile(this.path(passages, labels, layer))) as ModelRun;
             const rows = passages.reduce((sum, { values }) => sum + values.length, 0);
             const isWhole =
-                run.hidden.length === rows * run.dim && run.logProbabilities.length === rows * run.candidates && run.dim > 0;
+                run.hidden.length === rows * run.dim &&
+                run.logProbabilities.length === rows * run.candidates &&
+                run.entropy.length === rows &&
+                run.dim > 0;
             return isWhole ? run : undefined;
         } catch {
             return undefined;

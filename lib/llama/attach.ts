@@ -5,7 +5,7 @@ import { matchedTokenBiasOf } from "../evaluation/matched-bias.js";
 import type { LlamaContext } from "../node-llama-cpp.js";
 import { expectOptions } from "../option-names.js";
 import { isIndex, type ReferenceIndex } from "../reference-index.js";
-import type { FuseRowOptions, Hits, RowFigures, RowOptions, RowStatus } from "../types.js";
+import type { FuseRowOptions, Gate, Hits, RowFigures, RowOptions, RowStatus } from "../types.js";
 import { Attachment, overlaid } from "./attachment.js";
 import { layerName, type Layer } from "./layer.js";
 
@@ -84,6 +84,7 @@ interface Defaults {
     referenceWeight?: number;
     /** Of the median distance that the index's own temperature is 0.4 times of. */
     temperatureScale?: number;
+    gate?: Gate;
 }
 
 interface Resolved {
@@ -137,7 +138,7 @@ function resolve(reference: ReferenceIndex | Datastore, wanted: string | undefin
             `the keys of ${reference.path} are means over the tokens of whole texts, which no token that is decoded has: use classify() or ` +
                 "evaluate() (rtd classify, rtd eval), or build a store without pooling",
         );
-    const { k, referenceWeight, temperatureScale } = (reference.metadata["defaults"] ?? {}) as Defaults;
+    const { k, referenceWeight, temperatureScale, gate } = (reference.metadata["defaults"] ?? {}) as Defaults;
     const kept = reference.metadata["layer"];
     const layer = typeof kept === "string" ? kept : wanted;
     if (wanted !== undefined && wanted !== layer)
@@ -146,5 +147,5 @@ function resolve(reference: ReferenceIndex | Datastore, wanted: string | undefin
     const temperature =
         temperatureScale === undefined || own === undefined ? undefined : (own * temperatureScale) / scaleOfOwnTemperature;
     const bias = matchedBias ? matchedTokenBiasOf(reference.metadata) : undefined;
-    return { index: reference.index, defaults: { k, referenceWeight, temperature, bias }, layer };
+    return { index: reference.index, defaults: { k, referenceWeight, temperature, gate, bias }, layer };
 }

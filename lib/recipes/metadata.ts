@@ -3,6 +3,7 @@ import type { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
 import { tasks, type Task } from "./data.js";
 import type { Space } from "../tuning/spaces.js";
+import type { Gate } from "../types.js";
 import { poolings, type LabelRecipe } from "./label.js";
 import type { Label, Spelling } from "./spelling.js";
 
@@ -11,6 +12,8 @@ export interface FusionDefaults {
     referenceWeight: number;
     /** Temperature as a multiple of median(d_64 - d_1), which the store measures; see the manifest's temperature (0.4 times it). */
     temperatureScale: number;
+    /** In place of the weight, where one was fitted. */
+    gate?: Gate;
 }
 
 /** Chosen on data that none of the examples evaluates. */

@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 
 import type { Tried } from "../tuning/grid.js";
-import { simpler, type TuneReport } from "../tuning/tune.js";
+import { gateOutcome, simpler, type TuneReport } from "../tuning/tune.js";
 import type { LinePlot, Report, Section } from "./description.js";
 import { measuredOn } from "./measured-on.js";
 import type { Provenance } from "./provenance.js";
@@ -11,12 +11,12 @@ import { counted, written, writtenInterval } from "./units.js";
 /** @param isDryRun Whether what was chosen is not kept. */
 export function tuningReport(report: TuneReport, provenance: Provenance, { isDryRun = false } = {}): Report {
     const { rows, model, before, best, chosen, gain, spaces, seconds } = report;
-    const setting = (name: string, { space, k, temperatureScale, referenceWeight, score }: Tried) => [
+    const setting = (name: string, { space, k, temperatureScale, referenceWeight, gate, score }: Tried) => [
         name,
         space,
         String(k),
         String(temperatureScale),
-        String(referenceWeight),
+        gate ? "gate" : String(referenceWeight),
         written(score, "nats"),
     ];
     const range = writtenInterval(gain.interval, "nats");
@@ -68,15 +68,24 @@ export function tuningReport(report: TuneReport, provenance: Provenance, { isDry
     };
 }
 
-function outcome({ gain, chosen, best, isSimpler }: TuneReport, isDryRun: boolean): string[] {
+function outcome(report: TuneReport, isDryRun: boolean): string[] {
+    const { gain, gate, isSimpler } = report;
     const range = writtenInterval(gain.interval, "nats");
     const size = `${written(gain.value, "nats")}${range === undefined ? "" : ` (95% interval: ${range})`}`;
-    if (!(gain.interval[0] > 0))
-        return [`The best setting is within noise of what was there (${size} more): nothing is changed.`];
+    const isBetter = gain.interval[0] > 0;
+    const gated = gateOutcome(report);
+    const isChanged = isBetter || gate?.isTaken === true;
     return [
-        `The best setting gains ${size} over what was there.`,
-        ...(isSimpler ? [simpler({ best, chosen })] : []),
-        isDryRun ? "A dry run: nothing is changed." : "The datastore keeps it as its defaults.",
+        isBetter
+            ? `The best setting gains ${size} over what was there.`
+            : `The best setting is within noise of what was there: ${size} more.`,
+        ...(isSimpler ? [simpler(report)] : []),
+        ...(gated === undefined ? [] : [gated]),
+        !isChanged
+            ? "Nothing is changed."
+            : isDryRun
+              ? "A dry run: nothing is changed."
+              : "The datastore keeps it as its defaults.",
     ];
 }
 

@@ -4,6 +4,8 @@
  * expectation-maximisation, whose likelihood never falls.
  */
 
+import type { Gate } from "../types.js";
+
 /** Rows to fit a gate to, and what it sees of each. */
 export interface GateRows {
     /** Probabilities of the right answer: the model's and the reference's. */
@@ -17,14 +19,6 @@ export interface GateRows {
     modelEntropy: Float64Array;
 }
 
-/** b, by the names under which attached contexts take it. */
-export interface Gate {
-    bias: number;
-    hitEntropy: number;
-    largestVote: number;
-    modelEntropy: number;
-}
-
 const features = ["hitEntropy", "largestVote", "modelEntropy"] as const;
 const iterations = 1000;
 /** Of the squared coefficients of standardised features, a row: keeps them finite where answers separate. */
@@ -32,8 +26,9 @@ const penalty = 1e-3;
 
 /** The weight of the reference in each row. */
 export function gateWeights(gate: Gate, rows: Omit<GateRows, "model" | "reference">): Float64Array {
-    return rows.hitEntropy.map((_, i) =>
-        sigmoid(gate.bias + features.reduce((sum, name) => sum + gate[name] * (rows[name][i] as number), 0)),
+    return rows.hitEntropy.map(
+        (_, i) =>
+            gate.maxWeight * sigmoid(gate.bias + features.reduce((sum, name) => sum + gate[name] * (rows[name][i] as number), 0)),
     );
 }
 
@@ -63,7 +58,7 @@ export function fitGate(rows: GateRows): Gate {
     const [bias, ...slopes] = b as unknown as [number, number, number, number];
     const unscaled = slopes.map((slope, f) => slope / scales[f]!.deviation);
     const shift = unscaled.reduce((sum, slope, f) => sum + slope * scales[f]!.mean, 0);
-    return { bias: bias - shift, hitEntropy: unscaled[0]!, largestVote: unscaled[1]!, modelEntropy: unscaled[2]! };
+    return { bias: bias - shift, hitEntropy: unscaled[0]!, largestVote: unscaled[1]!, modelEntropy: unscaled[2]!, maxWeight: 1 };
 }
 
 function dot(x: Float64Array, y: Float64Array): number {
@@ -126,4 +121,28 @@ function solve(a: Float64Array[], right: Float64Array): Float64Array {
         x[k] = sum / (a[k]![k] as number);
     }
     return x;
+}
+
+/** A gate for each part of the rows, fitted to all others: what it makes of its own part is no memory. `partOf`: the part of each row. */
+export function crossFittedWeights(rows: GateRows, partOf: (row: number) => number, parts: number): Float64Array {
+    const weights = new Float64Array(rows.model.length);
+    for (let part = 0; part < parts; part++) {
+        const all = fitGate(selected(rows, (row) => partOf(row) !== part));
+        gateWeights(all, rows).forEach((weight, row) => {
+            if (partOf(row) === part) weights[row] = weight;
+        });
+    }
+    return weights;
+}
+
+function selected(rows: GateRows, isTaken: (row: number) => boolean): GateRows {
+    const some = (values: Float64Array) => values.filter((_, row) => isTaken(row));
+    const { model, reference, hitEntropy, largestVote, modelEntropy } = rows;
+    return {
+        model: some(model),
+        reference: some(reference),
+        hitEntropy: some(hitEntropy),
+        largestVote: some(largestVote),
+        modelEntropy: some(modelEntropy),
+    };
 }

@@ -3,7 +3,9 @@ import { setImmediate } from "node:timers/promises";
 
 import { fuseSync } from "../fusion.js";
 import type { ModelRun } from "../evaluation/model-run.js";
+import { voteFiguresOf } from "../evaluation/votes.js";
 import type { FusionDefaults } from "../recipes/metadata.js";
+import type { GateRows } from "./gate.js";
 import type { Neighbours } from "./validation.js";
 
 export const grid = {
@@ -12,8 +14,8 @@ export const grid = {
     referenceWeight: [0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98],
 } as const;
 
-/** The log-probability of each row's right answer. */
-export type Score = (referenceWeight: number) => Float64Array;
+/** The log-probability of each row's right answer, for one weight or one of each row. */
+export type Score = (referenceWeight: number | Float64Array) => Float64Array;
 
 /**
  * The score of one k and temperature, for any weight. right: the right candidate of each row. Over the whole vocabulary, of labels too: decoding may answer with any
@@ -24,7 +26,7 @@ export function scoreOf(run: ModelRun, near: Neighbours, right: Int32Array, k: n
     const votes = votesOf(near, candidates, k, temperature);
     return (given) =>
         Float64Array.from(right, (candidate, row) => {
-            const weight = hasNeighbours(near, row) ? given : 0; // as fusion leaves a row without a hit alone
+            const weight = hasNeighbours(near, row) ? (typeof given === "number" ? given : (given[row] as number)) : 0; // as fusion leaves a row without a hit alone
             const own = Math.exp(run.logProbabilities[row * candidates + candidate] as number);
             return Math.log((1 - weight) * own + weight * (votes[row * (candidates + 1) + candidate] as number));
         });
@@ -33,21 +35,42 @@ export function scoreOf(run: ModelRun, near: Neighbours, right: Int32Array, k: n
 export const hasNeighbours = ({ counts, heads }: Neighbours, row: number): boolean =>
     counts.subarray(row * heads, (row + 1) * heads).some((count) => count > 0);
 
-/** The reference's own distribution over the candidates and all other tokens, [rows, candidates + 1], by the core's fusion at weight 1. */
-function votesOf(near: Neighbours, candidates: number, k: number, temperature: number): Float64Array {
+/** What a gate is fitted to: of each row the right answer's probabilities, and what a gate sees. Rows that no entry answers tell nothing. */
+export function gateRowsOf(run: ModelRun, near: Neighbours, right: Int32Array, k: number, temperature: number): GateRows {
+    const { candidates } = run;
+    const few = firstOf(near, k);
+    const votes = votesOf(near, candidates, k, temperature);
+    return {
+        model: Float64Array.from(right, (candidate, row) =>
+            Math.exp(run.logProbabilities[row * candidates + candidate] as number),
+        ),
+        reference: Float64Array.from(right, (candidate, row) => votes[row * (candidates + 1) + candidate] as number),
+        ...voteFiguresOf({ ...few, tokens: few.ownTokens }, temperature),
+        modelEntropy: run.entropy,
+    };
+}
+
+/** The first k hits of each row, as fusion takes them; tokens are candidates. */
+function firstOf(near: Neighbours, k: number) {
     const rowsOfHits = near.counts.length;
     const few = <T extends Float32Array | Int32Array>(all: T, to: T): T => {
         for (let row = 0; row < rowsOfHits; row++) to.set(all.subarray(row * near.k, row * near.k + k), row * k);
         return to;
     };
-    const hits = {
+    return {
         k,
         heads: near.heads,
         distances: few(near.distances, new Float32Array(rowsOfHits * k)),
         tokens: few(near.votes, new Int32Array(rowsOfHits * k)),
+        ownTokens: few(near.tokens, new Int32Array(rowsOfHits * k)),
         counts: near.counts.map((count) => Math.min(count, k)),
     };
-    const logits = new Float32Array((rowsOfHits / near.heads) * (candidates + 1));
+}
+
+/** The reference's own distribution over the candidates and all other tokens, [rows, candidates + 1], by the core's fusion at weight 1. */
+function votesOf(near: Neighbours, candidates: number, k: number, temperature: number): Float64Array {
+    const hits = firstOf(near, k);
+    const logits = new Float32Array((near.counts.length / near.heads) * (candidates + 1));
     fuseSync(hits, logits, { temperature, referenceWeight: 1 });
     return Float64Array.from(logits, Math.exp);
 }

@@ -1,5 +1,6 @@
 /** Fits a store's space, k, temperature and weight to its own examples, and keeps them. */
 import type { Datastore } from "../datastore.js";
+import { defined } from "../defined.js";
 import { RtdError } from "../errors.js";
 import { blockInterval, blockTokens, type Interval } from "../evaluation/bootstrap.js";
 import { labelReading } from "../evaluation/label-reading.js";
@@ -11,7 +12,8 @@ import type { Progress } from "../recipes/build.js";
 import { fusionDefaults, recipeOf, type RecipeMetadata } from "../recipes/metadata.js";
 import type { Cut } from "../recipes/cut.js";
 import type { Passage } from "../recipes/passage.js";
-import { hasNeighbours, meanOf, scoreOf, tryAll, type Scored, type Tried } from "./grid.js";
+import { crossFittedWeights, fitGate, gateWeights } from "./gate.js";
+import { gateRowsOf, hasNeighbours, meanOf, scoreOf, tryAll, type Scored, type Tried } from "./grid.js";
 import { foldsIn, setTo, spacesFor, type Space } from "./spaces.js";
 import { findNeighbours, neighboursOf, noNeighbours, otherPassages, ownPassages, type Neighbours } from "./validation.js";
 
@@ -50,6 +52,11 @@ export interface TuneReport {
     isSimpler: boolean;
     /** The best setting of each space, simpler spaces first. */
     spaces: Tried[];
+    /**
+     * Of text stores: the best gate in place of a fixed weight (judged by blocks it was not fitted to), by how much it scores above the fixed weight that would
+     * have been chosen, and whether it was taken.
+     */
+    gate: (Tried & { gain: { value: number; interval: Interval }; isTaken: boolean }) | undefined;
     /** All settings that were tried. */
     tried: Tried[];
     seconds: number;
@@ -108,8 +115,10 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
         const { near, unit } = await neighboursIn(space);
         if (space === present || space.name === present.name) {
             expectEnough(near);
-            const { k, temperatureScale, referenceWeight } = metadata.defaults;
-            const rows = inUnits(scoreOf(run, near, right, Math.min(k, near.k), temperatureScale * unit)(referenceWeight));
+            const { k, temperatureScale, referenceWeight, gate } = metadata.defaults;
+            const [most, temperature] = [Math.min(k, near.k), temperatureScale * unit];
+            const weight = gate ? gateWeights(gate, gateRowsOf(run, near, right, most, temperature)) : referenceWeight;
+            const rows = inUnits(scoreOf(run, near, right, most, temperature)(weight));
             before = { ...metadata.defaults, space: present.name, score: meanOf(rows), rows };
         }
         const trial = await tryAll(run, near, right, { space: space.name, unit, inUnits, signal });
@@ -127,12 +136,16 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
         best,
         (other) => difference(best, other).interval[0] <= 0 && difference(other, was).interval[0] > 0,
     );
-    const chosen = isBetter ? simplest : was;
-    if (isBetter && !dryRun) {
-        const { k, temperatureScale, referenceWeight } = chosen;
+    const fixed = isBetter ? simplest : was;
+    const gated = metadata.recipe === "text" ? await bestGate(bests[0] as Scored[]) : undefined;
+    const gateGain = gated && difference(gated, fixed);
+    const isGated = gateGain !== undefined && gateGain.interval[0] > 0;
+    const chosen = isGated ? (gated as Scored) : fixed;
+    if ((isBetter || isGated) && !dryRun) {
+        const { k, temperatureScale, referenceWeight, gate } = chosen;
         const space = spaces.find(({ name }) => name === chosen.space) as Space;
         if (space.name !== present.name) await setTo(store, space, { signal });
-        await store.setMetadata({ ...metadata, space, defaults: { k, temperatureScale, referenceWeight } });
+        await store.setMetadata({ ...metadata, space, defaults: { k, temperatureScale, referenceWeight, ...defined({ gate }) } });
     }
     return {
         rows: values.length,
@@ -144,6 +157,7 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
         chosen: withoutRows(chosen),
         gain,
         isSimpler: isBetter && simplest !== best,
+        gate: gated && { ...withoutRows(gated), gain: gateGain as NonNullable<typeof gateGain>, isTaken: isGated },
         spaces: bests.map((some) => withoutRows(bestOf(some))),
         tried,
         seconds: (performance.now() - started) / 1000,
@@ -164,6 +178,22 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
         return { near, unit: temperature / manifestScale };
     }
 
+    /** Gates at the temperatures that are best with a fixed weight, of every k. */
+    async function bestGate(settings: readonly Scored[]): Promise<Scored> {
+        const { near, unit } = await neighboursIn(present);
+        const gates: Scored[] = [];
+        for (const setting of settings) {
+            signal?.throwIfAborted();
+            const { k, temperatureScale } = setting;
+            const [most, temperature] = [Math.min(k, near.k), temperatureScale * unit];
+            const rows = gateRowsOf(run, near, right, most, temperature);
+            const weights = crossFittedWeights(rows, (row) => Math.floor(row / block) % gateParts, gateParts);
+            const scores = scoreOf(run, near, right, most, temperature)(weights);
+            gates.push({ ...setting, gate: fitGate(rows), score: meanOf(scores), rows: scores });
+        }
+        return bestOf(gates);
+    }
+
     function expectEnough(near: Neighbours): void {
         const rows = Float64Array.from(values, (_, row) => (hasNeighbours(near, row) ? 1 : 0));
         const asked = inUnits(rows).filter((count) => count > 0).length;
@@ -174,6 +204,9 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
             );
     }
 }
+
+/** Parts of a text, of alternating blocks, that a gate is fitted without in turn. */
+const gateParts = 4;
 
 /** Of an index's own temperature: see the manifest's. */
 const manifestScale = fusionDefaults.label.temperatureScale;
@@ -186,8 +219,8 @@ function spaceOf({ index }: Datastore, { space }: RecipeMetadata): Space {
     return { name: index.heads === 1 ? "keys as they are" : `${index.heads} heads`, heads: index.heads };
 }
 
-function withoutRows({ space, k, temperatureScale, referenceWeight, score }: Scored): Tried {
-    return { space, k, temperatureScale, referenceWeight, score };
+function withoutRows({ space, k, temperatureScale, referenceWeight, gate, score }: Scored): Tried {
+    return { space, k, temperatureScale, referenceWeight, ...defined({ gate }), score };
 }
 
 const bestOf = <T extends Tried>(tried: readonly T[]): T =>
@@ -203,6 +236,16 @@ export function simplestAsGood<T extends Tried>(bests: readonly (readonly T[])[]
         if (top === best || isAsGood(top)) return some.find((other) => other === top || isAsGood(other)) as T;
     }
     return best;
+}
+
+/** Says what came of a gate, where one was tried. */
+export function gateOutcome({ gate }: Pick<TuneReport, "gate">): string | undefined {
+    if (gate === undefined) return undefined;
+    const { value, interval } = gate.gain;
+    const size = `${value.toFixed(4)} (95%: ${interval.map((end) => end.toFixed(4)).join(" to ")})`;
+    return gate.isTaken
+        ? `A gate (k ${gate.k}, temperature scale ${gate.temperatureScale}) scores ${size} above the fixed weight, and is taken.`
+        : `A gate scores ${size} above the fixed weight, within noise or worse: the weight stays fixed.`;
 }
 
 /** Says what is as good as the best, and taken. */

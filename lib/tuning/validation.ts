@@ -98,6 +98,8 @@ export interface Neighbours {
     distances: Float32Array;
     /** The candidates of the row that they vote for, or `candidates` for another token: [rows * heads, k] */
     votes: Int32Array;
+    /** Their own tokens, of the same shape. */
+    tokens: Int32Array;
     /** [rows * heads] */
     counts: Uint32Array;
 }
@@ -132,6 +134,7 @@ export const noNeighbours = (rows: number, heads: number, k: number): Neighbours
     heads,
     distances: new Float32Array(rows * heads * k).fill(Infinity),
     votes: new Int32Array(rows * heads * k).fill(-1),
+    tokens: new Int32Array(rows * heads * k).fill(-1),
     counts: new Uint32Array(rows * heads),
 });
 
@@ -173,6 +176,7 @@ export async function findNeighbours(
                     const at = to * k + found.counts[to]!++;
                     found.distances[at] = hits.distances[hit + i] as number;
                     found.votes[at] = candidate >= 0 ? candidate : run.candidates;
+                    found.tokens[at] = hits.tokens[hit + i] as number;
                 }
             }
         }

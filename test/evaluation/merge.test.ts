@@ -5,6 +5,7 @@ import type { ModelRun } from "../../lib/evaluation/model-run.js";
 import { createIndex, logProbabilities } from "../../lib/index.js";
 import type { Token } from "../../lib/node-llama-cpp.js";
 import { mulberry32 } from "../../lib/recipes/cut.js";
+import type { Gate } from "../../lib/types.js";
 
 const [entries, dim, vocabulary, rows] = [400, 12, 30, 9];
 const random = mulberry32(3);
@@ -15,7 +16,13 @@ const hidden = numbers(rows * dim, 2);
 const logits = numbers(rows * vocabulary, 8);
 
 /** In float64 and over the whole vocabulary, from the definitions: the k nearest of each head vote by softmax, heads are averaged, and shares are mixed. */
-function oracle(heads: number, k: number, temperature: number, weight: number, bias: ReadonlyMap<number, number>): number[][] {
+function oracle(
+    heads: number,
+    k: number,
+    temperature: number,
+    weight: number | ((votes: number[], own: number[]) => number),
+    bias: ReadonlyMap<number, number>,
+): number[][] {
     const slice = dim / heads;
     return Array.from({ length: rows }, (_, row) => {
         const own = Array.from({ length: vocabulary }, (_, v) => logits[row * vocabulary + v]! + (bias.get(v) ?? 0));
@@ -34,11 +41,15 @@ function oracle(heads: number, k: number, temperature: number, weight: number, b
             const sum = shares.reduce((a, b) => a + b, 0);
             near.forEach(({ token }, i) => (votes[token]! += shares[i]! / sum / heads));
         }
-        return own.map((logit, v) => Math.log((1 - weight) * (Math.exp(logit) / total) + weight * votes[v]!));
+        const model = own.map((logit) => Math.exp(logit) / total);
+        const a = typeof weight === "number" ? weight : weight(votes, model);
+        return model.map((p, v) => Math.log((1 - a) * p + a * votes[v]!));
     });
 }
 
-async function merged(heads: number, candidates: number, tokens: number[], weight: number, bias?: number[]) {
+const entropyOf = (shares: readonly number[]) => -shares.reduce((sum, p) => sum + (p > 0 ? p * Math.log(p) : 0), 0);
+
+async function merged(heads: number, candidates: number, tokens: number[], weight: number, bias?: number[], gate?: Gate) {
     const index = createIndex({ dim, heads });
     index.add(keys, values);
     const asked = tokens.length > candidates ? tokens : Array.from({ length: rows }, () => tokens).flat();
@@ -47,12 +58,35 @@ async function merged(heads: number, candidates: number, tokens: number[], weigh
         hidden,
         candidates,
         logProbabilities: logProbabilities(logits, vocabulary, Int32Array.from(asked), candidates),
+        entropy: Float64Array.from({ length: rows }, (_, row) => {
+            const own = [...logits.subarray(row * vocabulary, (row + 1) * vocabulary)].map(Math.exp);
+            const total = own.reduce((a, b) => a + b);
+            return entropyOf(own.map((x) => x / total));
+        }),
     };
-    const fusion = { k: 20, temperature: 0.3, referenceWeight: weight };
+    const fusion = { k: 20, temperature: 0.3, referenceWeight: weight, gate };
     return mergeReference(index, run, { fusion, tokens: tokens as Token[], bias });
 }
 
 describe("a run with a reference", () => {
+    for (const heads of [1, 3])
+        it(`is weighed by a gate that sees all tokens, not the candidates alone, ${heads} heads`, async () => {
+            const gate = { bias: -0.5, hitEntropy: -0.7, largestVote: 2, modelEntropy: 0.6, maxWeight: 0.9 };
+            const tokens = Array.from({ length: rows }, (_, row) => (row * 7) % vocabulary);
+            const expected = oracle(
+                heads,
+                20,
+                0.3,
+                (votes, own) => {
+                    const z = gate.bias + gate.hitEntropy * entropyOf(votes) + gate.largestVote * Math.max(...votes) + gate.modelEntropy * entropyOf(own); // prettier-ignore
+                    return gate.maxWeight / (1 + Math.exp(-z));
+                },
+                new Map(),
+            );
+            const got = await merged(heads, 1, tokens, 0.5, undefined, gate);
+            got.forEach((value, row) => expect(value).toBeCloseTo(expected[row]![tokens[row]!]!, 4));
+        });
+
     for (const heads of [1, 3])
         it(`has the probabilities of labels that the definitions give, ${heads} heads`, async () => {
             const labels = [4, 17, 22];

@@ -324,6 +324,7 @@ describe("the report of tuning", () => {
         gain: gain(0.647, 0.5, 0.8),
         isSimpler: true,
         spaces: [{ ...at(1), space: "keys as they are" }, at(64)],
+        gate: undefined,
         tried,
         seconds: 53.1,
     };
@@ -383,6 +384,18 @@ describe("the report of tuning", () => {
         expect(labels.sort()).toEqual(["as it was", "best", "kept", "model alone"]);
     });
 
+    it("says what came of a gate", () => {
+        const gate = { bias: 1, hitEntropy: -1, largestVote: 2, modelEntropy: 0, maxWeight: 1 };
+        const tried = { ...at(64), gate, gain: gain(0.02, 0.01, 0.03), isTaken: true };
+        const gated = pageOf(tuningReport({ ...tuned, gate: tried, chosen: tried }, provenance));
+        expect(summaryOf(gated)[2]).toBe(
+            "A gate (k 64, temperature scale 0.2) scores 0.0200 (95%: 0.0100 to 0.0300) above the fixed weight, and is taken.",
+        );
+        expect(cellsOf(all(gated, "table")[0]!).at(-1)).toEqual(["kept", "16 heads", "64", "0.2", "gate", "\u22121.0156"]);
+        const left = { ...tried, gain: gain(0.001, -0.01, 0.01), isTaken: false };
+        expect(summaryOf(pageOf(tuningReport({ ...tuned, gate: left }, provenance)))[2]).toContain("the weight stays fixed");
+    });
+
     it("says which simpler space was taken", () => {
         const simpler = { ...tuned, chosen: { ...at(1), space: "keys as they are" } };
         expect(summaryOf(pageOf(tuningReport(simpler, provenance)))[1]).toBe(
@@ -393,7 +406,8 @@ describe("the report of tuning", () => {
     it("says where nothing is changed", () => {
         const noise = { ...tuned, gain: gain(0.01, -0.01, 0.03), chosen: tuned.before, isSimpler: false };
         expect(summaryOf(pageOf(tuningReport(noise, provenance)))).toEqual([
-            "The best setting is within noise of what was there (0.0100 (95% interval: \u22120.0100 to 0.0300) more): nothing is changed.",
+            "The best setting is within noise of what was there: 0.0100 (95% interval: \u22120.0100 to 0.0300) more.",
+            "Nothing is changed.",
         ]);
         const dry = pageOf(tuningReport(tuned, provenance, { isDryRun: true }));
         expect(summaryOf(dry).at(-1)).toBe("A dry run: nothing is changed.");

@@ -35,6 +35,7 @@ const run: ModelRun = {
     candidates: 3,
     hidden: Float32Array.from({ length: examples * dim }, (_, i) => keys[2 * Math.floor(i / dim) * dim + (i % dim)]!),
     logProbabilities: Float64Array.from({ length: examples * 3 }, () => Math.log(0.05 + 0.2 * random())),
+    entropy: new Float64Array(examples),
 };
 const passages = Array.from({ length: examples }, (_, example) => ({
     tokens: [1],
@@ -99,6 +100,7 @@ describe("neighbours of a store's own examples", () => {
             candidates: 1,
             hidden: states.slice(700 * dim, 702 * dim),
             logProbabilities: Float64Array.of(-1, -1),
+            entropy: Float64Array.of(1, 1),
         };
         const near = await neighboursOf(text, two, asked, { k: 1024, tokens: [3, 4] as Token[], canonical });
         expect([...near.counts]).toEqual([188 + 287, 189 + 286]); // 0 to 187 and 1213 to 1499; 0 to 188 and 1214 to 1499
@@ -198,6 +200,7 @@ describe("spaces", () => {
             candidates: 2,
             hidden: noiseKeys,
             logProbabilities: new Float64Array(2 * count).fill(-1),
+            entropy: new Float64Array(count),
         };
         const asked = Array.from(noiseTokens, (value, example) => ({ tokens: [1], from: 0, values: [value], example, position: 0 })) as unknown as Passage[]; // prettier-ignore
         const space = { name: "p", heads: 1, method: "project", shrinkage: 0.001 } as const;
