@@ -62,7 +62,7 @@ export interface TuneReport {
     seconds: number;
 }
 
-const mostNeighbours = 8 << 20;
+const mostNeighbours = 2 << 20;
 /** Fewer examples or blocks say nothing about noise. */
 const fewestUnits = 10;
 
