@@ -197,7 +197,7 @@ function definitionsTask(): MeasuredTask {
 /** What `npm run reproduce` measures. */
 export const fullTasks = (): MeasuredTask[] => [
     { ...labelTask(fullSizes.labels), variants: [plain, heads16, whitened, tuned, inContext, ...growth, hardest] },
-    { ...authorshipTask(), variants: [plain, heads16, whitened, tuned, inContext] },
+    { ...authorshipTask(), variants: [plain, heads16, whitened, tuned] },
     { ...factsTask(fullSizes.facts), variants: [plain, heads16, whitened] },
     { ...textTask(fullSizes.text), variants: [plain, tuned, whitened] },
     { ...statementsTask(), variants: [plain, whitened] },
