@@ -4,16 +4,14 @@ import type { ChatFigures, ChatScore } from "../evaluation/chat.js";
 import type { ChoiceScore } from "../evaluation/choice.js";
 import type { Evaluation } from "../evaluation/index.js";
 import type { LabelFigures, LabelScore } from "../evaluation/label.js";
-import { namedAnswers, namedMethods } from "../evaluation/names.js";
+import { namedAnswers, namedMethods, settingsOf } from "../evaluation/names.js";
 import type { Perplexity, TextFigures } from "../evaluation/text.js";
 import { bytes, percent, table } from "./output.js";
 import { duration } from "./progress.js";
 
 /** The figures as tables, and what they were measured with. */
 export function describe(evaluation: Evaluation): string {
-    const { k, temperature, referenceWeight, gate, seconds } = evaluation;
-    const weighed = gate === undefined ? `weight ${referenceWeight}` : "weighed by a gate";
-    const settings = `k ${k}, temperature ${temperature.toPrecision(3)}, ${weighed}, in ${duration(seconds)}`;
+    const settings = `${settingsOf(evaluation)}, in ${duration(evaluation.seconds)}`;
     return [...tables(evaluation), settings].join("\n\n");
 }
 

@@ -1,5 +1,6 @@
 /** The names by which people read what is compared, in the order in which they do. */
 import type { LabelMethods } from "./label-methods.js";
+import type { Fusion } from "./options.js";
 
 export interface Named<Score> {
     name: string;
@@ -46,4 +47,10 @@ function namedShots<Score>(shots: readonly Shots<Score>[]): Named<Score>[] {
         { name: `${count}-shot, seed ${seed}`, score: model, hasReference: false },
         { name: `${count}-shot, seed ${seed}, and rtd`, score: rtd, hasReference: true },
     ]);
+}
+
+/** How the reference is merged, for people. */
+export function settingsOf({ k, temperature, referenceWeight, gate }: Fusion): string {
+    const weighed = gate === undefined ? `weight ${referenceWeight}` : "weighed by a gate";
+    return `k ${k}, temperature ${temperature.toPrecision(3)}, ${weighed}`;
 }

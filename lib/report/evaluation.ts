@@ -6,7 +6,7 @@ import type { Estimate } from "../evaluation/bootstrap.js";
 import type { ChatFigures } from "../evaluation/chat.js";
 import type { Evaluation } from "../evaluation/index.js";
 import type { LabelFigures, LabelScore } from "../evaluation/label.js";
-import { namedAnswers, namedMethods, type Named } from "../evaluation/names.js";
+import { namedAnswers, namedMethods, settingsOf, type Named } from "../evaluation/names.js";
 import type { BySubject } from "../evaluation/subjects.js";
 import type { Stretch, TextFigures } from "../evaluation/text.js";
 import { bracketed, comparison, verdict, type Compared } from "./comparison.js";
@@ -16,7 +16,7 @@ import type { Provenance } from "./provenance.js";
 import { counted, withInterval, written } from "./units.js";
 
 export function evaluationReport(evaluation: Evaluation, provenance: Provenance): Report {
-    const { k, temperature, referenceWeight, seconds } = evaluation;
+    const { seconds } = evaluation;
     const { summary, sections } = findings(evaluation, provenance);
     return {
         title: `Evaluation of ${basename(provenance.store.path)}`,
@@ -24,7 +24,7 @@ export function evaluationReport(evaluation: Evaluation, provenance: Provenance)
         sections: [
             ...sections,
             measuredOn(provenance, [
-                ["settings", `k ${k}, temperature ${temperature.toPrecision(3)}, weight ${referenceWeight}`],
+                ["settings", settingsOf(evaluation)],
                 ["examples", `${counted(evaluation.rtd.count)}${evaluation.task === "text" ? " tokens" : ""}`],
                 ["took", `${written(seconds, "number", 1)} s`],
             ]),
