@@ -4,6 +4,7 @@ import { Command, Option } from "commander";
 
 import { RtdError } from "../errors.js";
 import type { Layer } from "../llama/layer.js";
+import type { FitMethod } from "../transform.js";
 import type { Dtype, Metric } from "../types.js";
 import { buildDatastore, type BuildReport } from "../recipes/build.js";
 import type { Cut } from "../recipes/cut.js";
@@ -40,6 +41,8 @@ interface BuildFlags extends ModelFlags, Cut {
     metric?: Metric;
     dtype?: Dtype;
     heads?: number;
+    transform?: FitMethod | "none";
+    shrinkage?: number;
 }
 
 const examples = `
@@ -95,6 +98,13 @@ export function buildCommand(): Command {
         .addOption(new Option("--metric <metric>", "distance of keys (default: l2)").choices(["l2", "l2sq", "dot"]))
         .addOption(new Option("--dtype <dtype>", "how keys are kept (default: f32)").choices(["f32", "f16", "bf16"]))
         .addOption(new Option("--heads <n>", "slices of a key that search on their own (default: 1)").argParser(wholeNumber(1)))
+        .addOption(
+            new Option(
+                "--transform <how>",
+                "search keys through a map that is fitted to them: divided by their deviations, along principal axes, or projected on what tells labels apart",
+            ).choices(["none", "standardise", "whiten", "project"]),
+        )
+        .addOption(new Option("--shrinkage <s>", "how far that draws variances towards their mean").argParser(number(0)))
         .addHelpText("after", examples);
     for (const option of [...cutOptions(), threadsOption(), gpuOption(), jsonOption()]) command.addOption(option);
     return command.action(run);

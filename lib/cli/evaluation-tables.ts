@@ -11,8 +11,9 @@ import { duration } from "./progress.js";
 
 /** The figures as tables, and what they were measured with. */
 export function describe(evaluation: Evaluation): string {
-    const { k, temperature, referenceWeight, seconds } = evaluation;
-    const settings = `k ${k}, temperature ${temperature.toPrecision(3)}, weight ${referenceWeight}, in ${duration(seconds)}`;
+    const { k, temperature, referenceWeight, gate, seconds } = evaluation;
+    const weighed = gate === undefined ? `weight ${referenceWeight}` : "weighed by a gate";
+    const settings = `k ${k}, temperature ${temperature.toPrecision(3)}, ${weighed}, in ${duration(seconds)}`;
     return [...tables(evaluation), settings].join("\n\n");
 }
 

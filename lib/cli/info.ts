@@ -30,7 +30,23 @@ async function run(path: string, { json }: { json?: boolean }): Promise<void> {
         const metadata = { ...(store.metadata as Partial<RecipeMetadata>) };
         delete metadata.labelLogits; // long, and of no use to a reader
         const model = store.manifest.model;
-        const info = { path, dim, metric, dtype, heads, entries, live: size, cascaded, temperature, model, ...metadata };
+        const { searchedDim } = store.index.info();
+        const transform = store.manifest.transform?.kind;
+        const info = {
+            path,
+            dim,
+            searchedDim,
+            metric,
+            dtype,
+            heads,
+            transform,
+            entries,
+            live: size,
+            cascaded,
+            temperature,
+            model,
+            ...metadata,
+        };
         if (json) printJson(info);
         else print(describe(info));
     } finally {
@@ -41,6 +57,8 @@ async function run(path: string, { json }: { json?: boolean }): Promise<void> {
 type Info = {
     path: string;
     dim: number;
+    searchedDim: number;
+    transform: "scale" | "matrix" | undefined;
     metric: string;
     dtype: string;
     heads: number;
@@ -58,6 +76,9 @@ function describe(info: Info): string {
         entries:
             info.live === info.entries ? count(info.entries) : `${count(info.live)} (${count(info.entries - info.live)} removed)`,
         keys: `${info.dim} x ${info.dtype}, ${info.metric}, ${info.heads} head${info.heads === 1 ? "" : "s"}`,
+        searched:
+            info.transform &&
+            `through ${info.space?.method === undefined ? `a ${info.transform}` : `a transform (${info.space.name})`}, ${info.searchedDim} dimensions`,
         cascade:
             info.cascaded === info.entries ? "over all entries" : `over ${count(info.cascaded)} entries, the others are scanned`,
         pooling: info.pooling,
@@ -69,7 +90,8 @@ function describe(info: Info): string {
         prompt: prompt && JSON.stringify(prompt),
         labels: labels && labels.map(({ name }) => name).join(", ") + (info.wholeLabels ? " (whole)" : ""),
         defaults:
-            defaults && `k ${defaults.k}, weight ${defaults.referenceWeight}, temperature scale ${defaults.temperatureScale}`,
+            defaults &&
+            `k ${defaults.k}, ${defaults.gate ? "a gate" : `weight ${defaults.referenceWeight}`}, temperature scale ${defaults.temperatureScale}`,
     });
     const sourceLines = sources.map(({ files, examples, complete, seed, offset, limit }) => {
         const cut = [

@@ -31,8 +31,8 @@ function markdown(head: readonly string[], rows: readonly (readonly string[])[])
     return rows.length === 0 ? undefined : table(head, rows, { markdown: true });
 }
 
-const settings = ({ variant, settings: { space, k, temperatureScale, referenceWeight } }: Measurement): string =>
-    `${variant.endsWith("tuned") ? `${variant}: ${space}` : variant}, k ${k}, T ${temperatureScale}, a ${referenceWeight}`;
+const settings = ({ variant, settings: { space, k, temperatureScale, referenceWeight, gate } }: Measurement): string =>
+    `${variant.endsWith("tuned") ? `${variant}: ${space}` : variant}, k ${k}, T ${temperatureScale}, ${gate ? "a gate" : `a ${referenceWeight}`}`;
 
 const share = (value: number, interval: Interval): string => `${percent(value)} [${interval.map(percent).join(", ")}]`;
 const accuracyOf = (score: LabelScore | undefined): string => (score === undefined ? "-" : percent(score.accuracy));

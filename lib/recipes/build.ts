@@ -10,6 +10,7 @@ import { layerName, type Layer } from "../llama/layer.js";
 import type { Recorder } from "../llama/record.js";
 import { defined } from "../defined.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
+import type { FitMethod } from "../transform.js";
 import type { BackendName, Dtype, Metric } from "../types.js";
 import { chatPassages } from "./chat.js";
 import { cutRows, type Cut } from "./cut.js";
@@ -21,6 +22,7 @@ import { expectSpellings, firstTokens, type Spellings } from "./spelling.js";
 import { longestPassage, type Passage } from "./passage.js";
 import { expectPruning, selectRows, unprunedRows } from "./pruning.js";
 import { recordPassage, withRecorder } from "./recording.js";
+import { setTo, spaceOf } from "../tuning/spaces.js";
 import { sourceFor } from "./source.js";
 import { textPassages } from "./text.js";
 
@@ -53,6 +55,13 @@ export interface BuildOptions extends Cut, IndexSettings {
     layer?: Layer | undefined;
     /** Leaves out entries whose value the model alone says with a probability above this, 0 to 1. Default: none. */
     pruneAbove?: number | undefined;
+    /**
+     * A transform that keys and queries go through, fitted to all entries in the end; `"none"` takes one away. `"project"` is for label stores. Default: none, or what
+     * the store has.
+     */
+    transform?: FitMethod | "none" | undefined;
+    /** How far the transform draws variances towards their mean, 0 and up. Default: 1 to whiten, 0.01 to standardise, 0.3 to project. */
+    shrinkage?: number | undefined;
     /** Entries after which the store is sealed. */
     sealEvery?: number;
     /** Stops after the passage at hand, seals and rejects with the signal's reason. */
@@ -84,6 +93,7 @@ const sealAfterSeconds = 60;
 export async function buildDatastore(options: BuildOptions): Promise<BuildReport> {
     const { path, model, task } = options;
     const started = performance.now();
+    expectTransform(options);
     expectPruning(options.pruneAbove);
     const rows = await readRows(options.data, task);
     const fingerprint = await fingerprintModel(model);
@@ -111,6 +121,15 @@ export async function buildDatastore(options: BuildOptions): Promise<BuildReport
         if (source.complete)
             await store.seal(); // makes a cascade that is missing or of another version
         else await new Building(store, metadata, source, options).run(passages);
+        if (options.transform !== undefined && store.size > 0) {
+            const { transform, shrinkage, signal } = options;
+            const space =
+                transform === "none"
+                    ? spaceOf(store.index.heads)
+                    : spaceOf(transform === "standardise" ? store.index.heads : 1, transform, shrinkage);
+            await setTo(store, space, { signal });
+            await store.setMetadata({ ...recipeOf(store), space });
+        }
         const { entries, temperature } = store.index;
         const examples = metadata.sources.reduce((sum, { examples }) => sum + examples, 0);
         const seconds = (performance.now() - started) / 1000;
@@ -127,6 +146,19 @@ export async function buildDatastore(options: BuildOptions): Promise<BuildReport
     } finally {
         await store?.close();
     }
+}
+
+function expectTransform({ task, transform, shrinkage }: BuildOptions): void {
+    if (shrinkage !== undefined && (transform === undefined || transform === "none"))
+        throw new RtdError(
+            "ERR_RTD_INVALID_ARGUMENT",
+            "shrinkage is of a transform; give one (standardise, whiten or project) or leave it out",
+        );
+    if (transform === "project" && task !== "label")
+        throw new RtdError(
+            "ERR_RTD_INVALID_ARGUMENT",
+            `a projection tells labels apart, and a store of task ${task} has none; whiten instead`,
+        );
 }
 
 /** One source on its way into a store. */

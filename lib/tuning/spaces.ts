@@ -22,30 +22,28 @@ const mostBytes = 2 ** 30;
 const headCounts = [4, 16];
 const projectionShrinkages = [0.03, 0.1, 0.3, 1, 3];
 
+const adjectives = { standardise: "standardised", whiten: "whitened", project: "projected" } as const;
+const shrinkages: Readonly<Record<FitMethod, number>> = { standardise: 0.01, whiten: 1, project: 0.3 };
+
+/** A space by the name that people read. A matrix, to whiten or to project, takes one head. */
+export function spaceOf(heads: number, method?: FitMethod, shrinkage = method && shrinkages[method]): Space {
+    const slices = heads > 1 ? [`${heads} heads`] : [];
+    if (method === undefined) return { name: slices[0] ?? "keys as they are", heads };
+    const isUsual = shrinkage === shrinkages[method] && method !== "project";
+    const name = [adjectives[method], ...slices, ...(isUsual ? [] : [`shrinkage ${shrinkage}`])].join(", ");
+    return { name, heads, method, shrinkage: shrinkage as number };
+}
+
 /** The spaces that are tried, simpler ones first; projections where entries are of `classes`. Texts gain nothing by them (measured; see the README). */
 export function spacesFor(store: Datastore, classes = Infinity): Space[] {
     const { index, dim } = store;
     if (classes < 2 || index.entries * dim * 4 > mostBytes) return [];
     const heads = headCounts.filter((count) => dim % count === 0);
     return [
-        { name: "keys as they are", heads: 1 },
-        ...heads.map((count) => ({ name: `${count} heads`, heads: count })),
-        { name: "standardised", heads: 1, method: "standardise", shrinkage: 0.01 },
-        ...heads.map((count) => ({
-            name: `standardised, ${count} heads`,
-            heads: count,
-            method: "standardise" as const,
-            shrinkage: 0.01,
-        })),
-        { name: "whitened", heads: 1, method: "whiten", shrinkage: 1 },
-        ...(classes <= dim
-            ? projectionShrinkages.map((shrinkage) => ({
-                  name: `projected, shrinkage ${shrinkage}`,
-                  heads: 1,
-                  method: "project" as const,
-                  shrinkage,
-              }))
-            : []),
+        ...[1, ...heads].map((count) => spaceOf(count)),
+        ...[1, ...heads].map((count) => spaceOf(count, "standardise")),
+        spaceOf(1, "whiten"),
+        ...(classes <= dim ? projectionShrinkages.map((shrinkage) => spaceOf(1, "project", shrinkage)) : []),
     ];
 }
 

@@ -14,7 +14,7 @@ import type { Cut } from "../recipes/cut.js";
 import type { Passage } from "../recipes/passage.js";
 import { crossFittedWeights, fitGate, gateWeights } from "./gate.js";
 import { gateRowsOf, hasNeighbours, meanOf, scoreOf, tryAll, type Scored, type Tried } from "./grid.js";
-import { foldsIn, setTo, spacesFor, type Space } from "./spaces.js";
+import { foldsIn, setTo, spaceOf, spacesFor, type Space } from "./spaces.js";
 import { findNeighbours, neighboursOf, noNeighbours, otherPassages, ownPassages, type Neighbours } from "./validation.js";
 
 export interface TuneOptions extends Cut {
@@ -62,7 +62,7 @@ export interface TuneReport {
     seconds: number;
 }
 
-const mostNeighbours = 8 << 20;
+const mostNeighbours = 2 << 20;
 /** Fewer examples or blocks say nothing about noise. */
 const fewestUnits = 10;
 
@@ -104,7 +104,7 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     const mostHits = (heads: number) =>
         Math.min(1024, store.size, Math.max(1, Math.floor(mostNeighbours / (values.length * heads))));
 
-    const present = spaceOf(store, metadata);
+    const present = presentSpace(store, metadata);
     const others = keepSpace || metadata.recipe === "text" ? [] : spacesFor(store, labels?.length);
     const spaces = others.some(({ name }) => name === present.name) ? others : [present, ...others];
     const tried: Tried[] = [];
@@ -212,11 +212,11 @@ const gateParts = 4;
 const manifestScale = fusionDefaults.label.temperatureScale;
 
 /** What a store is searched in now, by the name it has among those that are tried. */
-function spaceOf({ index }: Datastore, { space }: RecipeMetadata): Space {
+function presentSpace({ index }: Datastore, { space }: RecipeMetadata): Space {
     if (space !== undefined && space.heads === index.heads && (space.method === undefined) === (index.transform === undefined))
         return space;
     if (index.transform !== undefined) return { name: "a transform of its own", heads: index.heads };
-    return { name: index.heads === 1 ? "keys as they are" : `${index.heads} heads`, heads: index.heads };
+    return spaceOf(index.heads);
 }
 
 function withoutRows({ space, k, temperatureScale, referenceWeight, gate, score }: Scored): Tried {

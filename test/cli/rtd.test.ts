@@ -251,6 +251,31 @@ describe("a label datastore", () => {
         expect([await figures(), await figures("--no-cache"), runs()]).toEqual([first, first, known]);
     });
 
+    it("is searched through a transform that is fitted when it is built, and again by the same command", async () => {
+        const flags = ["transformed.rtd", "label", "label.jsonl", "--prompt", prompt] as const;
+        expect((await build(...flags, "--transform", "project", "--shrinkage", "0.5")).code).toBe(0);
+        const info = async () => json((await rtd("info", inFolder("transformed.rtd"), "--json")).stdout);
+        expect(await info()).toMatchObject({
+            transform: "matrix",
+            searchedDim: 1,
+            space: { name: "projected, shrinkage 0.5", heads: 1, method: "project", shrinkage: 0.5 },
+        });
+        expect((await rtd("info", inFolder("transformed.rtd"))).stdout).toContain(
+            "a transform (projected, shrinkage 0.5), 1 dimensions",
+        );
+        expect((await evaluate("transformed.rtd", "label.jsonl", "--limit", "5")).code).toBe(0);
+        expect((await build(...flags)).code).toBe(0); // leaves it
+        expect(await info()).toMatchObject({ transform: "matrix" });
+        expect((await build(...flags, "--transform", "standardise")).code).toBe(0);
+        expect(await info()).toMatchObject({ transform: "scale", space: { name: "standardised" } });
+        expect((await build(...flags, "--transform", "none")).code).toBe(0);
+        expect(await info()).not.toHaveProperty("transform");
+        const bad = await build(...flags, "--shrinkage", "2");
+        expect([bad.code, bad.stderr]).toEqual([1, expect.stringContaining("shrinkage is of a transform")]);
+        const text = await build("projected.rtd", "text", "text.txt", "--transform", "project");
+        expect([text.code, text.stderr]).toEqual([1, expect.stringContaining("whiten instead")]);
+    });
+
     it("is tuned on its own examples, and keeps what is better", async () => {
         expect((await build("tuned.rtd", "label", "label.jsonl", "--prompt", prompt)).code).toBe(0);
         const tune = async (...flags: string[]) => {
