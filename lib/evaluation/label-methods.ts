@@ -61,7 +61,7 @@ export async function labelProbabilities(
         modelBiasMatched: bias && normalised(run.logProbabilities.map((value, i) => value + (bias[i % bias.length] as number))),
         rtd: normalised(await merge(run, fusion)),
         rtdBiasMatched: bias && normalised(await merge(run, fusion, bias)),
-        nearest: normalised(await merge(run, { ...fusion, k: 1, referenceWeight: 1 })),
+        nearest: normalised(await merge(run, { k: 1, temperature: fusion.temperature, referenceWeight: 1 })),
         linearProbe: probe && normalised(probe),
         shots,
     };
