@@ -4,11 +4,21 @@ import type { Evaluation } from "../evaluation/index.js";
 import type { Measurement } from "./measure.js";
 
 export function summary(measurements: readonly Measurement[], options: { markdown?: boolean } = {}): string {
+    const areAlike = measurements.every(({ variant }) => variant === measurements[0]?.variant);
     return table(
-        ["task", "searched", "entries", "tests", "measure", "model", "model, matched bias", "with the reference"],
+        [
+            "task",
+            ...(areAlike ? [] : ["searched"]),
+            "entries",
+            "tests",
+            "measure",
+            "model",
+            "model, matched bias",
+            "with the reference",
+        ],
         measurements.map(({ title, variant, entries, evaluation }) => [
             title,
-            variant,
+            ...(areAlike ? [] : [variant]),
             entries.toLocaleString("en-US"),
             evaluation.rtd.count.toLocaleString("en-US"),
             ...figures(evaluation),
