@@ -126,6 +126,16 @@ export function votesOf({ ids, distances, tokens, counts, k }: Hits, temperature
     return votes.sort((a, b) => b.share - a.share);
 }
 
+/** The same with the votes that heads have for one entry as one, at the smallest of their distances. */
+export function votesByEntry(hits: Hits, temperature: number): Vote[] {
+    const all = new Map<number, Vote>();
+    for (const vote of votesOf(hits, temperature)) {
+        const { share = 0, distance = Infinity } = all.get(vote.id) ?? {};
+        all.set(vote.id, { ...vote, share: share + vote.share, distance: Math.min(distance, vote.distance) });
+    }
+    return [...all.values()].sort((a, b) => b.share - a.share);
+}
+
 /** Steps arrive in their own time, some after the token they led to. */
 class StepsByPosition {
     private readonly steps = new Map<number, Step>();

@@ -18,7 +18,7 @@ import { labelPassages, labelsOf, newLabelRecipe, type Pooling } from "./label.j
 import { LabelLogits, labelLogitsOf } from "./label-logits.js";
 import { fusionDefaults, labelRecipeOf, leftOutOf, recipeOf, type RecipeMetadata, type Source } from "./metadata.js";
 import { expectSpellings, firstTokens, type Spellings } from "./spelling.js";
-import { longestPassage, type Passage } from "./passage.js";
+import { longestPassage, type Passage, type Shots } from "./passage.js";
 import { expectPruning, selectRows, unprunedRows } from "./pruning.js";
 import { recordPassage, withRecorder } from "./recording.js";
 import { sourceFor } from "./source.js";
@@ -304,21 +304,21 @@ function continued(store: Datastore, options: BuildOptions): RecipeMetadata {
     return metadata;
 }
 
-/** Passages of the cut of the rows that the options name. `shots`: rows of the same task (label or chat), answered before each prompt. */
+/** Passages of the cut of the rows that the options name. `shots`: rows of the same task (label or chat), answered before the prompts. */
 export async function passagesOf(
     model: LlamaModel,
     metadata: RecipeMetadata,
     rows: readonly Row[],
     cut: Cut,
-    shots: readonly Row[] = [],
+    shots?: Shots<Row>,
 ): Promise<Passage[]> {
     switch (metadata.recipe) {
         case "label":
-            return labelPassages(model, cutRows(rows as LabelRow[], cut), labelRecipeOf(metadata), shots as LabelRow[]);
+            return labelPassages(model, cutRows(rows as LabelRow[], cut), labelRecipeOf(metadata), shots as Shots<LabelRow> | undefined);
         case "text":
             return textPassages(model, rows as TextRow[], cut);
         case "chat":
-            return chatPassages(model, cutRows(rows as ChatRow[], cut), shots as ChatRow[]);
+            return chatPassages(model, cutRows(rows as ChatRow[], cut), shots as Shots<ChatRow> | undefined);
     }
 }
 
