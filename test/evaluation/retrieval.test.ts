@@ -167,18 +167,18 @@ describe("labels after retrieved examples", () => {
     it("of questions are retrieved for each rotation by itself, from examples that are counted once", async () => {
         const questions = Array.from({ length: 6 }, (_, i) => ({
             question: `${i * 7}?`,
-            options: ["u", "v", "w"].map((option) => option.repeat(1 + (i % 4))),
-            answer: i % 3,
+            options: [..."qrstuvwx"].map((option) => option.repeat(1 + (i % 3))),
+            answer: i % 8,
         }));
         const store = await build("label", questions, { prompt: "{question} {options}\n", rotate: true });
         const shown = await shownBy(store, questions, 5);
-        expect(shown).toHaveLength(18);
+        expect(shown).toHaveLength(48);
         for (const [i, prompt] of shown.entries()) {
             const asked = [...prompt.matchAll(/(\d+)\? A/g)].map(([, number]) => Number(number) / 7);
-            expect(asked.at(-1)).toBe(Math.floor(i / 3));
+            expect(asked.at(-1)).toBe(Math.floor(i / 8));
             expect([...asked].sort()).toEqual([0, 1, 2, 3, 4, 5]); // all others once, and the question
         }
-        const orders = [0, 1, 2].map((rotation) => [...shown[rotation]!.matchAll(/(\d+)\? A/g)].map(([, number]) => number).join());
+        const orders = [...Array(8).keys()].map((rotation) => [...shown[rotation]!.matchAll(/(\d+)\? A/g)].map(([, number]) => number).join());
         expect(new Set(orders).size).toBeGreaterThan(1);
         await store.close();
     });
