@@ -314,7 +314,12 @@ export async function passagesOf(
 ): Promise<Passage[]> {
     switch (metadata.recipe) {
         case "label":
-            return labelPassages(model, cutRows(rows as LabelRow[], cut), labelRecipeOf(metadata), shots as Shots<LabelRow> | undefined);
+            return labelPassages(
+                model,
+                cutRows(rows as LabelRow[], cut),
+                labelRecipeOf(metadata),
+                shots as Shots<LabelRow> | undefined,
+            );
         case "text":
             return textPassages(model, rows as TextRow[], cut);
         case "chat":

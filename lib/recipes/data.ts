@@ -78,7 +78,12 @@ export function askedBy(row: Row): string {
         case "completion":
             return row.prompt;
         case "conversation":
-            return JSON.stringify(row.messages.slice(0, row.messages.findLastIndex(({ role }) => role === "assistant")));
+            return JSON.stringify(
+                row.messages.slice(
+                    0,
+                    row.messages.findLastIndex(({ role }) => role === "assistant"),
+                ),
+            );
     }
 }
 

@@ -178,7 +178,9 @@ describe("labels after retrieved examples", () => {
             expect(asked.at(-1)).toBe(Math.floor(i / 8));
             expect([...asked].sort()).toEqual([0, 1, 2, 3, 4, 5]); // all others once, and the question
         }
-        const orders = [...Array(8).keys()].map((rotation) => [...shown[rotation]!.matchAll(/(\d+)\? A/g)].map(([, number]) => number).join());
+        const orders = [...Array(8).keys()].map((rotation) =>
+            [...shown[rotation]!.matchAll(/(\d+)\? A/g)].map(([, number]) => number).join(),
+        );
         expect(new Set(orders).size).toBeGreaterThan(1);
         await store.close();
     });
