@@ -16,6 +16,7 @@ import {
     dataOption,
     gpuOption,
     jsonOption,
+    loraOption,
     modelOption,
     number,
     taskOption,
@@ -36,6 +37,7 @@ interface BuildFlags extends ModelFlags, Cut {
     wholeLabels?: true;
     pooling?: Pooling;
     layer?: Layer;
+    lora?: string[];
     pruneAbove?: number;
     metric?: Metric;
     dtype?: Dtype;
@@ -96,7 +98,7 @@ export function buildCommand(): Command {
         .addOption(new Option("--dtype <dtype>", "how keys are kept (default: f32)").choices(["f32", "f16", "bf16"]))
         .addOption(new Option("--heads <n>", "slices of a key that search on their own (default: 1)").argParser(wholeNumber(1)))
         .addHelpText("after", examples);
-    for (const option of [...cutOptions(), threadsOption(), gpuOption(), jsonOption()]) command.addOption(option);
+    for (const option of [...cutOptions(), loraOption(), threadsOption(), gpuOption(), jsonOption()]) command.addOption(option);
     return command.action(run);
 }
 

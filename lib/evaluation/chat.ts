@@ -4,6 +4,7 @@
  */
 import { attach } from "../llama/attach.js";
 import type { LlamaContextSequence, LlamaModel, Token } from "../node-llama-cpp.js";
+import { createContext } from "../recipes/model.js";
 import { longestPassage, type Passage } from "../recipes/passage.js";
 import { differenceEstimate, meanEstimate, unitsOf, type Estimate, type Interval } from "./bootstrap.js";
 import { costOf, promptTokens, type Cost } from "./cost.js";
@@ -108,15 +109,13 @@ async function promptEnds(
 }
 
 async function answersTo(
-    { store, model, maxTokens, threads, signal, onProgress }: EvaluateOptions,
+    { store, model, maxTokens, lora, threads, signal, onProgress }: EvaluateOptions,
     passages: readonly Passage[],
     fusion: Fusion,
 ): Promise<Said[]> {
     const longest = maxTokens ?? surplus + Math.max(...passages.map(({ values }) => values.length));
-    const context = await model.createContext({
-        contextSize: longestPassage(model, passages) + longest,
-        ...(threads && { threads }),
-    });
+    const contextSize = longestPassage(model, passages) + longest;
+    const context = await createContext(model, { contextSize, threads, lora });
     const answers: Said[] = [];
     try {
         const attachment = await attach(context, store, fusion);

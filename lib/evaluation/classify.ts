@@ -36,6 +36,8 @@ export interface ClassifyOptions extends FusionSettings {
     matchedBias?: boolean | undefined;
     /** How many of the references that weigh most are described. Default 3. */
     references?: number | undefined;
+    /** Files of LoRA adapters that the model runs with, at scale 1; those that the store was built with. Default: none. */
+    lora?: readonly string[] | undefined;
     /** A folder where runs of the model are kept. */
     cacheDirectory?: string | undefined;
     threads?: number | undefined;
@@ -76,7 +78,7 @@ export async function classify(options: ClassifyOptions): Promise<Classification
     const queries = queriesOf(texts, recipe.prompt.includes("{question}"));
     const passages = queryPassages(model, queries, recipe);
     const fusion = fusionOf(store, metadata, options);
-    const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model));
+    const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model, options));
     if (passages.length === 0) return [];
     const reading = labelReading(recipe);
     const { candidates, tokens } = reading;

@@ -36,7 +36,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     const passages = await passagesAfter();
     const draws = await shownPassages(options, metadata, kind, passagesAfter);
     const retrieve = await retrieval(options, metadata, { rows, passages, fusion, passagesAfter });
-    const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model));
+    const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model, options));
     const { layer } = metadata;
     const inContext = { draws, retrieve, areQuestions: kind === "choice" };
     const figures = await figuresOf(metadata.recipe);

@@ -38,6 +38,8 @@ export interface EvaluateOptions extends Cut, FusionSettings {
      * search finds nearest to it, the nearest last. An example that asks the same as the prompt is left out. Default 0: without.
      */
     retrieved?: number | undefined;
+    /** Files of LoRA adapters that the model runs with, at scale 1; those that the store was built with. Default: none. */
+    lora?: readonly string[] | undefined;
     /** A folder where runs of the model are kept, so that the next evaluation of the same data needs none. */
     cacheDirectory?: string | undefined;
     threads?: number | undefined;

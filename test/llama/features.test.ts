@@ -185,7 +185,7 @@ describe("token prediction", () => {
                 const predicting = context.getSequence({ tokenPredictor });
                 expect(await generate(predicting, prompt, 40)).toEqual(wanted);
                 expect(predicting.tokenPredictions.validated).toBeGreaterThan(10);
-                predicting.dispose();
+                void predicting.dispose();
             }
             attachment.off();
             drafting.off();
