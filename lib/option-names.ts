@@ -90,6 +90,7 @@ const classify: Names<ClassifyOptions> = {
     referenceWeight: true,
     matchedBias: true,
     references: true,
+    lora: true,
     cacheDirectory: true,
     threads: true,
     signal: true,

@@ -19,6 +19,9 @@ import type {
     SearchOptions,
 } from "./types.js";
 
+/** A search's `k` at most. */
+export const mostHits = 2048;
+
 let handleOfIndex: (index: ReferenceIndex) => Handle;
 let isIndexOfOurs: (value: object) => boolean;
 

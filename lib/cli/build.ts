@@ -17,6 +17,7 @@ import {
     dataOption,
     gpuOption,
     jsonOption,
+    loraOption,
     modelOption,
     number,
     taskOption,
@@ -37,6 +38,7 @@ interface BuildFlags extends ModelFlags, Cut {
     wholeLabels?: true;
     pooling?: Pooling;
     layer?: Layer;
+    lora?: string[];
     pruneAbove?: number;
     metric?: Metric;
     dtype?: Dtype;
@@ -106,7 +108,7 @@ export function buildCommand(): Command {
         )
         .addOption(new Option("--shrinkage <s>", "how far that draws variances towards their mean").argParser(number(0)))
         .addHelpText("after", examples);
-    for (const option of [...cutOptions(), threadsOption(), gpuOption(), jsonOption()]) command.addOption(option);
+    for (const option of [...cutOptions(), loraOption(), threadsOption(), gpuOption(), jsonOption()]) command.addOption(option);
     return command.action(run);
 }
 

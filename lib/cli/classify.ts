@@ -4,7 +4,16 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { classify, type Classification } from "../evaluation/classify.js";
 import { readQueries, type LabelQuery } from "../recipes/data.js";
 import { interruptible } from "./interrupt.js";
-import { fusionOptions, gpuOption, jsonOption, modelOption, threadsOption, wholeNumber, type FusionFlags } from "./options.js";
+import {
+    fusionOptions,
+    gpuOption,
+    jsonOption,
+    loraOption,
+    modelOption,
+    threadsOption,
+    wholeNumber,
+    type FusionFlags,
+} from "./options.js";
 import { mismatchOption, withStore, type OpenFlags } from "./open-store.js";
 import { percent, print, printJson } from "./output.js";
 import { progressLine } from "./progress.js";
@@ -36,7 +45,7 @@ export function classifyCommand(): Command {
             new Option("--references <n>", "describe the n references that weighed most").argParser(wholeNumber(0)).default(3),
         )
         .addHelpText("after", examples);
-    for (const option of [...fusionOptions(), mismatchOption(), threadsOption(), gpuOption(), jsonOption()])
+    for (const option of [...fusionOptions(), mismatchOption(), loraOption(), threadsOption(), gpuOption(), jsonOption()])
         command.addOption(option);
     return command.action(run);
 }
@@ -56,7 +65,7 @@ async function run(path: string, options: ClassifyFlags, command: Command): Prom
     const found = await interruptible((signal) =>
         withModel({ model: name, ...flags, ...(gpu !== undefined && { gpu }) }, signal, async (model) => {
             const line = progressLine(`labelling by ${path}`, { silent: flags.json });
-            const { k, temperature, temperatureScale, matchedBias, references, threads } = flags;
+            const { k, temperature, temperatureScale, matchedBias, references, threads, lora } = flags;
             try {
                 return await withStore(path, model, flags, (store) =>
                     classify({
@@ -70,6 +79,7 @@ async function run(path: string, options: ClassifyFlags, command: Command): Prom
                         matchedBias,
                         references,
                         threads,
+                        lora,
                         signal,
                         onProgress: (progress) => line.update(progress),
                     }),

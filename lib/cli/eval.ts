@@ -17,6 +17,7 @@ import {
     fusionOptions,
     gpuOption,
     jsonOption,
+    loraOption,
     modelOption,
     reportOption,
     taskOption,
@@ -37,6 +38,7 @@ interface EvalFlags extends ModelFlags, OpenFlags, Cut, FusionFlags {
     maxTokens?: number;
     shots?: number;
     shotSeeds?: number;
+    retrieved?: number;
     report?: string;
 }
 
@@ -67,6 +69,7 @@ Examples:
   $ rtd eval novel.rtd --model model.gguf --task text --data sequel.txt --limit 5000 --weight 0.15
   $ rtd eval quiz.rtd --model model.gguf --data questions.jsonl --limit 300
   $ rtd eval facts.rtd --model model.gguf --task chat --data questions.jsonl --json --report facts.html
+  $ rtd eval facts.rtd --model model.gguf --data questions.jsonl --retrieved 3
 `;
 
 export function evalCommand(): Command {
@@ -90,12 +93,19 @@ export function evalCommand(): Command {
             ),
         )
         .addOption(new Option("--shot-seeds <n>", "draws of those (default: 2)").argParser(wholeNumber(1, 100)))
+        .addOption(
+            new Option(
+                "--retrieved <n>",
+                "task label or chat: also with so many of the store's examples before each prompt, those nearest to it",
+            ).argParser(wholeNumber(1, 1000)),
+        )
         .option("--no-cache", "run the model, whatever is known of it on this data")
         .addHelpText("after", examples);
     for (const option of [
         ...fusionOptions(),
         ...cutOptions(),
         mismatchOption(),
+        loraOption(),
         threadsOption(),
         gpuOption(),
         jsonOption(),

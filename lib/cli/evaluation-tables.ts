@@ -4,7 +4,7 @@ import type { ChatFigures, ChatScore } from "../evaluation/chat.js";
 import type { ChoiceScore } from "../evaluation/choice.js";
 import type { Evaluation } from "../evaluation/index.js";
 import type { LabelFigures, LabelScore } from "../evaluation/label.js";
-import { namedAnswers, namedMethods, settingsOf } from "../evaluation/names.js";
+import { examplesOf, namedAnswers, namedMethods, settingsOf, type ExamplesCost } from "../evaluation/names.js";
 import type { Perplexity, TextFigures } from "../evaluation/text.js";
 import { bytes, percent, table } from "./output.js";
 import { duration } from "./progress.js";
@@ -129,9 +129,9 @@ function subjectTable<S extends { subject: string; count: number }>(
     return [table(["subject", "count", ...columns.map(([name]) => name)], rows)];
 }
 
-function cost({ promptTokens, storeBytes, shots }: LabelFigures | ChatFigures): string {
-    const tokens = shots.map(({ count, seed, promptTokens }) => `${promptTokens.toFixed(0)} ${count}-shot, seed ${seed}`);
-    return `${[`${promptTokens.toFixed(0)} tokens a prompt`, ...tokens].join(", ")}; ${bytes(storeBytes)} of datastore`;
+function cost(figures: LabelFigures | ChatFigures): string {
+    const tokens = examplesOf<ExamplesCost>(figures).map(({ name, examples }) => `${examples.promptTokens.toFixed(0)} ${name}`);
+    return `${[`${figures.promptTokens.toFixed(0)} tokens a prompt`, ...tokens].join(", ")}; ${bytes(figures.storeBytes)} of datastore`;
 }
 
 const signed = (share: number): string => (share < 0 ? "" : "+") + percent(share);

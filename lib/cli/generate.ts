@@ -11,6 +11,7 @@ import {
     fusionOptions,
     gpuOption,
     jsonOption,
+    loraOption,
     modelOption,
     number,
     threadsOption,
@@ -53,7 +54,7 @@ export function generateCommand(): Command {
         .addOption(new Option("--max-tokens <n>", "stop after n tokens").argParser(wholeNumber(1)).default(128))
         .addOption(new Option("--sampling-temperature <t>", "0 takes the most probable token").argParser(number(0)).default(0))
         .addHelpText("after", examples);
-    for (const option of [...fusionOptions(), mismatchOption(), threadsOption(), gpuOption(), jsonOption()])
+    for (const option of [...fusionOptions(), mismatchOption(), loraOption(), threadsOption(), gpuOption(), jsonOption()])
         command.addOption(option);
     return command.action(run);
 }
@@ -68,7 +69,7 @@ async function run(path: string, { model: name, gpu, weight, ...flags }: Generat
         withModel({ model: name, ...flags, ...(gpu !== undefined && { gpu }) }, signal, async (model) => {
             await withStore(path, model, flags, async (store) => {
                 const fusion = fusionOf(store, recipeOf(store), { ...flags, referenceWeight: weight });
-                const { samplingTemperature, maxTokens, matchedBias, threads, references = false, json = false } = flags;
+                const { samplingTemperature, maxTokens, matchedBias, threads, lora, references = false, json = false } = flags;
                 const tokens = await generate({
                     model,
                     store,
@@ -81,6 +82,7 @@ async function run(path: string, { model: name, gpu, weight, ...flags }: Generat
                     signal,
                     onText: json ? undefined : (text) => process.stdout.write(text),
                     threads,
+                    lora,
                 });
                 if (json) printJson({ text: tokens.map(({ text }) => text).join(""), ...fusion, tokens });
                 else print(references ? `\n\n${listReferences(tokens)}` : "");

@@ -8,6 +8,7 @@ import type { LlamaModel } from "../node-llama-cpp.js";
 export interface OpenFlags {
     allowMismatch?: MismatchField[];
     threads?: number;
+    lora?: string[];
 }
 
 export const mismatchOption = () =>
@@ -24,7 +25,7 @@ export async function withStore<T>(
     work: (store: Datastore) => Promise<T>,
 ): Promise<T> {
     const store = await Datastore.open(path, {
-        model: await fingerprintModel(model),
+        model: await fingerprintModel(model, flags),
         allowModelMismatch: flags.allowMismatch,
         threads: flags.threads,
     });

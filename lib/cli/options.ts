@@ -22,6 +22,9 @@ export const threadsOption = () =>
 
 export const gpuOption = () => new Option("--no-gpu", "run the model on the CPU");
 
+export const loraOption = () =>
+    new Option("--lora <file...>", "LoRA adapters, in GGUF files, that the model runs with; a datastore is bound to them");
+
 export const cutOptions = () => [
     new Option("--seed <n>", "shuffle the rows; the same seed always gives the same order").argParser(
         wholeNumber(0, 2 ** 32 - 1),

@@ -28,11 +28,14 @@ export function progressLine(name: string, { silent = false }: { silent?: boolea
     }).start();
     const logs = !silent && !process.stderr.isTTY;
     let logged = performance.now();
-    let first: { what: string; done: number; at: number } | undefined;
+    let first: { what: string; done: number; at: number; last: number } | undefined;
     return {
         update(progress, what = name) {
             const now = performance.now();
-            if (first?.what !== what) first = { what, done: progress.done, at: now };
+            // Where less is done than before, another round of the same has begun.
+            if (first?.what !== what || progress.done < first.last)
+                first = { what, done: progress.done, at: now, last: progress.done };
+            first.last = progress.done;
             spinner.text = `${what}: ${progressText(progress, progress.done - first.done, (now - first.at) / 1000)}`;
             if (!logs || now - logged < logEvery) return;
             logged = now;

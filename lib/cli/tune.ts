@@ -13,7 +13,7 @@ import { grid, type Tried } from "../tuning/grid.js";
 import { gateOutcome, simpler, tune, type TuneReport } from "../tuning/tune.js";
 import { interruptible } from "./interrupt.js";
 import { mismatchOption, type OpenFlags } from "./open-store.js";
-import { cutOptions, gpuOption, jsonOption, modelOption, reportOption, threadsOption } from "./options.js";
+import { cutOptions, gpuOption, jsonOption, loraOption, modelOption, reportOption, threadsOption } from "./options.js";
 import { print, printJson, table } from "./output.js";
 import { count, duration, progressLine } from "./progress.js";
 import { withModel, type ModelFlags } from "./with-model.js";
@@ -58,7 +58,15 @@ export function tuneCommand(): Command {
         .option("--keep-space", "fit k, temperature and weight alone: no other heads, no transform")
         .option("--no-cache", "run the model, whatever is known of it on this data")
         .addHelpText("after", examples);
-    for (const option of [...cutOptions(), mismatchOption(), threadsOption(), gpuOption(), jsonOption(), reportOption()])
+    for (const option of [
+        ...cutOptions(),
+        mismatchOption(),
+        loraOption(),
+        threadsOption(),
+        gpuOption(),
+        jsonOption(),
+        reportOption(),
+    ])
         command.addOption(option);
     return command.action(run);
 }
@@ -69,7 +77,7 @@ async function run(path: string, { model: name, gpu, cache, report: file, ...fla
         withModel({ model: name, ...flags, ...(gpu !== undefined && { gpu }) }, signal, async (model) => {
             await using store = await Datastore.open(path, {
                 writable: flags.dryRun !== true,
-                model: await fingerprintModel(model),
+                model: await fingerprintModel(model, flags),
                 allowModelMismatch: flags.allowMismatch,
                 threads: flags.threads,
             });
@@ -83,7 +91,7 @@ async function run(path: string, { model: name, gpu, cache, report: file, ...fla
                     signal,
                     onProgress: (progress) => line.update(progress),
                 });
-                return { report, provenance: await provenanceOf(store, model) };
+                return { report, provenance: await provenanceOf(store, model, { lora: flags.lora }) };
             } finally {
                 line.stop();
             }

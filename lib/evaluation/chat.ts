@@ -4,11 +4,14 @@
  */
 import { attach } from "../llama/attach.js";
 import type { LlamaContextSequence, LlamaModel, Token } from "../node-llama-cpp.js";
+import { createContext } from "../recipes/model.js";
 import { longestPassage, type Passage } from "../recipes/passage.js";
 import { differenceEstimate, meanEstimate, unitsOf, type Estimate, type Interval } from "./bootstrap.js";
 import { costOf, promptTokens, type Cost } from "./cost.js";
 import { exactMatch, tokenF1 } from "./metrics.js";
+import { runModel, type RunOptions } from "./model-run.js";
 import type { EvaluateOptions, Fusion } from "./options.js";
+import type { InContext } from "./retrieval.js";
 import type { Shown } from "./shots.js";
 import { bySubject, type BySubject } from "./subjects.js";
 
@@ -38,11 +41,23 @@ export interface Said {
     rtd: string;
 }
 
+interface AfterExamples {
+    count: number;
+    /** Of a prompt with the examples in it, on average. */
+    promptTokens: number;
+    model: ChatScore;
+    rtd: ChatScore;
+    /** What was said to each question in turn. */
+    answers: Said[];
+}
+
 export interface ChatFigures extends Cost {
     model: ChatScore;
     rtd: ChatScore;
-    /** With in-context examples, for each draw of them, and what was said to each question in turn. The store's keys were recorded without. */
-    shots: { count: number; seed: number; promptTokens: number; model: ChatScore; rtd: ChatScore; answers: Said[] }[];
+    /** With in-context examples, for each draw of them. The store's keys were recorded without. */
+    shots: (AfterExamples & { seed: number })[];
+    /** With retrieved context; undefined if it was not asked for. */
+    retrieved: AfterExamples | undefined;
     answers: ({ question: string; expected: string } & Said)[];
 }
 
@@ -50,27 +65,30 @@ export interface ChatFigures extends Cost {
 const surplus = 32;
 
 export async function evaluateChat(
-    options: EvaluateOptions,
+    options: EvaluateOptions & Pick<RunOptions, "cache" | "layer">,
     passages: readonly Passage[],
     fusion: Fusion,
-    shown: readonly Shown[],
+    { draws, retrieve }: InContext,
 ): Promise<ChatFigures> {
     const { store, model } = options;
     const expected = passages.map(({ values }) => model.detokenize(values.slice(0, -1)).trim());
     const said = await answersTo(options, passages, fusion);
     const [alone, merged] = [said.map(({ model }) => model), said.map(({ rtd }) => rtd)];
     const score = (answers: string[], against?: string[]) => scoreOf(passages, expected, answers, against);
-    const shots: ChatFigures["shots"] = [];
-    for (const { passages, ...draw } of shown) {
+    const afterExamples = async ({ count, passages }: Shown): Promise<AfterExamples> => {
         const answers = await answersTo(options, passages, fusion);
         const [model, rtd] = [answers.map(({ model }) => model), answers.map(({ rtd }) => rtd)];
         const tokens = promptTokens(passages);
-        shots.push({ ...draw, promptTokens: tokens, model: score(model, alone), rtd: score(rtd, alone), answers });
-    }
+        return { count, promptTokens: tokens, model: score(model, alone), rtd: score(rtd, alone), answers };
+    };
+    const shots: ChatFigures["shots"] = [];
+    for (const draw of draws) shots.push({ ...(await afterExamples(draw)), seed: draw.seed });
+    const retrieved = retrieve && (await afterExamples(await retrieve(await promptEnds(options, passages))));
     return {
         model: score(alone),
         rtd: score(merged, alone),
         shots,
+        retrieved,
         ...costOf(store, passages),
         answers: passages.map(({ question = "" }, i) => {
             return { question, expected: expected[i] as string, ...(said[i] as Said) };
@@ -78,16 +96,26 @@ export async function evaluateChat(
     };
 }
 
+/** The states at the prompts' ends, [passages, dim]. */
+async function promptEnds(
+    options: EvaluateOptions & Pick<RunOptions, "cache" | "layer">,
+    passages: readonly Passage[],
+): Promise<Float32Array> {
+    const prompts = passages.map((passage): Passage => {
+        const { tokens, from, values } = passage;
+        return { ...passage, tokens: tokens.slice(0, from + 1), values: values.slice(0, 1) };
+    });
+    return (await runModel(prompts, { ...options, unit: "examples" })).hidden;
+}
+
 async function answersTo(
-    { store, model, maxTokens, threads, signal, onProgress }: EvaluateOptions,
+    { store, model, maxTokens, lora, threads, signal, onProgress }: EvaluateOptions,
     passages: readonly Passage[],
     fusion: Fusion,
 ): Promise<Said[]> {
     const longest = maxTokens ?? surplus + Math.max(...passages.map(({ values }) => values.length));
-    const context = await model.createContext({
-        contextSize: longestPassage(model, passages) + longest,
-        ...(threads && { threads }),
-    });
+    const contextSize = longestPassage(model, passages) + longest;
+    const context = await createContext(model, { contextSize, threads, lora });
     const answers: Said[] = [];
     try {
         const attachment = await attach(context, store, fusion);

@@ -11,7 +11,7 @@ import { queryPassages } from "../recipes/label.js";
 import { labelRecipeOf, recipeOf } from "../recipes/metadata.js";
 import { References, type ReferenceText } from "../recipes/references.js";
 import { valuesOfLabel } from "../recipes/spelling.js";
-import { votesOf, type Vote } from "./generate.js";
+import { votesByEntry } from "./generate.js";
 import { openProbabilities } from "./label-methods.js";
 import { labelReading } from "./label-reading.js";
 import { matchedBiasOf } from "./matched-bias.js";
@@ -36,6 +36,8 @@ export interface ClassifyOptions extends FusionSettings {
     matchedBias?: boolean | undefined;
     /** How many of the references that weigh most are described. Default 3. */
     references?: number | undefined;
+    /** Files of LoRA adapters that the model runs with, at scale 1; those that the store was built with. Default: none. */
+    lora?: readonly string[] | undefined;
     /** A folder where runs of the model are kept. */
     cacheDirectory?: string | undefined;
     threads?: number | undefined;
@@ -76,7 +78,7 @@ export async function classify(options: ClassifyOptions): Promise<Classification
     const queries = queriesOf(texts, recipe.prompt.includes("{question}"));
     const passages = queryPassages(model, queries, recipe);
     const fusion = fusionOf(store, metadata, options);
-    const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model));
+    const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model, options));
     if (passages.length === 0) return [];
     const reading = labelReading(recipe);
     const { candidates, tokens } = reading;
@@ -104,7 +106,7 @@ export async function classify(options: ClassifyOptions): Promise<Classification
     async function referencesOf(row: number): Promise<ClassReference[]> {
         if (references === 0) return [];
         const hits = await store.index.search(run.hidden.subarray(row * stride, row * stride + run.dim), { k: fusion.k, signal });
-        const votes = byEntry(votesOf(hits, fusion.temperature)).slice(0, references);
+        const votes = votesByEntry(hits, fusion.temperature).slice(0, references);
         const described = await lookup.describe(votes.map(({ id }) => id));
         return votes.map(({ id, distance, share }, i) => ({
             ...(described[i] as ReferenceText),
@@ -113,16 +115,6 @@ export async function classify(options: ClassifyOptions): Promise<Classification
             share,
         }));
     }
-}
-
-/** The votes that heads have for one entry as one, largest first. */
-function byEntry(votes: readonly Vote[]): Vote[] {
-    const all = new Map<number, Vote>();
-    for (const vote of votes) {
-        const { share = 0, distance = Infinity } = all.get(vote.id) ?? {};
-        all.set(vote.id, { ...vote, share: share + vote.share, distance: Math.min(distance, vote.distance) });
-    }
-    return [...all.values()].sort((a, b) => b.share - a.share);
 }
 
 /** Whether these are the values of an entry and of those that follow it in its example. */

@@ -2,6 +2,7 @@
 import type { Datastore } from "../datastore.js";
 import { attach, type Step } from "../llama/attach.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
+import { createContext } from "../recipes/model.js";
 import { References, type ReferenceText } from "../recipes/references.js";
 import { readable, TokenStream } from "../recipes/token-text.js";
 import type { Hits } from "../types.js";
@@ -19,6 +20,8 @@ export interface GenerateOptions {
     references?: boolean | undefined;
     /** As of `attach`. */
     matchedBias?: boolean | undefined;
+    /** Files of LoRA adapters that the model runs with, at scale 1; those that the store was built with. Default: none. */
+    lora?: readonly string[] | undefined;
     threads?: number | undefined;
     signal?: AbortSignal | undefined;
     onText?: ((text: string) => void) | undefined;
@@ -52,12 +55,13 @@ export async function generate(options: GenerateOptions): Promise<GeneratedToken
         samplingTemperature = 0,
         references = false,
         matchedBias,
+        lora,
         threads,
         signal,
         onText,
     } = options;
     const steps = new StepsByPosition();
-    const context = await model.createContext({ contextSize: prompt.length + maxTokens + 1, ...(threads && { threads }) });
+    const context = await createContext(model, { contextSize: prompt.length + maxTokens + 1, threads, lora });
     try {
         const attachment = await attach(context, store, {
             ...fusion,
@@ -124,6 +128,16 @@ export function votesOf({ ids, distances, tokens, counts, k }: Hits, temperature
             });
     }
     return votes.sort((a, b) => b.share - a.share);
+}
+
+/** The same with the votes that heads have for one entry as one, at the smallest of their distances. */
+export function votesByEntry(hits: Hits, temperature: number): Vote[] {
+    const all = new Map<number, Vote>();
+    for (const vote of votesOf(hits, temperature)) {
+        const { share = 0, distance = Infinity } = all.get(vote.id) ?? {};
+        all.set(vote.id, { ...vote, share: share + vote.share, distance: Math.min(distance, vote.distance) });
+    }
+    return [...all.values()].sort((a, b) => b.share - a.share);
 }
 
 /** Steps arrive in their own time, some after the token they led to. */

@@ -4,9 +4,11 @@ import { fingerprintModel } from "../llama/fingerprint.js";
 import { recipeOf } from "../recipes/metadata.js";
 import { passagesOf } from "../recipes/build.js";
 import { readRows, type Row, type Task } from "../recipes/data.js";
+import type { Shots } from "../recipes/passage.js";
 import { evaluateChat, type ChatFigures } from "./chat.js";
 import { evaluateLabel, type LabelFigures } from "./label.js";
 import { expectOptionsFor, fusionOf, type EvaluateOptions, type Fusion } from "./options.js";
+import { retrieval } from "./retrieval.js";
 import { RunCache } from "./run-cache.js";
 import { shownPassages } from "./shots.js";
 import { evaluateText, type TextFigures } from "./text.js";
@@ -28,25 +30,26 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
             "ERR_RTD_INVALID_ARGUMENT",
             `rotations are for questions with options; the rows of ${options.data.join(", ")} have none`,
         );
-    if (options.shots !== undefined) expectOneKind(rows);
+    if (options.shots || options.retrieved) expectOneKind(rows);
     // Whether or not the store holds every rotation of its own questions.
-    const passagesAfter = (shots: readonly Row[]) => passagesOf(model, { ...metadata, rotate: rotations }, rows, options, shots);
-    const passages = await passagesAfter([]);
-    const shown = await shownPassages(options, metadata, kind, passagesAfter);
-    const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model));
-    const asked = { areQuestions: kind === "choice", shown };
+    const passagesAfter = (shots?: Shots<Row>) => passagesOf(model, { ...metadata, rotate: rotations }, rows, options, shots);
+    const passages = await passagesAfter();
+    const draws = await shownPassages(options, metadata, kind, passagesAfter);
+    const retrieve = await retrieval(options, metadata, { rows, passages, fusion, passagesAfter });
+    const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model, options));
     const { layer } = metadata;
+    const inContext = { draws, retrieve, areQuestions: kind === "choice" };
     const figures = await figuresOf(metadata.recipe);
     return { ...figures, ...fusion, seconds: (performance.now() - started) / 1000 };
 
     async function figuresOf(task: Task) {
         switch (task) {
             case "label":
-                return { task, ...(await evaluateLabel({ ...options, cache, layer }, metadata, passages, fusion, asked)) };
+                return { task, ...(await evaluateLabel({ ...options, cache, layer }, metadata, passages, fusion, inContext)) };
             case "text":
                 return { task, ...(await evaluateText({ ...options, cache, layer }, passages, fusion)) };
             case "chat":
-                return { task, ...(await evaluateChat(options, passages, fusion, shown)) };
+                return { task, ...(await evaluateChat({ ...options, cache, layer }, passages, fusion, inContext)) };
         }
     }
 }

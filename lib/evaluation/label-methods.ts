@@ -13,6 +13,7 @@ import { matchedBiasOf } from "./matched-bias.js";
 import { mergeReference } from "./merge.js";
 import { runModel, type ModelRun, type RunOptions } from "./model-run.js";
 import type { EvaluateOptions, Fusion } from "./options.js";
+import type { InContext } from "./retrieval.js";
 import type { Shown } from "./shots.js";
 
 /** Something of each method. */
@@ -26,7 +27,17 @@ export interface LabelMethods<T> {
     /** Undefined where the store's entries are of one label alone, and for whole labels. */
     linearProbe: T | undefined;
     /** With in-context examples, for each draw of them. The store's keys were recorded without. */
-    shots: { count: number; seed: number; promptTokens: number; model: T; rtd: T }[];
+    shots: (WithExamples<T> & { seed: number })[];
+    /** With retrieved context; undefined if it was not asked for. */
+    retrieved: WithExamples<T> | undefined;
+}
+
+interface WithExamples<T> {
+    count: number;
+    /** Of a prompt with the examples in it, on average. */
+    promptTokens: number;
+    model: T;
+    rtd: T;
 }
 
 export type LabelOptions = EvaluateOptions & Pick<RunOptions, "cache" | "layer">;
@@ -37,7 +48,7 @@ export async function labelProbabilities(
     metadata: RecipeMetadata,
     passages: readonly Passage[],
     fusion: Fusion,
-    shown: readonly Shown[],
+    { draws, retrieve }: InContext,
 ): Promise<LabelMethods<Float64Array>> {
     const { store, signal } = options;
     const reading = labelReading(metadata);
@@ -50,12 +61,14 @@ export async function labelProbabilities(
     const run = await runOf(passages);
     const bias = matchedBiasOf(metadata);
     const probe = metadata.wholeLabels ? undefined : await probeOf(options, tokens, run);
-    const shots: LabelMethods<Float64Array>["shots"] = [];
-    for (const { count, seed, passages } of shown) {
+    const withExamples = async ({ count, passages }: Shown): Promise<WithExamples<Float64Array>> => {
         const prompted = await runOf(passages);
         const model = normalised(prompted.logProbabilities);
-        shots.push({ count, seed, promptTokens: promptTokens(passages), model, rtd: normalised(await merge(prompted, fusion)) });
-    }
+        return { count, promptTokens: promptTokens(passages), model, rtd: normalised(await merge(prompted, fusion)) };
+    };
+    const shots: LabelMethods<Float64Array>["shots"] = [];
+    for (const draw of draws) shots.push({ ...(await withExamples(draw)), seed: draw.seed });
+    const retrieved = retrieve && (await withExamples(await retrieve(promptEnds(run, passages.length))));
     return {
         model: normalised(run.logProbabilities),
         modelBiasMatched: bias && normalised(run.logProbabilities.map((value, i) => value + (bias[i % bias.length] as number))),
@@ -64,7 +77,16 @@ export async function labelProbabilities(
         nearest: normalised(await merge(run, { k: 1, temperature: fusion.temperature, referenceWeight: 1 })),
         linearProbe: probe && normalised(probe),
         shots,
+        retrieved,
     };
+}
+
+/** The state of each passage's first row, [passages, dim]. */
+export function promptEnds({ hidden, dim }: ModelRun, passages: number): Float32Array {
+    const stride = hidden.length / passages;
+    const ends = new Float32Array(passages * dim);
+    for (let i = 0; i < passages; i++) ends.set(hidden.subarray(i * stride, i * stride + dim), i * dim);
+    return ends;
 }
 
 /** logs: log-probabilities up to a constant of each row, [passages, labels]. */

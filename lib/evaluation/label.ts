@@ -8,7 +8,7 @@ import { costOf, type Cost } from "./cost.js";
 import { labelProbabilities, type LabelMethods, type LabelOptions } from "./label-methods.js";
 import { argmaxOrNone, calibrationBins, calibrationError, confusionOf, macroF1, type CalibrationBin } from "./metrics.js";
 import type { Fusion } from "./options.js";
-import type { Shown } from "./shots.js";
+import type { InContext } from "./retrieval.js";
 import { bySubject, type BySubject } from "./subjects.js";
 
 /** Of questions that are asked in every rotation of their options, all figures are over all rotations. */
@@ -41,13 +41,14 @@ export async function evaluateLabel(
     metadata: RecipeMetadata,
     passages: readonly Passage[],
     fusion: Fusion,
-    { areQuestions, shown }: { areQuestions: boolean; shown: readonly Shown[] },
+    { areQuestions, ...inContext }: InContext & { areQuestions: boolean },
 ): Promise<LabelFigures> {
     const names = metadata.labels ?? [];
     const sheet = new Sheet(names, passages, areQuestions);
-    const said = await labelProbabilities(options, metadata, passages, fusion, shown);
+    const said = await labelProbabilities(options, metadata, passages, fusion, inContext);
     const baseline = said.modelBiasMatched ?? said.model;
     const score = (probabilities: Float64Array) => sheet.score(probabilities, baseline);
+    const { retrieved } = said;
     return {
         model: sheet.score(said.model),
         modelBiasMatched: said.modelBiasMatched && sheet.score(said.modelBiasMatched, said.model),
@@ -56,6 +57,7 @@ export async function evaluateLabel(
         nearest: { ...score(said.nearest), calibrationError: undefined, calibration: undefined },
         linearProbe: said.linearProbe && score(said.linearProbe),
         shots: said.shots.map((draw) => ({ ...draw, model: score(draw.model), rtd: score(draw.rtd) })),
+        retrieved: retrieved && { ...retrieved, model: score(retrieved.model), rtd: score(retrieved.rtd) },
         ...costOf(options.store, passages),
         confusion: { labels: names.map(({ name }) => name), counts: sheet.confusion(said.rtdBiasMatched ?? said.rtd) },
     };

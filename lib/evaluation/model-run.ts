@@ -31,6 +31,7 @@ export interface RunOptions {
     labels?: readonly (readonly Token[])[] | undefined;
     /** As of a recorder. */
     layer?: string | undefined;
+    lora?: readonly string[] | undefined;
     unit: Progress["unit"];
     cache?: RunCache | undefined;
     threads?: number | undefined;
@@ -48,7 +49,7 @@ export async function runModel(passages: readonly Passage[], options: RunOptions
 }
 
 async function record(passages: readonly Passage[], options: RunOptions): Promise<ModelRun> {
-    const { model, labels, unit, layer, threads, signal, onProgress } = options;
+    const { model, labels, unit, layer, lora, threads, signal, onProgress } = options;
     const dim = model.embeddingVectorSize;
     const candidates = labels?.length ?? 1;
     const rows = passages.reduce((sum, { values }) => sum + values.length, 0);
@@ -59,7 +60,7 @@ async function record(passages: readonly Passage[], options: RunOptions): Promis
         logProbabilities: new Float64Array(rows * candidates),
         entropy: new Float64Array(rows),
     };
-    await withRecorder(model, passages, { layer, threads }, async (recorder) => {
+    await withRecorder(model, passages, { layer, threads, lora }, async (recorder) => {
         let row = 0;
         for (const passage of passages) {
             const { values } = passage;

@@ -9,15 +9,28 @@ export interface Named<Score> {
     hasReference: boolean;
 }
 
-interface Shots<Score> {
+/** A draw of in-context examples, or, without a seed, retrieved ones. */
+interface Examples {
     count: number;
-    seed: number;
+    seed?: number;
+}
+
+export interface ExamplesCost extends Examples {
+    promptTokens: number;
+}
+
+interface Scored<Score> extends Examples {
     model: Score;
     rtd: Score;
 }
 
+interface AllExamples<E extends Examples> {
+    shots: readonly E[];
+    retrieved: E | undefined;
+}
+
 export function namedMethods<Score>(methods: LabelMethods<Score>): Named<Score>[] {
-    const { model, modelBiasMatched, rtd, rtdBiasMatched, nearest, linearProbe, shots } = methods;
+    const { model, modelBiasMatched, rtd, rtdBiasMatched, nearest, linearProbe } = methods;
     const all: (Omit<Named<Score>, "score"> & { score: Score | undefined })[] = [
         { name: "model", score: model, hasReference: false },
         { name: "model, matched bias", score: modelBiasMatched, hasReference: false },
@@ -25,27 +38,31 @@ export function namedMethods<Score>(methods: LabelMethods<Score>): Named<Score>[
         { name: "rtd, matched bias", score: rtdBiasMatched, hasReference: true },
         { name: "nearest reference", score: nearest, hasReference: false },
         { name: "linear probe", score: linearProbe, hasReference: false },
-        ...namedShots(shots),
+        ...namedExamples(methods),
     ];
     return all.filter((one): one is Named<Score> => one.score !== undefined);
 }
 
-export function namedAnswers<Score>({
-    model,
-    rtd,
-    shots,
-}: Omit<Shots<Score>, "count" | "seed"> & { shots: readonly Shots<Score>[] }): Named<Score>[] {
+export function namedAnswers<Score>(answers: AllExamples<Scored<Score>> & { model: Score; rtd: Score }): Named<Score>[] {
     return [
-        { name: "model", score: model, hasReference: false },
-        { name: "rtd", score: rtd, hasReference: true },
-        ...namedShots(shots),
+        { name: "model", score: answers.model, hasReference: false },
+        { name: "rtd", score: answers.rtd, hasReference: true },
+        ...namedExamples(answers),
     ];
 }
 
-function namedShots<Score>(shots: readonly Shots<Score>[]): Named<Score>[] {
-    return shots.flatMap(({ count, seed, model, rtd }) => [
-        { name: `${count}-shot, seed ${seed}`, score: model, hasReference: false },
-        { name: `${count}-shot, seed ${seed}, and rtd`, score: rtd, hasReference: true },
+/** All that were put before prompts, each with the name of the model that sees them. */
+export function examplesOf<E extends Examples>({ shots, retrieved }: AllExamples<E>): { name: string; examples: E }[] {
+    return [...shots, ...(retrieved === undefined ? [] : [retrieved])].map((examples) => {
+        const { count, seed } = examples;
+        return { name: seed === undefined ? `${count} retrieved` : `${count}-shot, seed ${seed}`, examples };
+    });
+}
+
+function namedExamples<Score>(figures: AllExamples<Scored<Score>>): Named<Score>[] {
+    return examplesOf(figures).flatMap(({ name, examples: { model, rtd } }) => [
+        { name, score: model, hasReference: false },
+        { name: `${name}, and rtd`, score: rtd, hasReference: true },
     ]);
 }
 

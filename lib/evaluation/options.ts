@@ -33,6 +33,13 @@ export interface EvaluateOptions extends Cut, FusionSettings {
     shots?: number | undefined;
     /** Draws of in-context examples. Default 2. */
     shotSeeds?: number | undefined;
+    /**
+     * Label and chat stores: also with retrieved context, alone and with the reference: before each prompt so many of the store's examples, those that its
+     * search finds nearest to it, the nearest last. An example that asks the same as the prompt is left out. Default 0: without.
+     */
+    retrieved?: number | undefined;
+    /** Files of LoRA adapters that the model runs with, at scale 1; those that the store was built with. Default: none. */
+    lora?: readonly string[] | undefined;
     /** A folder where runs of the model are kept, so that the next evaluation of the same data needs none. */
     cacheDirectory?: string | undefined;
     threads?: number | undefined;
@@ -43,6 +50,7 @@ export interface EvaluateOptions extends Cut, FusionSettings {
 const takersOf = {
     shots: ["label", "chat"],
     shotSeeds: ["label", "chat"],
+    retrieved: ["label", "chat"],
     rotations: ["label"],
     maxTokens: ["chat"],
 } as const satisfies Partial<Record<keyof EvaluateOptions, readonly Task[]>>;
@@ -53,8 +61,8 @@ export function expectOptionsFor({ store, ...options }: EvaluateOptions, task: T
         if (options[name] !== undefined && !takers.includes(task))
             invalid(`${name} is an option of ${takers.join(" and ")} stores; ${store.path} is one of task ${task}: leave it out`);
     expectFlag(options.rotations, "rotations");
-    const least = { shots: 0, shotSeeds: 1, maxTokens: 1 } as const;
-    for (const name of ["shots", "shotSeeds", "maxTokens"] as const) {
+    const least = { shots: 0, shotSeeds: 1, retrieved: 0, maxTokens: 1 } as const;
+    for (const name of ["shots", "shotSeeds", "retrieved", "maxTokens"] as const) {
         const value = options[name];
         if (value !== undefined && !(Number.isSafeInteger(value) && value >= least[name]))
             invalid(`${name}: expected a whole number not below ${least[name]}, got ${describe(value)}`);

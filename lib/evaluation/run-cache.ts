@@ -10,7 +10,7 @@ import type { Passage } from "../recipes/passage.js";
 import type { ModelRun } from "./model-run.js";
 
 /** Raised when a run comes to mean something else. */
-const version = 3;
+const version = 4;
 
 export class RunCache {
     constructor(
@@ -56,7 +56,9 @@ export class RunCache {
     }
 
     private path(passages: readonly Passage[], labels: readonly (readonly Token[])[], layer?: string): string {
-        const hash = createHash("sha256").update(JSON.stringify([version, this.model.sha256, layer ?? "", labels]));
+        const hash = createHash("sha256").update(
+            JSON.stringify([version, this.model.sha256, this.model.lora ?? [], layer ?? "", labels]),
+        );
         for (const { tokens, from, values, pooled } of passages) hash.update(JSON.stringify([tokens, from, values, pooled]));
         return join(this.directory, `${hash.digest("hex").slice(0, 32)}.run`);
     }

@@ -5,15 +5,19 @@ import type { LlamaModel } from "../node-llama-cpp.js";
 import { shuffle } from "../recipes/cut.js";
 import type { Row } from "../recipes/data.js";
 import type { RecipeMetadata } from "../recipes/metadata.js";
-import type { Passage } from "../recipes/passage.js";
+import type { Passage, Shots } from "../recipes/passage.js";
 import { rowsOfSource } from "../recipes/source.js";
 import type { EvaluateOptions } from "./options.js";
 
-/** Passages after so many in-context examples, one draw of them. */
+/** Passages after so many in-context examples. */
 export interface Shown {
     count: number;
-    seed: number;
     passages: Passage[];
+}
+
+/** After those that a seed chose. */
+export interface Draw extends Shown {
+    seed: number;
 }
 
 /** The draws that the options ask for. passagesAfter: the passages that are evaluated, after the rows it is given. */
@@ -21,12 +25,14 @@ export async function shownPassages(
     { store, model, shots: count = 0, shotSeeds = 2 }: EvaluateOptions,
     metadata: RecipeMetadata,
     kind: Row["kind"],
-    passagesAfter: (shots: readonly Row[]) => Promise<Passage[]>,
-): Promise<Shown[]> {
-    const shown: Shown[] = [];
-    for (let seed = 1; count > 0 && seed <= shotSeeds; seed++)
-        shown.push({ count, seed, passages: await passagesAfter(await shotsOf(store, metadata, kind, count, seed)) });
-    for (const { passages } of shown) expectRoom(model, passages, count);
+    passagesAfter: (shots: Shots<Row>) => Promise<Passage[]>,
+): Promise<Draw[]> {
+    const shown: Draw[] = [];
+    for (let seed = 1; count > 0 && seed <= shotSeeds; seed++) {
+        const shots = await shotsOf(store, metadata, kind, count, seed);
+        shown.push({ count, seed, passages: await passagesAfter(() => shots) });
+    }
+    for (const { passages } of shown) expectRoom(model, passages, count, "shots");
     return shown;
 }
 
@@ -51,11 +57,12 @@ async function shotsOf(
     return shuffle(usable, seed).slice(0, count);
 }
 
-function expectRoom(model: LlamaModel, passages: readonly Passage[], shots: number): void {
+/** Throws where prompts do not fit. what: what there are `count` of in each, for the message. */
+export function expectRoom(model: LlamaModel, passages: readonly Passage[], count: number, what: string): void {
     const longest = passages.reduce((most, { tokens }) => Math.max(most, tokens.length), 0);
     if (longest > model.trainContextSize)
         throw new RtdError(
             "ERR_RTD_INVALID_ARGUMENT",
-            `${shots} in-context examples make prompts of up to ${longest} tokens; the model's context holds ${model.trainContextSize}: give fewer shots`,
+            `${count} in-context examples make prompts of up to ${longest} tokens; the model's context holds ${model.trainContextSize}: give fewer ${what}`,
         );
 }

@@ -59,7 +59,12 @@ function modelFiles(first: string): string[] {
 }
 
 async function describeFile(file: string): Promise<{ file: string; sha256: string }> {
-    return { file: path.basename(file), sha256: (await hashFile(path.resolve(file))).sha256 };
+    try {
+        return { file: path.basename(file), sha256: (await hashFile(path.resolve(file))).sha256 };
+    } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+        throw new RtdError("ERR_RTD_NOT_FOUND", `lora: ${file}: no such file`);
+    }
 }
 
 /** Hashes by path, each with what tells whether it still holds. */

@@ -18,8 +18,9 @@ import { readRows, type ChatRow, type LabelRow, type Row, type Task, type TextRo
 import { labelPassages, labelsOf, newLabelRecipe, type Pooling } from "./label.js";
 import { LabelLogits, labelLogitsOf } from "./label-logits.js";
 import { fusionDefaults, labelRecipeOf, leftOutOf, recipeOf, type RecipeMetadata, type Source } from "./metadata.js";
+import type { ContextSettings } from "./model.js";
 import { expectSpellings, firstTokens, type Spellings } from "./spelling.js";
-import { longestPassage, type Passage } from "./passage.js";
+import { longestPassage, type Passage, type Shots } from "./passage.js";
 import { expectPruning, selectRows, unprunedRows } from "./pruning.js";
 import { recordPassage, withRecorder } from "./recording.js";
 import { setTo, spaceOf } from "../tuning/spaces.js";
@@ -53,6 +54,8 @@ export interface BuildOptions extends Cut, IndexSettings {
     pooling?: Pooling | undefined;
     /** Whose states the keys are. Default: those after the last norm. */
     layer?: Layer | undefined;
+    /** Files of LoRA adapters that the model runs with, at scale 1; kept in the store's fingerprint of its model. Default: none. */
+    lora?: readonly string[] | undefined;
     /** Leaves out entries whose value the model alone says with a probability above this, 0 to 1. Default: none. */
     pruneAbove?: number | undefined;
     /**
@@ -96,15 +99,14 @@ export async function buildDatastore(options: BuildOptions): Promise<BuildReport
     expectTransform(options);
     expectPruning(options.pruneAbove);
     const rows = await readRows(options.data, task);
-    const fingerprint = await fingerprintModel(model);
+    const fingerprint = await fingerprintModel(model, { lora: options.lora });
     let store = await openExisting(options, fingerprint);
     try {
         const metadata = store === undefined ? newMetadata(options, rows) : continued(store, options);
         const passages = await passagesOf(model, metadata, rows, options);
         const source = await sourceFor(metadata, passages, options, store?.index.entries ?? 0);
         longestPassage(model, passages); // fails before anything is written
-        if (store === undefined && metadata.layer !== undefined)
-            await expectLayer(model, passages, metadata.layer, options.threads);
+        if (store === undefined && metadata.layer !== undefined) await expectLayer(model, passages, metadata.layer, options);
         store ??= await Datastore.create(path, {
             dim: model.embeddingVectorSize,
             model: fingerprint,
@@ -179,14 +181,14 @@ class Building {
     }
 
     async run(passages: readonly Passage[]): Promise<void> {
-        const { model, sealEvery = 4096, signal, onProgress, threads } = this.options;
+        const { model, sealEvery = 4096, signal, onProgress, threads, lora } = this.options;
         await this.store.setMetadata({ ...this.metadata });
         const passagesDone = this.passagesDone(passages);
         const pending = passages.slice(passagesDone);
         this.labelLogits?.cut(this.allPassagesDone(passagesDone)); // a crash may have come between those of more and the entries themselves
         const total = countTokens(passages);
         let done = total - countTokens(pending);
-        await withRecorder(model, passages, { threads, ...defined({ layer: this.metadata.layer }) }, async (recorder) => {
+        await withRecorder(model, passages, { threads, lora, layer: this.metadata.layer }, async (recorder) => {
             let sealedAt = performance.now();
             let unsealed = 0;
             for (const passage of pending) {
@@ -278,10 +280,15 @@ async function openExisting({ path, backend, threads }: BuildOptions, model: Mod
 }
 
 /** Only a graph knows the names of its states: one token is run before a store is made for them. */
-async function expectLayer(model: LlamaModel, passages: readonly Passage[], layer: string, threads?: number): Promise<void> {
+async function expectLayer(
+    model: LlamaModel,
+    passages: readonly Passage[],
+    layer: string,
+    { threads, lora }: ContextSettings,
+): Promise<void> {
     const [first] = passages;
     if (first === undefined) return;
-    await withRecorder(model, [first], { layer, threads }, (recorder) => recorder.record(first.tokens.slice(0, 1)));
+    await withRecorder(model, [first], { layer, threads, lora }, (recorder) => recorder.record(first.tokens.slice(0, 1)));
 }
 
 function newMetadata(options: BuildOptions, rows: readonly Row[]): RecipeMetadata {
@@ -336,21 +343,26 @@ function continued(store: Datastore, options: BuildOptions): RecipeMetadata {
     return metadata;
 }
 
-/** Passages of the cut of the rows that the options name. `shots`: rows of the same task (label or chat), answered before each prompt. */
+/** Passages of the cut of the rows that the options name. `shots`: rows of the same task (label or chat), answered before the prompts. */
 export async function passagesOf(
     model: LlamaModel,
     metadata: RecipeMetadata,
     rows: readonly Row[],
     cut: Cut,
-    shots: readonly Row[] = [],
+    shots?: Shots<Row>,
 ): Promise<Passage[]> {
     switch (metadata.recipe) {
         case "label":
-            return labelPassages(model, cutRows(rows as LabelRow[], cut), labelRecipeOf(metadata), shots as LabelRow[]);
+            return labelPassages(
+                model,
+                cutRows(rows as LabelRow[], cut),
+                labelRecipeOf(metadata),
+                shots as Shots<LabelRow> | undefined,
+            );
         case "text":
             return textPassages(model, rows as TextRow[], cut);
         case "chat":
-            return chatPassages(model, cutRows(rows as ChatRow[], cut), shots as ChatRow[]);
+            return chatPassages(model, cutRows(rows as ChatRow[], cut), shots as Shots<ChatRow> | undefined);
     }
 }
 

@@ -6,7 +6,7 @@ import { defined } from "../defined.js";
 import { RtdError } from "../errors.js";
 import type { ChatHistoryItem, ChatWrapper, LlamaModel, Token } from "../node-llama-cpp.js";
 import type { ChatRow, CompletionContent, ConversationContent, Message } from "./data.js";
-import { endOfTurn, tokenizeAfter, withBos, type Passage } from "./passage.js";
+import { endOfTurn, tokenizeAfter, withBos, type Passage, type Shots } from "./passage.js";
 
 /**
  * Passages of rows, one for each answer. `shots` come before each prompt, answered: as earlier turns of a conversation, or as text before a prompt that is taken
@@ -15,15 +15,15 @@ import { endOfTurn, tokenizeAfter, withBos, type Passage } from "./passage.js";
 export async function chatPassages(
     model: LlamaModel,
     rows: readonly ChatRow[],
-    shots: readonly ChatRow[] = [],
+    shots: Shots<ChatRow> = () => [],
 ): Promise<Passage[]> {
-    const plain = plainAnswers(model, shots);
     const templated = rows.some((row) => row.kind === "conversation")
-        ? templatedAnswers(model, await chatWrapperOf(model), shots)
+        ? templatedAnswers(model, await chatWrapperOf(model))
         : () => [];
     return rows.flatMap((row, example) => {
         const origin = `${row.file}:${row.line}`;
-        const answers = row.kind === "completion" ? plain(row) : templated(row);
+        const before = (nth: number) => shots(example, nth);
+        const answers = row.kind === "completion" ? [plainAnswer(model, row, before(0))] : templated(row, before);
         return answers.map(({ question, prompt, answer, end }): Passage => {
             if (prompt.length === 0) throw new RtdError("ERR_RTD_BAD_FORMAT", `${origin}: nothing stands before the answer`);
             const [tokens, from] = [[...prompt, ...answer], prompt.length - 1];
@@ -42,26 +42,24 @@ interface Answer {
     end: Token;
 }
 
-function plainAnswers(model: LlamaModel, shots: readonly ChatRow[]): (row: CompletionContent) => Answer[] {
+function plainAnswer(model: LlamaModel, { prompt: question, completion }: CompletionContent, shots: readonly ChatRow[]): Answer {
     const before = shots.map((row) => (row.kind === "completion" ? `${row.prompt}${row.completion}\n\n` : "")).join("");
-    return ({ prompt: question, completion }) => {
-        const prompt = before + question;
-        const answer = tokenizeAfter(model, prompt, completion);
-        return [{ question, prompt: plainPrompt(model, prompt), answer, end: endOfTurn(model) }];
-    };
+    const prompt = before + question;
+    const answer = tokenizeAfter(model, prompt, completion);
+    return { question, prompt: plainPrompt(model, prompt), answer, end: endOfTurn(model) };
 }
 
 function templatedAnswers(
     model: LlamaModel,
     wrapper: ChatWrapper,
-    shots: readonly ChatRow[],
-): (row: ConversationContent) => Answer[] {
+): (row: ConversationContent, shots: (nth: number) => readonly ChatRow[]) => Answer[] {
     const end = templatedEndOfTurn(model, wrapper);
-    const earlier = shots.flatMap((row) => (row.kind === "conversation" ? answeredTurns(row) : []));
-    return ({ messages }) => {
+    return ({ messages }, shots) => {
         const opening = messages.findIndex(({ role }) => role !== "system");
+        let nth = 0;
         return messages.flatMap(({ role, content }, i) => {
             if (role !== "assistant") return [];
+            const earlier = shots(nth++).flatMap((row) => (row.kind === "conversation" ? answeredTurns(row) : []));
             const before = [...messages.slice(0, opening), ...earlier, ...messages.slice(opening, i)];
             const question = messages[i - 1]?.content ?? "";
             return [{ question, prompt: templatedPrompt(model, wrapper, before), answer: model.tokenize(content), end }];

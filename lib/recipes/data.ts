@@ -67,6 +67,26 @@ const expected: Record<Task, string> = {
     chat: '{"messages": [{"role": "system" | "user" | "assistant", "content": string}, ...]} or {"prompt": string, "completion": string}',
 };
 
+/** What a row asks, by which rows can be told to be of one example: a question is the same in whatever order its options stand. */
+export function askedBy(row: Row): string {
+    switch (row.kind) {
+        case "labelled":
+        case "document":
+            return row.text;
+        case "choice":
+            return JSON.stringify([row.question, [...row.options].sort()]);
+        case "completion":
+            return row.prompt;
+        case "conversation":
+            return JSON.stringify(
+                row.messages.slice(
+                    0,
+                    row.messages.findLastIndex(({ role }) => role === "assistant"),
+                ),
+            );
+    }
+}
+
 /** The rows of several files, in order. */
 export async function readRows<T extends Task>(files: readonly string[], task: T): Promise<RowsOf[T][]> {
     const rows: Row[] = [];

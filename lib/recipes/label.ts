@@ -7,7 +7,7 @@ import { defined } from "../defined.js";
 import { RtdError } from "../errors.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import type { ChoiceContent, LabelQuery, LabelRow } from "./data.js";
-import { withBos, type Passage } from "./passage.js";
+import { withBos, type Passage, type Shots } from "./passage.js";
 import {
     expectSpellings,
     labelNamed,
@@ -80,15 +80,14 @@ export function labelsOf(
     return labelTokens(model, names, { ending, joins: joinsNext.test(ending), spellings, whole });
 }
 
-/** Passages of rows; rows whose label the recipe does not have are an error. `shots`, answered, come before each prompt. */
+/** Passages of rows, one for each rotation; rows whose label the recipe does not have are an error. `shots`, answered, come before each prompt. */
 export function labelPassages(
     model: LlamaModel,
     rows: readonly LabelRow[],
     recipe: LabelRecipe,
-    shots: readonly LabelRow[] = [],
+    shots: Shots<LabelRow> = () => [],
 ): Passage[] {
     kindOf(rows);
-    const before = shots.map((row) => `${answeredPrompt(row, recipe)}\n\n`).join("");
     const names = recipe.labels.map((label) => label.name).join(", ");
     const longest = Math.max(...recipe.labels.map((label) => valuesOfLabel(label).length));
     const passage = (row: LabelRow, example: number, rotation: number, name: string, query: LabelQuery): Passage => {
@@ -99,7 +98,8 @@ export function labelPassages(
                 "ERR_RTD_BAD_FORMAT",
                 `${origin}: the label ${JSON.stringify(name)} is not one of the store's: ${names}`,
             );
-        const prompt = promptOf(model, recipe, query, before);
+        const before = shots(example, rotation).map((shot) => `${answeredPrompt(shot, recipe)}\n\n`);
+        const prompt = promptOf(model, recipe, query, before.join(""));
         const values = valuesOfLabel(label);
         const tokens = [...prompt.tokens, ...values.slice(0, -1)];
         const about = defined({ subject: row.subject, rotation: row.kind === "choice" ? rotation : undefined });

@@ -2,6 +2,7 @@
 import type { LlamaModel } from "../node-llama-cpp.js";
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
 import type * as NodeLlamaCpp from "node-llama-cpp";
 
 import { RtdError } from "../errors.js";
@@ -20,7 +21,7 @@ export async function loadModel(
     { gpu = "auto", threads, signal, onProgress }: LoadModelOptions = {},
 ): Promise<NodeLlamaCpp.LlamaModel> {
     const { getLlama, resolveModelFile, LlamaLogLevel } = await importNodeLlamaCpp();
-    const modelPath = existsSync(nameOrPath) ? nameOrPath : await resolve(resolveModelFile, nameOrPath);
+    const modelPath = existsSync(nameOrPath) ? nameOrPath : await resolveName(resolveModelFile, nameOrPath);
     const llama = await getLlama({
         gpu,
         build: "never",
@@ -56,7 +57,7 @@ async function importNodeLlamaCpp(): Promise<typeof NodeLlamaCpp> {
     }
 }
 
-async function resolve(resolveModelFile: typeof NodeLlamaCpp.resolveModelFile, name: string): Promise<string> {
+async function resolveName(resolveModelFile: typeof NodeLlamaCpp.resolveModelFile, name: string): Promise<string> {
     try {
         return await resolveModelFile(name, { cli: false });
     } catch (error) {
@@ -67,6 +68,38 @@ async function resolve(resolveModelFile: typeof NodeLlamaCpp.resolveModelFile, n
             isUri
                 ? `${name}: node-llama-cpp does not resolve it (${reason})`
                 : `${name}: no such file, nor one of this name in node-llama-cpp's folder of models; give a path, or hf:user/repo:quant`,
+        );
+    }
+}
+
+export interface ContextSettings {
+    threads?: number | undefined;
+    /** Files of LoRA adapters. */
+    lora?: readonly string[] | undefined;
+}
+
+/**
+ * A context of a model, with adapters at scale 1.
+ * @throws RtdError `ERR_RTD_BAD_FORMAT` where they are none for the model
+ */
+export async function createContext(
+    model: LlamaModel,
+    { threads, lora = [], ...sizes }: ContextSettings & { contextSize: number; batchSize?: number },
+): Promise<NodeLlamaCpp.LlamaContext> {
+    const adapters = lora.map((filePath) => ({ filePath: resolve(filePath) }));
+    try {
+        return await model.createContext({
+            ...sizes,
+            ...(threads && { threads }),
+            ...(adapters.length > 0 && { lora: { adapters } }),
+        });
+    } catch (cause) {
+        if (adapters.length === 0) throw cause;
+        throw new RtdError(
+            "ERR_RTD_BAD_FORMAT",
+            `lora: llama.cpp cannot run ${model.filename ?? "the model"} with ${lora.join(", ")} ` +
+                `(${cause instanceof Error ? cause.message : String(cause)}); it takes GGUF files of LoRA adapters for this model`,
+            { cause },
         );
     }
 }

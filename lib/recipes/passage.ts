@@ -2,6 +2,9 @@
 import { RtdError } from "../errors.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 
+/** In-context examples, rows that stand answered before the `nth` passage of an example, in the order in which they are read. */
+export type Shots<R> = (example: number, nth: number) => readonly R[];
+
 export interface Passage {
     /** All that the model reads, from an empty context. */
     tokens: Token[];

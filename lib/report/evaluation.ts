@@ -6,7 +6,7 @@ import type { Estimate } from "../evaluation/bootstrap.js";
 import type { ChatFigures } from "../evaluation/chat.js";
 import type { Evaluation } from "../evaluation/index.js";
 import type { LabelFigures, LabelScore } from "../evaluation/label.js";
-import { namedAnswers, namedMethods, settingsOf, type Named } from "../evaluation/names.js";
+import { examplesOf, namedAnswers, namedMethods, settingsOf, type ExamplesCost, type Named } from "../evaluation/names.js";
 import type { BySubject } from "../evaluation/subjects.js";
 import type { Stretch, TextFigures } from "../evaluation/text.js";
 import { bracketed, comparison, verdict, type Compared } from "./comparison.js";
@@ -200,7 +200,7 @@ function subjectSection<Figures extends { count: number }>(
 }
 
 /** What is paid for each way of adapting the model. */
-function costs({ promptTokens, shots }: LabelFigures | ChatFigures, storeBytes: number): Section {
+function costs(figures: LabelFigures | ChatFigures, storeBytes: number): Section {
     const rows = (name: string, tokens: number) => [
         [name === "" ? "model" : name, written(tokens, "count"), ""],
         [name === "" ? "rtd" : `${name}, and rtd`, written(tokens, "count"), bytes(storeBytes)],
@@ -213,8 +213,8 @@ function costs({ promptTokens, shots }: LabelFigures | ChatFigures, storeBytes: 
                 title: "What each needs",
                 head: ["", "tokens of a prompt", "datastore"],
                 rows: [
-                    ...rows("", promptTokens),
-                    ...shots.flatMap(({ count, seed, promptTokens }) => rows(`${count}-shot, seed ${seed}`, promptTokens)),
+                    ...rows("", figures.promptTokens),
+                    ...examplesOf<ExamplesCost>(figures).flatMap(({ name, examples }) => rows(name, examples.promptTokens)),
                 ],
             },
         ],

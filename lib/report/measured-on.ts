@@ -17,6 +17,7 @@ export function measuredOn(provenance: Provenance, own: Facts["facts"]): Section
         ...own,
         ["model", [model.file, model.architecture, model.quantization, bytes(model.bytes)].filter(Boolean).join(", ")],
         ["model, SHA-256", model.sha256],
+        ["LoRA adapters", model.lora === undefined ? undefined : JSON.stringify(model.lora)],
         ["measured", measuredAt.replace("T", " ").replace(/\.\d+Z$/, " UTC")],
         [
             "versions",

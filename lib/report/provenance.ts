@@ -4,6 +4,7 @@ import { cpus } from "node:os";
 import { dirname } from "node:path";
 
 import type { Datastore } from "../datastore.js";
+import { defined } from "../defined.js";
 import type { ModelFingerprint } from "../fingerprint.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
@@ -28,7 +29,7 @@ export interface Provenance {
         heads: number;
         backend: string;
     };
-    model: Pick<ModelFingerprint, "file" | "sha256" | "bytes" | "architecture" | "quantization">;
+    model: Pick<ModelFingerprint, "file" | "sha256" | "bytes" | "architecture" | "quantization" | "lora">;
     /** Empty where the store's own examples were asked. */
     data: { path: string; sha256: string }[];
     cut: Cut;
@@ -41,9 +42,15 @@ export interface Provenance {
 export async function provenanceOf(
     store: Datastore,
     model: LlamaModel,
-    { data = [], seed, offset, limit }: Cut & { data?: readonly string[] } = {},
+    {
+        data = [],
+        seed,
+        offset,
+        limit,
+        lora: adapters,
+    }: Cut & { data?: readonly string[]; lora?: readonly string[] | undefined } = {},
 ): Promise<Provenance> {
-    const { file, sha256, bytes, architecture, quantization } = await fingerprintModel(model);
+    const { file, sha256, bytes, architecture, quantization, lora } = await fingerprintModel(model, { lora: adapters });
     const { metric, heads, backend } = store.index;
     return {
         measuredAt: new Date().toISOString(),
@@ -56,7 +63,7 @@ export async function provenanceOf(
             heads,
             backend,
         },
-        model: { file, sha256, bytes, architecture, quantization },
+        model: { file, sha256, bytes, architecture, quantization, ...defined({ lora }) },
         data: await Promise.all(data.map(async (path) => ({ path, sha256: await hashFile(path) }))),
         cut: { seed, offset, limit },
         versions: { rtd: versionIn(packageRoot), nodeLlamaCpp: nodeLlamaCppVersion(), node: process.versions.node },

@@ -30,6 +30,8 @@ export interface TuneOptions extends Cut {
     dryRun?: boolean | undefined;
     /** Whether only k, temperature and weight are fitted, in the space that the store has. Default false. */
     keepSpace?: boolean | undefined;
+    /** Files of LoRA adapters that the model runs with, at scale 1; those that the store was built with. Default: none. */
+    lora?: readonly string[] | undefined;
     /** A folder where runs of the model are kept. */
     cacheDirectory?: string | undefined;
     threads?: number | undefined;
@@ -89,7 +91,7 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
         throw new RtdError("ERR_RTD_UNSUPPORTED", `${store.path} has no entries left: there is nothing to tune`);
     const { passages, canonical } =
         data === undefined ? await ownPassages(store, model, metadata) : await otherPassages(data, model, metadata, options);
-    const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model));
+    const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model, options));
     const unit = reading === undefined ? "tokens" : "examples";
     const run = await runModel(passages, { ...options, labels: reading?.candidates, cache, layer: metadata.layer, unit });
     const values = passages.flatMap(({ values }) => values);

@@ -8,10 +8,11 @@ import type { ModelRun } from "../evaluation/model-run.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import { passagesOf } from "../recipes/build.js";
 import { shuffle, type Cut } from "../recipes/cut.js";
-import { readRows, type LabelRow } from "../recipes/data.js";
+import { askedBy, readRows, type Row } from "../recipes/data.js";
 import type { RecipeMetadata } from "../recipes/metadata.js";
 import type { Passage } from "../recipes/passage.js";
 import { rowsOfSource } from "../recipes/source.js";
+import { mostHits } from "../reference-index.js";
 import type { Fold } from "./spaces.js";
 
 /** Rows that are asked: enough for differences of a few percent, few enough for a minute of the model's time. */
@@ -41,7 +42,7 @@ export async function ownPassages(store: Datastore, model: LlamaModel, metadata:
             const content =
                 metadata.recipe === "text"
                     ? JSON.stringify([source.files.map(({ sha256 }) => sha256), source.seed, passage.example])
-                    : askedBy(rows[passage.example] as LabelRow);
+                    : askedBy(rows[passage.example] as Row);
             if (!firstOf.has(content)) firstOf.set(content, example);
             canonical.set(example, firstOf.get(content) as number);
             passages.push({ ...passage, example });
@@ -73,11 +74,6 @@ export async function otherPassages(
     };
 }
 
-/** What a row asks: a question is the same in whatever order its options stand. */
-export function askedBy(row: LabelRow): string {
-    return row.kind === "labelled" ? row.text : JSON.stringify([row.question, [...row.options].sort()]);
-}
-
 /** Passages by chance, always the same ones, until they have enough rows. */
 export function sampleOf(passages: readonly Passage[], rows: number): Passage[] {
     const sample: Passage[] = [];
@@ -106,7 +102,6 @@ export interface Neighbours {
 
 /** Entries that are left out at most: around a position, or rotations and repetitions of an example. */
 const leftOut = { text: 2 * windowLeftOut + 1, label: 128 } as const;
-const mostHits = 2048;
 const rowsAtOnce = 128;
 
 interface NeighbourOptions extends Pick<OwnPassages, "canonical"> {

@@ -203,6 +203,8 @@ describe("a label datastore", () => {
             "2",
             "--shot-seeds",
             "1",
+            "--retrieved",
+            "3",
             "--json",
         );
         expect([code, stderr]).toEqual([0, ""]);
@@ -219,12 +221,14 @@ describe("a label datastore", () => {
             nearest: accuracy,
             linearProbe: accuracy,
             shots: [{ count: 2, seed: 1, model: accuracy, rtd: accuracy }],
+            retrieved: { count: 3, model: accuracy, rtd: accuracy },
         });
         const { promptTokens, shots } = json(stdout) as { promptTokens: number; shots: [{ promptTokens: number }] };
         expect(shots[0].promptTokens).toBeGreaterThan(2.5 * promptTokens);
-        expect((await evaluate("label.rtd", "label.jsonl", "--limit", "2")).stdout).toMatch(
-            /model, matched bias +\d+\.\d% \[\d+\.\d%, \d+\.\d%\].*\nrtd +\d+\.\d% /,
-        );
+        const tables = (await evaluate("label.rtd", "label.jsonl", "--limit", "2", "--retrieved", "1")).stdout;
+        expect(tables).toMatch(/model, matched bias +\d+\.\d% \[\d+\.\d%, \d+\.\d%\].*\nrtd +\d+\.\d% /);
+        expect(tables).toMatch(/\n1 retrieved +\d+\.\d% .*\n1 retrieved, and rtd +\d+\.\d% /);
+        expect(tables).toMatch(/\d+ tokens a prompt, \d+ 1 retrieved; /);
     });
 
     it("is evaluated where nothing can be kept, and is not given more examples than fit", async () => {

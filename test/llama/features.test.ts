@@ -162,6 +162,35 @@ describe("token prediction", () => {
         expect(await generate(sequence, tokens.slice(0, 40), 40)).toEqual(tokens.slice(40, 80));
         expect(sequence.tokenPredictions.refuted).toBeGreaterThan(5); // the draft is noise again, and is found out
     });
+
+    it("gives the text of one token at a time where model and reference both have their say, and its predictions hold", async () => {
+        const model = await noiseModel();
+        const tokens = model.tokenize(text);
+        const prompt = tokens.slice(0, 40);
+        const [context, draft] = [await contextOf(model, { sequences: 4 }), await contextOf(model, { sequences: 2 })];
+        const options = { k: 8, referenceWeight: 0.25, temperature: 3 };
+        const sequence = context.getSequence();
+        const alone = await generate(sequence, prompt, 40);
+        const index = await indexOf(model, tokens);
+        const attachment = await attach(context, index, options);
+        const drafting = await attach(draft, index, options);
+        const merged = await generate(sequence, prompt, 40);
+        const isOf = (other: Token[]) => merged.filter((token, i) => token === other[i]).length;
+        for (const other of [alone, tokens.slice(40, 80)]) expect(isOf(other)).toBeLessThan(40);
+        for (const wanted of [merged, alone]) {
+            const lookup = new InputLookupTokenPredictor();
+            lookup.updateInputTokens([...prompt, ...wanted]);
+            const drafted = new DraftSequenceTokenPredictor(draft.getSequence(), { minTokens: 1, minConfidence: 0 });
+            for (const tokenPredictor of [lookup, drafted]) {
+                const predicting = context.getSequence({ tokenPredictor });
+                expect(await generate(predicting, prompt, 40)).toEqual(wanted);
+                expect(predicting.tokenPredictions.validated).toBeGreaterThan(10);
+                void predicting.dispose();
+            }
+            attachment.off();
+            drafting.off();
+        }
+    });
 });
 
 it("context shift goes on merging", async () => {

@@ -26,6 +26,8 @@ export interface ModelShape {
     seed?: number;
     /** Length of the sliding window of `gemma2`. Default 16. */
     window?: number;
+    /** `llama`: with the weights of the adapter of this seed (see {@link writeAdapter}) worked into the model's own. */
+    adapted?: number;
 }
 
 /** The bits of GGUF that are needed: 32-bit numbers, strings, and lists of them. */
@@ -43,6 +45,7 @@ export function writeModel(path: string, shape: ModelShape = {}): void {
         vocabulary = 355,
         seed = 1,
         window = 16,
+        adapted,
     } = shape;
     const feedForward = 2 * embeddingSize;
     const metadata: [string, Value][] = [
@@ -67,7 +70,66 @@ export function writeModel(path: string, shape: ModelShape = {}): void {
         for (const [name, dims, fill] of layer(architecture, embeddingSize, feedForward))
             tensors.push([`blk.${i}.${name}`, dims, fill]);
     }
+    const deltas = adapted === undefined ? [] : adapterOf(shape, adapted);
+    const merged = tensors.map(([name, dims, fill]): Tensor => [
+        name,
+        dims,
+        (values, random) => {
+            fill(values, random);
+            for (const delta of deltas) if (delta.name === name) addProduct(values, delta);
+        },
+    ]);
+    writeFileSync(path, encode(metadata, merged, generator(seed)));
+}
+
+/** A LoRA adapter of noise for a `llama` model of this shape: of some of its matrices in every layer, and of the LM head. */
+export function writeAdapter(path: string, shape: ModelShape, seed: number): void {
+    const metadata: [string, Value][] = [
+        ["general.type", { text: "adapter" }],
+        ["general.architecture", { text: "llama" }],
+        ["adapter.type", { text: "lora" }],
+        ["adapter.lora.alpha", { f32: alpha }],
+    ];
+    const tensors = adapterOf(shape, seed).flatMap(({ name, columns, rows, a, b }): Tensor[] => [
+        [`${name}.lora_a`, [columns, rank], (values) => values.set(a)],
+        [`${name}.lora_b`, [rank, rows], (values) => values.set(b)],
+    ]);
     writeFileSync(path, encode(metadata, tensors, generator(seed)));
+}
+
+const [rank, alpha] = [4, 8];
+
+/** Adds alpha / rank times b a to a matrix of `rows` rows: a is [rank, columns], b [rows, rank]. */
+interface Delta {
+    name: string;
+    columns: number;
+    rows: number;
+    a: Float32Array;
+    b: Float32Array;
+}
+
+function adapterOf({ embeddingSize: d = 64, layers = 2, vocabulary = 355 }: ModelShape, seed: number): Delta[] {
+    const random = generator(seed);
+    const numbers = (count: number, deviation: number): Float32Array => {
+        const values = new Float32Array(count);
+        noise(deviation)(values, random);
+        return values;
+    };
+    const adapted: [string, number, number][] = [["output.weight", d, vocabulary]];
+    for (let i = 0; i < layers; i++) adapted.push([`blk.${i}.attn_v.weight`, d, d], [`blk.${i}.ffn_down.weight`, 2 * d, d]);
+    return adapted.map(([name, columns, rows]) => {
+        const [a, b] = [numbers(rank * columns, 1 / Math.sqrt(columns)), numbers(rows * rank, 0.3)];
+        return { name, columns, rows, a, b };
+    });
+}
+
+function addProduct(matrix: Float32Array, { columns, rows, a, b }: Delta): void {
+    for (let row = 0; row < rows; row++)
+        for (let column = 0; column < columns; column++) {
+            let sum = 0;
+            for (let i = 0; i < rank; i++) sum += b[row * rank + i]! * a[i * columns + column]!;
+            matrix[row * columns + column]! += (alpha / rank) * sum;
+        }
 }
 
 function special(architecture: Architecture, embeddingSize: number, window: number): [string, Value][] {

@@ -29,7 +29,7 @@ describe("chat recipe", () => {
     it("puts answered examples before a prompt that is taken as it is", async () => {
         const model = toyModel();
         const shots = [completion("Q: a?", " x"), completion("Q: b?", " y")];
-        const [passage] = await chatPassages(model, [completion("Q: c?", " z")], shots);
+        const [passage] = await chatPassages(model, [completion("Q: c?", " z")], () => shots);
         expect(model.detokenize(passage!.tokens)).toBe("Q: a? x\n\nQ: b? y\n\nQ: c? z");
         expect(model.detokenize(passage!.values.slice(0, -1))).toBe(" z");
         expect([passage!.question, passage!.from]).toEqual(["Q: c?", passage!.tokens.length - 2]);
@@ -49,7 +49,7 @@ describe("chat recipe", () => {
         const asked = conversation("system:be brief|user:c|assistant:z|user:d|assistant:w");
         const shots = [conversation("system:hm|user:a|assistant:x|user:more"), conversation("user:b|assistant:y")];
         const whole = conversation("system:be brief|user:a|assistant:x|user:b|assistant:y|user:c|assistant:z|user:d|assistant:w");
-        const got = await chatPassages(model, [asked], shots);
+        const got = await chatPassages(model, [asked], () => shots);
         const expected = (await chatPassages(model, [whole])).slice(2);
         expect(got).toEqual(expected);
         expect(got.map(({ question }) => question)).toEqual(["c", "d"]);

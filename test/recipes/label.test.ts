@@ -103,7 +103,7 @@ describe("label recipe", () => {
             "Question: Which\nA. x\nB. y\nAnswer: B",
         );
         expect(answeredPrompt(rows[0]!, newLabelRecipe(model, rows, "Kind?\n{text}"))).toBe("Kind?\na dog\npet");
-        const [passage] = labelPassages(model, rows, recipe, [rows[1]!]);
+        const [passage] = labelPassages(model, rows, recipe, () => [rows[1]!]);
         expect(model.detokenize(passage!.tokens)).toBe("Of pet, tree: {labels} is tree\n\nOf pet, tree: a dog is");
     });
 

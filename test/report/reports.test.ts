@@ -53,6 +53,7 @@ const label: Evaluation = {
             rtd: labelScore(0.7, gain(-0.09, -0.1, -0.08)),
         },
     ],
+    retrieved: undefined,
     promptTokens: 40.2,
     storeBytes: 5_600_000,
     confusion: { labels: ["ant", "<bee>"], counts: [[90, 10], [23, 77]] }, // prettier-ignore
@@ -246,7 +247,7 @@ describe("the report of questions with options", () => {
 });
 
 describe("the report of answers", () => {
-    it("compares exact matches and F1, with in-context examples, too", () => {
+    it("compares exact matches and F1, with in-context and retrieved examples, too", () => {
         const score = (exactMatch: number, f1: number, ...over: Interval | []) => ({
             exactMatch,
             interval: [exactMatch - 0.1, exactMatch] as Interval,
@@ -272,6 +273,13 @@ describe("the report of answers", () => {
                     answers: [],
                 },
             ],
+            retrieved: {
+                count: 4,
+                promptTokens: 110,
+                model: score(0.5, 0.6, 0.3, 0.5),
+                rtd: score(1, 1, 0.9, 1),
+                answers: [],
+            },
             promptTokens: 21.4,
             storeBytes: 1,
             answers: [],
@@ -290,6 +298,8 @@ describe("the report of answers", () => {
             ["rtd", "95.0%", "85.0% to 95.0%", "+95.0", "+75.0 to +100.0"],
             ["3-shot, seed 1", "30.0%", "20.0% to 30.0%", "+30.0", "+10.0 to +30.0"],
             ["3-shot, seed 1, and rtd", "90.0%", "80.0% to 90.0%", "+90.0", "+80.0 to +100.0"],
+            ["4 retrieved", "50.0%", "40.0% to 50.0%", "+50.0", "+30.0 to +50.0"],
+            ["4 retrieved, and rtd", "100.0%", "90.0% to 100.0%", "+100.0", "+90.0 to +100.0"],
         ]);
         expect(cellsOf(all(page, "table")[1]!)[2]).toEqual(["rtd", "97.0%", "87.0% to 97.0%", "+87.0", "+75.0 to +100.0"]);
         expect(cellsOf(all(sectionOf(page, "Costs"), "table")[0]!).slice(1)).toEqual([
@@ -297,6 +307,8 @@ describe("the report of answers", () => {
             ["rtd", "21", "5.60 MB"],
             ["3-shot, seed 1", "90", ""],
             ["3-shot, seed 1, and rtd", "90", "5.60 MB"],
+            ["4 retrieved", "110", ""],
+            ["4 retrieved, and rtd", "110", "5.60 MB"],
         ]);
     });
 });
