@@ -1,5 +1,5 @@
 /**
- * `npm run reproduce`: the figures of the README, at full size. Takes some two hours; interrupted, it goes on where
+ * `npm run reproduce`: the figures of the README, at full size. Takes hours; interrupted, it goes on where
  * it was. Writes bench/reproduce.md and bench/reproduce.json, and keeps its stores and finished measurements in a working directory.
  */
 import { createHash } from "node:crypto";
