@@ -17,6 +17,8 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 interface Count {
     passed: number;
     failed: number;
+    /** What failed, by name and reason: repeated at the end, where it is looked for in a long log. */
+    failures?: string[];
 }
 
 interface Suite {
@@ -24,6 +26,14 @@ interface Suite {
     what: string;
     needs: { tool: string; args?: string[]; install: string }[];
     run(): Promise<Count>;
+}
+
+function add(one: Count, other: Count): Count {
+    return {
+        passed: one.passed + other.passed,
+        failed: one.failed + other.failed,
+        failures: [...(one.failures ?? []), ...(other.failures ?? [])],
+    };
 }
 
 /** Runs a command with its output shown, and returns what it wrote to stdout. */
@@ -51,13 +61,25 @@ async function native(preset: string, ctestArgs: string[] = []): Promise<Count> 
         if (status !== 0) return { passed: 0, failed: 1 };
     }
     const { status, stdout } = await show("ctest", ["--preset", preset, ...ctestArgs]);
-    const count = { passed: 0, failed: 0 };
+    const failures = [...stdout.matchAll(/^\d+: FAILED (.*)\n\d+: +(.*)$/gm)].map(([, name, reason]) => `${name}: ${reason}`);
+    const count = { passed: 0, failed: 0, failures };
     for (const [, passed, failed] of stdout.matchAll(/^\d+: (\d+) passed, (\d+) failed$/gm)) {
         count.passed += Number(passed);
         count.failed += Number(failed);
     }
     if (status !== 0 && count.failed === 0) count.failed = 1;
     return count;
+}
+
+/** What is read of vitest's JSON report. A file that could not be run has a message. */
+interface VitestReport {
+    numPassedTests: number;
+    numFailedTests: number;
+    testResults: {
+        name: string;
+        message: string;
+        assertionResults: { status: string; fullName: string; failureMessages: string[] }[];
+    }[];
 }
 
 async function vitest(name: string, env: NodeJS.ProcessEnv = {}, filters: string[] = []): Promise<Count> {
@@ -68,8 +90,20 @@ async function vitest(name: string, env: NodeJS.ProcessEnv = {}, filters: string
     args.push("--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...filters);
     const { status } = await show(process.execPath, args, env);
     try {
-        const result = JSON.parse(readFileSync(`${root}${report}`, "utf8")) as { numPassedTests: number; numFailedTests: number };
-        return { passed: result.numPassedTests, failed: Math.max(result.numFailedTests, status === 0 ? 0 : 1) };
+        const result = JSON.parse(readFileSync(`${root}${report}`, "utf8")) as VitestReport;
+        const tests = result.testResults.flatMap((file) => file.assertionResults).filter((test) => test.status === "failed");
+        const files = result.testResults.filter((file) => file.message !== "");
+        return {
+            passed: result.numPassedTests,
+            failed: Math.max(result.numFailedTests, status === 0 ? 0 : 1),
+            failures: [
+                ...tests.map((test) => `${test.fullName}: ${test.failureMessages.join("\n").split("\n", 4).join("\n    ")}`),
+                ...files.map((file) => `${file.name}: ${file.message}`),
+                ...(status !== 0 && tests.length + files.length === 0
+                    ? [`${name}: an error outside of any test, in the output above`]
+                    : []),
+            ],
+        };
     } catch {
         return { passed: 0, failed: 1 };
     }
@@ -170,7 +204,7 @@ const suites: Suite[] = [
                 await native("native", ["-C", "python", "-R", "python"]),
                 await vitest("python", {}, ["test/bench/hdf5"]),
             ];
-            return { passed: stores.passed + sets.passed, failed: stores.failed + sets.failed };
+            return add(stores, sets);
         },
     },
     { name: "addon", what: "the package in TypeScript", needs: [], run: () => vitest("addon") },
@@ -207,7 +241,7 @@ if (unknown.length > 0) {
     process.exit(2);
 }
 
-const total: Count = { passed: 0, failed: 0 };
+let total: Count = { passed: 0, failed: 0 };
 const lines: string[] = [];
 for (const suite of suites) {
     if (positionals.length > 0 && !positionals.includes(suite.name)) continue;
@@ -221,11 +255,11 @@ for (const suite of suites) {
     const started = Date.now();
     const count = await suite.run();
     const seconds = ((Date.now() - started) / 1000).toFixed(0);
-    total.passed += count.passed;
-    total.failed += count.failed;
+    total = add(total, count);
     lines.push(`${suite.name.padEnd(12)} ${count.passed} passed, ${count.failed} failed in ${seconds} s: ${suite.what}`);
 }
 
+for (const failure of total.failures ?? []) console.log(`\nFAILED ${failure}`);
 console.log(`\n${lines.join("\n")}`);
 console.log(`${total.passed} passed, ${total.failed} failed`);
 process.exit(total.failed === 0 ? 0 : 1);

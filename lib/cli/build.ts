@@ -40,6 +40,8 @@ interface BuildFlags extends ModelFlags, Cut {
     layer?: Layer;
     lora?: string[];
     pruneAbove?: number;
+    shots?: number;
+    shotSeed?: number;
     metric?: Metric;
     dtype?: Dtype;
     heads?: number;
@@ -61,6 +63,7 @@ Examples:
         --prompt 'Categories: {labels}.\\nDefinition: {text}\\nCategory:'
   $ rtd build quiz.rtd --model model.gguf --task label --data questions.jsonl --rotate
   $ rtd build novel.rtd --model hf:user/repo:Q4_K_M --task text --data novel.txt --prune-above 0.1
+  $ rtd build few.rtd --model model.gguf --task label --data train.jsonl --shots 5
   $ rtd build kinds.rtd --model model.gguf --task label --data train.jsonl --whole-labels --labels spellings.json
 
 Ctrl-C stops at a good place; the same command goes on from there. Other data, given later, is appended.
@@ -97,6 +100,13 @@ export function buildCommand(): Command {
                 "leave out entries whose value the model alone says with a higher probability",
             ).argParser(number(0, 1)),
         )
+        .addOption(
+            new Option(
+                "--shots <n>",
+                "task label or chat: record the keys after so many in-context examples, which then stand before every prompt",
+            ).argParser(wholeNumber(0)),
+        )
+        .addOption(new Option("--shot-seed <seed>", "which rows of the data those are (default: 1)").argParser(wholeNumber(0)))
         .addOption(new Option("--metric <metric>", "distance of keys (default: l2)").choices(["l2", "l2sq", "dot"]))
         .addOption(new Option("--dtype <dtype>", "how keys are kept (default: f32)").choices(["f32", "f16", "bf16"]))
         .addOption(new Option("--heads <n>", "slices of a key that search on their own (default: 1)").argParser(wholeNumber(1)))

@@ -4,8 +4,11 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { fusionOf } from "../evaluation/options.js";
 import { generate, type GeneratedToken } from "../evaluation/generate.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
-import { chatWrapperOf, plainPrompt, templatedPrompt } from "../recipes/chat.js";
-import { recipeOf } from "../recipes/metadata.js";
+import { RtdError } from "../errors.js";
+import { chatWrapperOf, completedPrompts, earlierTurns, plainPrompt, templatedPrompt } from "../recipes/chat.js";
+import type { ChatRow, LabelRow } from "../recipes/data.js";
+import { answeredPrompts } from "../recipes/label.js";
+import { labelRecipeOf, recipeOf, type RecipeMetadata } from "../recipes/metadata.js";
 import { interruptible } from "./interrupt.js";
 import {
     fusionOptions,
@@ -68,13 +71,14 @@ async function run(path: string, { model: name, gpu, weight, ...flags }: Generat
     await interruptible((signal) =>
         withModel({ model: name, ...flags, ...(gpu !== undefined && { gpu }) }, signal, async (model) => {
             await withStore(path, model, flags, async (store) => {
-                const fusion = fusionOf(store, recipeOf(store), { ...flags, referenceWeight: weight });
+                const metadata = recipeOf(store);
+                const fusion = fusionOf(store, metadata, { ...flags, referenceWeight: weight });
                 const { samplingTemperature, maxTokens, matchedBias, threads, lora, references = false, json = false } = flags;
                 const tokens = await generate({
                     model,
                     store,
                     fusion,
-                    prompt: await promptTokens(model, flags.prompt, flags.chat ?? false),
+                    prompt: await promptTokens(model, metadata, flags.prompt, flags.chat ?? false),
                     maxTokens,
                     samplingTemperature,
                     references,
@@ -91,10 +95,24 @@ async function run(path: string, { model: name, gpu, weight, ...flags }: Generat
     );
 }
 
-async function promptTokens(model: LlamaModel, prompt: string, chat: boolean): Promise<Token[]> {
-    return chat
-        ? templatedPrompt(model, await chatWrapperOf(model), [{ role: "user", content: prompt }])
-        : plainPrompt(model, prompt);
+/** The prompt's, after the store's own in-context examples if its keys were recorded after some. */
+async function promptTokens(model: LlamaModel, metadata: RecipeMetadata, prompt: string, chat: boolean): Promise<Token[]> {
+    const shots = metadata.shots?.rows ?? [];
+    const [first] = shots;
+    if (first !== undefined && chat !== (first.kind === "conversation"))
+        throw new RtdError(
+            "ERR_RTD_INVALID_ARGUMENT",
+            `the in-context examples of the store are ${chat ? "no conversations: leave out --chat" : "conversations: give --chat"}`,
+        );
+    if (chat) {
+        const turns = [...earlierTurns(shots as ChatRow[]), { role: "user" as const, content: prompt }];
+        return templatedPrompt(model, await chatWrapperOf(model), turns);
+    }
+    const before =
+        metadata.recipe === "label"
+            ? answeredPrompts(shots as LabelRow[], labelRecipeOf(metadata))
+            : completedPrompts(shots as ChatRow[]);
+    return plainPrompt(model, before + prompt);
 }
 
 const shown = 3;

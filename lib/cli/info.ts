@@ -83,6 +83,7 @@ function describe(info: Info): string {
             info.cascaded === info.entries ? "over all entries" : `over ${count(info.cascaded)} entries, the others are scanned`,
         pooling: info.pooling,
         layer: info.layer,
+        shots: info.shots && `${info.shots.rows.length} in-context examples before every prompt (seed ${info.shots.seed})`,
         pruned: info.pruneAbove && `${count(leftOutOf(sources))} entries that the model says with more than ${info.pruneAbove}`,
         temperature: info.temperature?.toPrecision(4),
         ...Object.fromEntries(Object.entries(info.model).map(([name, value]) => [`model ${name}`, short(value)])),

@@ -69,6 +69,8 @@ async function build(task: MeasuredTask, { model, directory, threads, signal, on
         signal,
         prompt: task.prompt,
         rotate: task.rotate,
+        shots: task.shots?.count,
+        shotSeed: task.shots?.seed,
         ...cutOf(task.references),
         onProgress: (progress) => onProgress?.(`${task.title}, building`, progress),
     });

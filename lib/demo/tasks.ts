@@ -18,6 +18,8 @@ export interface MeasuredTask {
     rotate?: boolean;
     /** What goes into the store. */
     references: Part;
+    /** In-context examples before every prompt, the stored ones included; chosen by a seed. */
+    shots?: { count: number; seed: number };
     tests: (Part & { name: string; title: string })[];
     /** Ways in which it is searched, each with the recipe's k, T and weight. Default: the keys as they are. */
     variants?: Variant[];
@@ -88,6 +90,18 @@ export function labelTask({ references, tests }: Sizes["labels"]): MeasuredTask 
         tests: [{ name: "heldout", title: "held-out definitions", ...file, offset: references, limit: tests }],
     };
 }
+
+/** Keys recorded after the same in-context examples that stand before the tests. */
+const shotTasks = (): MeasuredTask[] =>
+    [1, 2].map((seed) => {
+        const task = labelTask({ ...fullSizes.labels, tests: 300 });
+        return {
+            ...task,
+            name: `wordnet-shots-${seed}`,
+            title: `${task.title}, after 5 in-context examples (seed ${seed})`,
+            shots: { count: 5, seed },
+        };
+    });
 
 export function authorshipTask(): MeasuredTask {
     return {
@@ -205,4 +219,5 @@ export const fullTasks = (): MeasuredTask[] => [
     { ...definitionsTask(), variants: [plain, tuned] },
     { ...playTask(), variants: [plain, tuned] },
     { ...elementsChoiceTask(), variants: [plain, whitened] },
+    ...shotTasks(),
 ];

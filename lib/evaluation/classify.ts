@@ -6,7 +6,7 @@ import { fingerprintModel } from "../llama/fingerprint.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
 import { expectOptions } from "../option-names.js";
 import type { Progress } from "../recipes/build.js";
-import type { LabelQuery } from "../recipes/data.js";
+import type { LabelQuery, LabelRow } from "../recipes/data.js";
 import { queryPassages } from "../recipes/label.js";
 import { labelRecipeOf, recipeOf } from "../recipes/metadata.js";
 import { References, type ReferenceText } from "../recipes/references.js";
@@ -76,7 +76,7 @@ export async function classify(options: ClassifyOptions): Promise<Classification
     const metadata = recipeOf(store, "label");
     const recipe = labelRecipeOf(metadata);
     const queries = queriesOf(texts, recipe.prompt.includes("{question}"));
-    const passages = queryPassages(model, queries, recipe);
+    const passages = queryPassages(model, queries, recipe, metadata.shots?.rows as LabelRow[] | undefined);
     const fusion = fusionOf(store, metadata, options);
     const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model, options));
     if (passages.length === 0) return [];

@@ -20,7 +20,7 @@ export type Evaluation = Fusion & { seconds: number } & (
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     const started = performance.now();
     const metadata = recipeOf(options.store, options.task);
-    expectOptionsFor(options, metadata.recipe);
+    expectOptionsFor(options, metadata);
     const fusion = fusionOf(options.store, metadata, options);
     const rows: Row[] = await readRows(options.data, metadata.recipe);
     const kind = (rows[0] as Row).kind;

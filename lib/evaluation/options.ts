@@ -55,8 +55,8 @@ const takersOf = {
     maxTokens: ["chat"],
 } as const satisfies Partial<Record<keyof EvaluateOptions, readonly Task[]>>;
 
-/** Throws where an option would do nothing to a store of this task, or is not what it can be. */
-export function expectOptionsFor({ store, ...options }: EvaluateOptions, task: Task): void {
+/** Throws where an option would do nothing to a store of this recipe, or is not what it can be. */
+export function expectOptionsFor({ store, ...options }: EvaluateOptions, { recipe: task, shots }: RecipeMetadata): void {
     for (const [name, takers] of Object.entries(takersOf) as [keyof typeof takersOf, readonly Task[]][])
         if (options[name] !== undefined && !takers.includes(task))
             invalid(`${name} is an option of ${takers.join(" and ")} stores; ${store.path} is one of task ${task}: leave it out`);
@@ -67,6 +67,11 @@ export function expectOptionsFor({ store, ...options }: EvaluateOptions, task: T
         if (value !== undefined && !(Number.isSafeInteger(value) && value >= least[name]))
             invalid(`${name}: expected a whole number not below ${least[name]}, got ${describe(value)}`);
     }
+    if (shots !== undefined && (options.shots || options.retrieved))
+        invalid(
+            `the prompts of ${store.path} have ${shots.rows.length} in-context examples of its own, and its keys are states after them: ` +
+                `leave out ${options.shots ? "shots" : "retrieved"}, or build a store without`,
+        );
 }
 
 export interface Fusion {

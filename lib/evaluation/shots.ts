@@ -2,8 +2,8 @@
 import type { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
-import { shuffle } from "../recipes/cut.js";
 import type { Row } from "../recipes/data.js";
+import { drawn } from "../recipes/in-context.js";
 import type { RecipeMetadata } from "../recipes/metadata.js";
 import type { Passage, Shots } from "../recipes/passage.js";
 import { rowsOfSource } from "../recipes/source.js";
@@ -54,7 +54,7 @@ async function shotsOf(
             `${store.path}: ${count} in-context examples are asked for, and of the data it was built from ${usable.length} rows ` +
                 `${usable.length < rows.length ? `are of the kind that is evaluated (${kind})` : "are still there"}`,
         );
-    return shuffle(usable, seed).slice(0, count);
+    return drawn(usable, count, seed);
 }
 
 /** Throws where prompts do not fit. what: what there are `count` of in each, for the message. */

@@ -15,6 +15,7 @@ import type { BackendName, Dtype, Metric } from "../types.js";
 import { chatPassages } from "./chat.js";
 import { cutRows, type Cut } from "./cut.js";
 import { readRows, type ChatRow, type LabelRow, type Row, type Task, type TextRow } from "./data.js";
+import { chooseShots, shotsBefore, type ShotOptions } from "./in-context.js";
 import { labelPassages, labelsOf, newLabelRecipe, type Pooling } from "./label.js";
 import { LabelLogits, labelLogitsOf } from "./label-logits.js";
 import { fusionDefaults, labelRecipeOf, leftOutOf, recipeOf, type RecipeMetadata, type Source } from "./metadata.js";
@@ -36,7 +37,7 @@ export interface IndexSettings {
     threads?: number | undefined;
 }
 
-export interface BuildOptions extends Cut, IndexSettings {
+export interface BuildOptions extends Cut, IndexSettings, ShotOptions {
     path: string;
     model: LlamaModel;
     task: Task;
@@ -304,6 +305,7 @@ function newMetadata(options: BuildOptions, rows: readonly Row[]): RecipeMetadat
         recipe: task,
         ...recipe,
         ...defined({ layer: layerName(layer), pruneAbove }),
+        ...defined({ shots: chooseShots(rows, task, options, options) }),
         defaults: fusionDefaults[task],
         sources: [],
     };
@@ -311,7 +313,7 @@ function newMetadata(options: BuildOptions, rows: readonly Row[]): RecipeMetadat
 
 /** The metadata of a store that is there already; what it was built with cannot change. */
 function continued(store: Datastore, options: BuildOptions): RecipeMetadata {
-    const { task, prompt, rotate, pooling, wholeLabels, layer, pruneAbove, metric, dtype, heads } = options;
+    const { task, prompt, rotate, pooling, wholeLabels, layer, pruneAbove, metric, dtype, heads, shots, shotSeed } = options;
     const metadata = recipeOf(store, task);
     const settings: [string, unknown, unknown][] = [
         ["prompt", prompt, metadata.prompt],
@@ -320,6 +322,8 @@ function continued(store: Datastore, options: BuildOptions): RecipeMetadata {
         ["wholeLabels", wholeLabels, metadata.wholeLabels ?? false],
         ["layer", layerName(layer), metadata.layer],
         ["pruneAbove", pruneAbove, metadata.pruneAbove],
+        ["shots", shots, metadata.shots?.rows.length ?? 0],
+        ["shotSeed", shotSeed, metadata.shots?.seed],
         ["metric", metric, store.index.metric],
         ["dtype", dtype, store.index.dtype],
         ["heads", heads, store.index.heads],
@@ -343,27 +347,23 @@ function continued(store: Datastore, options: BuildOptions): RecipeMetadata {
     return metadata;
 }
 
-/** Passages of the cut of the rows that the options name. `shots`: rows of the same task (label or chat), answered before the prompts. */
+/**
+ * Passages of the cut of the rows that the options name. `given`: rows of the same task (label or chat), answered before the prompts; by default the store's own
+ * in-context examples, if it has any.
+ */
 export async function passagesOf(
     model: LlamaModel,
     metadata: RecipeMetadata,
     rows: readonly Row[],
     cut: Cut,
-    shots?: Shots<Row>,
+    given?: Shots<Row>,
 ): Promise<Passage[]> {
-    switch (metadata.recipe) {
-        case "label":
-            return labelPassages(
-                model,
-                cutRows(rows as LabelRow[], cut),
-                labelRecipeOf(metadata),
-                shots as Shots<LabelRow> | undefined,
-            );
-        case "text":
-            return textPassages(model, rows as TextRow[], cut);
-        case "chat":
-            return chatPassages(model, cutRows(rows as ChatRow[], cut), shots as Shots<ChatRow> | undefined);
-    }
+    if (metadata.recipe === "text") return textPassages(model, rows as TextRow[], cut);
+    const some = cutRows(rows, cut);
+    const shots = given ?? (metadata.shots && shotsBefore(some, metadata.shots));
+    return metadata.recipe === "label"
+        ? labelPassages(model, some as LabelRow[], labelRecipeOf(metadata), shots as Shots<LabelRow> | undefined)
+        : chatPassages(model, some as ChatRow[], shots as Shots<ChatRow> | undefined);
 }
 
 const countTokens = (passages: readonly Passage[]): number => passages.reduce((sum, { tokens }) => sum + tokens.length, 0);

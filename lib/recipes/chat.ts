@@ -43,8 +43,7 @@ interface Answer {
 }
 
 function plainAnswer(model: LlamaModel, { prompt: question, completion }: CompletionContent, shots: readonly ChatRow[]): Answer {
-    const before = shots.map((row) => (row.kind === "completion" ? `${row.prompt}${row.completion}\n\n` : "")).join("");
-    const prompt = before + question;
+    const prompt = completedPrompts(shots) + question;
     const answer = tokenizeAfter(model, prompt, completion);
     return { question, prompt: plainPrompt(model, prompt), answer, end: endOfTurn(model) };
 }
@@ -59,13 +58,20 @@ function templatedAnswers(
         let nth = 0;
         return messages.flatMap(({ role, content }, i) => {
             if (role !== "assistant") return [];
-            const earlier = shots(nth++).flatMap((row) => (row.kind === "conversation" ? answeredTurns(row) : []));
-            const before = [...messages.slice(0, opening), ...earlier, ...messages.slice(opening, i)];
+            const before = [...messages.slice(0, opening), ...earlierTurns(shots(nth++)), ...messages.slice(opening, i)];
             const question = messages[i - 1]?.content ?? "";
             return [{ question, prompt: templatedPrompt(model, wrapper, before), answer: model.tokenize(content), end }];
         });
     };
 }
+
+/** In-context examples as they stand before a prompt that is taken as it is. */
+export const completedPrompts = (shots: readonly ChatRow[]): string =>
+    shots.map((row) => (row.kind === "completion" ? `${row.prompt}${row.completion}\n\n` : "")).join("");
+
+/** In-context examples as they stand before a conversation's own turns. */
+export const earlierTurns = (shots: readonly ChatRow[]): Message[] =>
+    shots.flatMap((row) => (row.kind === "conversation" ? answeredTurns(row) : []));
 
 /** The turns of a conversation up to its last answer; what the system says is left to the conversation that goes on. */
 function answeredTurns({ messages }: ConversationContent): Message[] {

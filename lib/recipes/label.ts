@@ -98,8 +98,7 @@ export function labelPassages(
                 "ERR_RTD_BAD_FORMAT",
                 `${origin}: the label ${JSON.stringify(name)} is not one of the store's: ${names}`,
             );
-        const before = shots(example, rotation).map((shot) => `${answeredPrompt(shot, recipe)}\n\n`);
-        const prompt = promptOf(model, recipe, query, before.join(""));
+        const prompt = promptOf(model, recipe, query, answeredPrompts(shots(example, rotation), recipe));
         const values = valuesOfLabel(label);
         const tokens = [...prompt.tokens, ...values.slice(0, -1)];
         const about = defined({ subject: row.subject, rotation: row.kind === "choice" ? rotation : undefined });
@@ -113,11 +112,17 @@ export function labelPassages(
     });
 }
 
-/** Passages of queries whose labels are not known: another label's token stands in their place. */
-export function queryPassages(model: LlamaModel, queries: readonly LabelQuery[], recipe: LabelRecipe): Passage[] {
+/** Passages of queries whose labels are not known: another label's token stands in their place. `shots`, answered, come before each prompt. */
+export function queryPassages(
+    model: LlamaModel,
+    queries: readonly LabelQuery[],
+    recipe: LabelRecipe,
+    shots: readonly LabelRow[] = [],
+): Passage[] {
     const [label] = recipe.labels;
+    const before = answeredPrompts(shots, recipe);
     return queries.map((query, example) => ({
-        ...promptOf(model, recipe, query),
+        ...promptOf(model, recipe, query, before),
         values: label === undefined ? [] : [label.token], // of which a run of the model asks no more than how many there are
         example,
         position: 0,
@@ -148,6 +153,10 @@ function sharedBeginning(a: readonly Token[], b: readonly Token[]): number {
     const end = a.findIndex((token, i) => token !== b[i]);
     return end < 0 ? a.length : end;
 }
+
+/** In-context examples as they stand before a prompt. */
+export const answeredPrompts = (shots: readonly LabelRow[], recipe: LabelRecipe): string =>
+    shots.map((shot) => `${answeredPrompt(shot, recipe)}\n\n`).join("");
 
 /** A row's prompt and its answer, as in-context examples are written. */
 export function answeredPrompt(row: LabelRow, recipe: LabelRecipe): string {

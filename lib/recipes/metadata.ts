@@ -4,6 +4,7 @@ import { RtdError } from "../errors.js";
 import { tasks, type Task } from "./data.js";
 import type { Space } from "../tuning/spaces.js";
 import type { Gate } from "../types.js";
+import { isStoredShots, type StoredShots } from "./in-context.js";
 import { poolings, type LabelRecipe } from "./label.js";
 import type { Label, Spelling } from "./spelling.js";
 
@@ -45,6 +46,8 @@ export interface RecipeMetadata extends Partial<LabelRecipe> {
     /** Entries whose value the model alone says with a probability above this are left out. */
     pruneAbove?: number;
     sources: Source[];
+    /** In-context examples before every prompt. */
+    shots?: StoredShots;
     /** What its keys are searched in, where that was chosen; without `method` and with one head: the keys as they are. */
     space?: Space;
     /** Of label stores: the model's own logits of the labels at the first references' prompts, for the matched bias. See label-logits.ts. */
@@ -57,7 +60,7 @@ export function recipeOf(store: Datastore, task?: Task): RecipeMetadata {
     const broken = (what: string): never => {
         throw new RtdError("ERR_RTD_BAD_FORMAT", `${store.path}: ${what}; only stores made by "rtd build" can be used here`);
     };
-    const { recipe, sources, labels, prompt, pooling, layer, pruneAbove } = metadata;
+    const { recipe, sources, labels, prompt, pooling, layer, pruneAbove, shots } = metadata;
     if (recipe === undefined || !tasks.includes(recipe)) return broken("the store's metadata names no recipe");
     if (!Array.isArray(sources) || !sources.every(isSource)) return broken("the metadata's sources are damaged");
     if (recipe === "label" && (typeof prompt !== "string" || !Array.isArray(labels) || !labels.every(isLabel)))
@@ -66,6 +69,7 @@ export function recipeOf(store: Datastore, task?: Task): RecipeMetadata {
         return broken(`the metadata's pooling ${JSON.stringify(pooling)} is not known`);
     if (layer !== undefined && typeof layer !== "string") return broken("the metadata's layer is damaged");
     if (pruneAbove !== undefined && typeof pruneAbove !== "number") return broken("the metadata's limit of pruning is damaged");
+    if (shots !== undefined && !isStoredShots(shots)) return broken("the metadata's in-context examples are damaged");
     if (task !== undefined && task !== recipe)
         throw new RtdError("ERR_RTD_INVALID_ARGUMENT", `${store.path} was built for task ${recipe}, not ${task}`);
     return metadata as RecipeMetadata;

@@ -17,6 +17,7 @@ import { readRows } from "../../lib/recipes/data.js";
 import { recipeOf } from "../../lib/recipes/metadata.js";
 import type { Passage } from "../../lib/recipes/passage.js";
 import { contextOf, generate, noiseModel } from "../llama/models.js";
+import { stateAfter, tokensOf } from "../llama/states.js";
 
 const folder = mkdtempSync(join(tmpdir(), "rtd-retrieval-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -33,23 +34,14 @@ async function build(task: "label" | "chat", rows: readonly object[], options: P
     return Datastore.open(path, { writable: true, threads: 1 });
 }
 
-/** The state after the last token of a text. */
-async function stateAfter(model: LlamaModel, text: string): Promise<Float32Array> {
-    const recorder = await createRecorder(await contextOf(model, { contextSize: 512 }));
-    const tokens = tokensOf(model, text);
-    const { hidden } = await recorder.record(tokens, { from: tokens.length - 1 });
-    await recorder.dispose();
-    return hidden;
-}
-const tokensOf = (model: LlamaModel, text: string): Token[] => [model.tokens.bos!, ...model.tokenize(text)];
 const distance = (a: Float32Array, b: Float32Array): number => Math.sqrt(a.reduce((sum, x, i) => sum + (x - b[i]!) ** 2, 0));
 
 /** Of prompts with keys of their own, those nearest to a prompt's, which is not one of them; the nearest last. */
 async function nearestTo(model: LlamaModel, asked: string, prompts: readonly string[], count: number): Promise<number[]> {
-    const query = await stateAfter(model, asked);
+    const { hidden: query } = await stateAfter(model, asked);
     const distances: { i: number; distance: number }[] = [];
     for (const [i, prompt] of prompts.entries())
-        if (prompt !== asked) distances.push({ i, distance: distance(query, await stateAfter(model, prompt)) });
+        if (prompt !== asked) distances.push({ i, distance: distance(query, (await stateAfter(model, prompt)).hidden) });
     distances.sort((a, b) => a.distance - b.distance);
     return distances
         .slice(0, count)

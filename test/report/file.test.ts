@@ -31,8 +31,9 @@ describe("a report's file", () => {
     ])("is refused where its path is %s", async (_, name, code, message) => {
         mkdirSync(join(folder, "folder"), { recursive: true });
         writeFileSync(join(folder, "file"), "");
-        for (const call of [expectReportFile(join(folder, name)), writeReport(join(folder, name), report)])
-            await expect(call).rejects.toMatchObject({ code, message: expect.stringContaining(message) as string });
+        const path = join(folder, name);
+        for (const call of [() => expectReportFile(path), () => writeReport(path, report)])
+            await expect(call()).rejects.toMatchObject({ code, message: expect.stringContaining(message) as string });
     });
 
     it("is refused where it is none", async () => {
