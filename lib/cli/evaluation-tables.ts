@@ -6,14 +6,18 @@ import type { Evaluation } from "../evaluation/index.js";
 import type { LabelFigures, LabelScore } from "../evaluation/label.js";
 import { examplesOf, namedAnswers, namedMethods, settingsOf, type ExamplesCost } from "../evaluation/names.js";
 import type { Perplexity, TextFigures } from "../evaluation/text.js";
-import { bytes, percent, table } from "./output.js";
+import type { Times } from "../evaluation/times.js";
+import { bytes, milliseconds, percent, table } from "./output.js";
 import { duration } from "./progress.js";
 
 /** The figures as tables, and what they were measured with. */
 export function describe(evaluation: Evaluation): string {
-    const settings = `${settingsOf(evaluation)}, in ${duration(evaluation.seconds)}`;
+    const settings = `${settingsOf(evaluation)}, in ${duration(evaluation.seconds)}; ${timesOf(evaluation.milliseconds)}`;
     return [...tables(evaluation), settings].join("\n\n");
 }
+
+const timesOf = ({ promptToken, reference }: Times): string =>
+    `a token of a prompt takes ${milliseconds(promptToken)}, the reference ${milliseconds(reference)} a token`;
 
 function tables(evaluation: Evaluation): string[] {
     switch (evaluation.task) {

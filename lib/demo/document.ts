@@ -5,6 +5,7 @@ import type { ChatFigures } from "../evaluation/chat.js";
 import type { Evaluation } from "../evaluation/index.js";
 import type { LabelFigures, LabelScore } from "../evaluation/label.js";
 import type { TextFigures } from "../evaluation/text.js";
+import type { Times } from "../evaluation/times.js";
 import type { Measurement } from "./measure.js";
 
 type Of<Figures> = Measurement & { evaluation: Evaluation & Figures };
@@ -15,7 +16,7 @@ export function tables(measurements: readonly Measurement[]): string {
     const answers = measurements.filter((one): one is Of<ChatFigures> => one.evaluation.task === "chat");
     const texts = measurements.filter((one): one is Of<TextFigures> => one.evaluation.task === "text");
     const isChoice = ({ evaluation }: Of<LabelFigures>) => evaluation.model.choice !== undefined;
-    const hasShots = ({ evaluation }: Of<LabelFigures>) => evaluation.shots.length > 0;
+    const hasShots = ({ evaluation, shots }: Of<LabelFigures>) => evaluation.shots.length > 0 || shots > 0;
     const sections: [string, string | undefined][] = [
         ["Labels: accuracy", labelTable(labels.filter((one) => !isChoice(one) && !hasShots(one)))],
         ["In-context examples beside references", shotTable(labels.filter(hasShots))],
@@ -38,6 +39,13 @@ const share = (value: number, interval: Interval): string => `${percent(value)} 
 const accuracyOf = (score: LabelScore | undefined): string => (score === undefined ? "-" : percent(score.accuracy));
 const count = (value: number): string => value.toLocaleString("en-US");
 
+/** Tokens of a prompt, and the time it takes to read them, alone and with the reference. */
+function promptCosts({ promptTokens, milliseconds }: { promptTokens: number; milliseconds: Times }): string[] {
+    const { promptToken, reference } = milliseconds;
+    const alone = promptTokens * promptToken;
+    return [promptTokens.toFixed(0), alone.toFixed(1), (alone + reference).toFixed(1)];
+}
+
 function labelTable(measurements: readonly Of<LabelFigures>[]): string | undefined {
     return markdown(
         [
@@ -51,10 +59,14 @@ function labelTable(measurements: readonly Of<LabelFigures>[]): string | undefin
             "rtd, matched bias",
             "nearest",
             "linear probe",
+            "tokens of a prompt",
+            "ms of a prompt, model",
+            "ms, rtd",
             "store",
         ],
         measurements.map((one) => {
-            const { model, modelBiasMatched, rtd, rtdBiasMatched, nearest, linearProbe, storeBytes } = one.evaluation;
+            const { evaluation } = one;
+            const { model, modelBiasMatched, rtd, rtdBiasMatched, nearest, linearProbe, storeBytes } = evaluation;
             return [
                 one.title,
                 settings(one),
@@ -66,6 +78,7 @@ function labelTable(measurements: readonly Of<LabelFigures>[]): string | undefin
                 accuracyOf(rtdBiasMatched),
                 accuracyOf(nearest),
                 accuracyOf(linearProbe),
+                ...promptCosts(evaluation),
                 bytes(storeBytes),
             ];
         }),
@@ -74,14 +87,13 @@ function labelTable(measurements: readonly Of<LabelFigures>[]): string | undefin
 
 function shotTable(measurements: readonly Of<LabelFigures>[]): string | undefined {
     const rows = measurements.flatMap(({ title, evaluation }) => {
-        const { model, modelBiasMatched, rtd, shots, promptTokens } = evaluation;
-        const row = (name: string, score: LabelScore, tokens: number) => [
-            title,
-            count(model.count),
-            name,
-            share(score.accuracy, score.interval),
-            tokens.toFixed(0),
-        ];
+        const { model, modelBiasMatched, rtd, shots, promptTokens, milliseconds, storeBytes } = evaluation;
+        const row = (name: string, score: LabelScore, tokens: number) => {
+            const [read, alone, merged] = promptCosts({ promptTokens: tokens, milliseconds }) as [string, string, string];
+            const hasReference = name.endsWith("rtd");
+            const costs = [read, hasReference ? merged : alone, hasReference ? bytes(storeBytes) : "-"];
+            return [title, count(model.count), name, share(score.accuracy, score.interval), ...costs];
+        };
         return [
             row("model", model, promptTokens),
             ...(modelBiasMatched === undefined ? [] : [row("model, matched bias", modelBiasMatched, promptTokens)]),
@@ -92,7 +104,7 @@ function shotTable(measurements: readonly Of<LabelFigures>[]): string | undefine
             ]),
         ];
     });
-    return markdown(["set", "tests", "", "accuracy", "tokens of a prompt"], rows);
+    return markdown(["set", "tests", "", "accuracy", "tokens of a prompt", "ms of a prompt", "store"], rows);
 }
 
 function choiceTable(measurements: readonly Of<LabelFigures>[]): string | undefined {
@@ -131,9 +143,21 @@ function choiceTable(measurements: readonly Of<LabelFigures>[]): string | undefi
 
 function textTable(measurements: readonly Of<TextFigures>[]): string | undefined {
     return markdown(
-        ["text", "searched", "entries", "tokens", "model", "rtd", "change", "first half", "second half"],
+        [
+            "text",
+            "searched",
+            "entries",
+            "tokens",
+            "model",
+            "rtd",
+            "change",
+            "first half",
+            "second half",
+            "ms a token, model",
+            "ms, reference",
+        ],
         measurements.map((one) => {
-            const { model, rtd } = one.evaluation;
+            const { model, rtd, milliseconds } = one.evaluation;
             const { change } = rtd;
             return [
                 one.title,
@@ -145,6 +169,8 @@ function textTable(measurements: readonly Of<TextFigures>[]): string | undefined
                 change === undefined ? "-" : share(change.value, change.interval),
                 percent(rtd.firstHalf / model.firstHalf - 1),
                 percent(rtd.secondHalf / model.secondHalf - 1),
+                milliseconds.promptToken.toFixed(2),
+                milliseconds.reference.toFixed(2),
             ];
         }),
     );
@@ -152,9 +178,23 @@ function textTable(measurements: readonly Of<TextFigures>[]): string | undefined
 
 function answerTable(measurements: readonly Of<ChatFigures>[]): string | undefined {
     return markdown(
-        ["facts", "searched", "entries", "questions", "exact match, model", "exact match, rtd", "F1, model", "F1, rtd", "store"],
+        [
+            "facts",
+            "searched",
+            "entries",
+            "questions",
+            "exact match, model",
+            "exact match, rtd",
+            "F1, model",
+            "F1, rtd",
+            "tokens of a prompt",
+            "ms of a prompt, model",
+            "ms, rtd",
+            "store",
+        ],
         measurements.map((one) => {
-            const { model, rtd, storeBytes } = one.evaluation;
+            const { evaluation } = one;
+            const { model, rtd, storeBytes } = evaluation;
             return [
                 one.title,
                 settings(one),
@@ -164,6 +204,7 @@ function answerTable(measurements: readonly Of<ChatFigures>[]): string | undefin
                 share(rtd.exactMatch, rtd.interval),
                 model.f1.toFixed(3),
                 rtd.f1.toFixed(3),
+                ...promptCosts(evaluation),
                 bytes(storeBytes),
             ];
         }),

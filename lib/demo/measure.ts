@@ -22,6 +22,8 @@ export interface Measurement {
     settings: FusionDefaults & { space: string };
     /** Entries of the store. */
     entries: number;
+    /** In-context examples before the prompts of the store's own. */
+    shots: number;
     evaluation: Evaluation;
 }
 
@@ -114,6 +116,7 @@ async function* measureVariant(task: MeasuredTask, variant: Variant, options: Me
                 variant: variant.name,
                 settings: { ...defaults, space: space.name },
                 entries: store.size,
+                shots: task.shots?.count ?? 0,
                 evaluation,
             };
         }

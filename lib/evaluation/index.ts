@@ -12,8 +12,9 @@ import { retrieval } from "./retrieval.js";
 import { RunCache } from "./run-cache.js";
 import { shownPassages } from "./shots.js";
 import { evaluateText, type TextFigures } from "./text.js";
+import { measureTimes, type Times } from "./times.js";
 
-export type Evaluation = Fusion & { seconds: number } & (
+export type Evaluation = Fusion & { seconds: number; milliseconds: Times } & (
         ({ task: "label" } & LabelFigures) | ({ task: "text" } & TextFigures) | ({ task: "chat" } & ChatFigures)
     );
 
@@ -40,7 +41,8 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     const { layer } = metadata;
     const inContext = { draws, retrieve, areQuestions: kind === "choice" };
     const figures = await figuresOf(metadata.recipe);
-    return { ...figures, ...fusion, seconds: (performance.now() - started) / 1000 };
+    const milliseconds = await measureTimes({ ...options, layer }, passages, fusion);
+    return { ...figures, ...fusion, milliseconds, seconds: (performance.now() - started) / 1000 };
 
     async function figuresOf(task: Task) {
         switch (task) {

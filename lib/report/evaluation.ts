@@ -16,7 +16,7 @@ import type { Provenance } from "./provenance.js";
 import { counted, withInterval, written } from "./units.js";
 
 export function evaluationReport(evaluation: Evaluation, provenance: Provenance): Report {
-    const { seconds } = evaluation;
+    const { seconds, milliseconds } = evaluation;
     const { summary, sections } = findings(evaluation, provenance);
     return {
         title: `Evaluation of ${basename(provenance.store.path)}`,
@@ -27,6 +27,8 @@ export function evaluationReport(evaluation: Evaluation, provenance: Provenance)
                 ["settings", settingsOf(evaluation)],
                 ["examples", `${counted(evaluation.rtd.count)}${evaluation.task === "text" ? " tokens" : ""}`],
                 ["took", `${written(seconds, "number", 1)} s`],
+                ["a token of a prompt", `${written(milliseconds.promptToken, "number", 2)} ms`],
+                ["the reference adds to a token", `${written(milliseconds.reference, "number", 2)} ms`],
             ]),
         ],
     };

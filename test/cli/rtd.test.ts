@@ -242,10 +242,12 @@ describe("a label datastore", () => {
 
     it("is evaluated again without the model, with the same figures", async () => {
         const figures = async (...flags: string[]) => {
-            const { seconds, provenance, ...rest } = json(
+            const { seconds, milliseconds, provenance, ...rest } = json(
                 (await evaluate("label.rtd", "label.jsonl", "--seed", "1", "--limit", "7", "--json", ...flags)).stdout,
             );
             expect(seconds).toBeGreaterThan(0);
+            const { promptToken, reference } = milliseconds as { promptToken: number; reference: number };
+            expect([promptToken > 0 && promptToken < 1000 * (seconds as number), reference > 0 && reference < 1000 * (seconds as number)]).toEqual([true, true]); // prettier-ignore
             expect(provenance).toMatchObject({ model: { file: "noise.gguf" } });
             return rest;
         };

@@ -17,7 +17,13 @@ const provenance: Provenance = {
     versions: { rtd: "0.1.0", nodeLlamaCpp: "3.22.1", node: "20.19.0" },
     machine: "a processor, linux x64",
 };
-const fusion = { k: 16, temperature: 3.999, referenceWeight: 0.8, seconds: 12.34 };
+const fusion = {
+    k: 16,
+    temperature: 3.999,
+    referenceWeight: 0.8,
+    seconds: 12.34,
+    milliseconds: { promptToken: 2.345, reference: 0.456 },
+};
 
 const gain = (value: number, ...interval: Interval) => ({ value, interval });
 function labelScore(accuracy: number, against?: LabelScore["gain"]): LabelScore {
@@ -124,6 +130,8 @@ describe("the report of labels", () => {
             settings: "k 16, temperature 4.00, weight 0.8",
             examples: "200",
             took: "12.3 s",
+            "a token of a prompt": "2.35 ms",
+            "the reference adds to a token": "0.46 ms",
             model: "model.gguf, llama, Q4_1, 98.4 MB",
             "model, SHA-256": "ab".repeat(32),
             measured: "2026-01-02 03:04:05 UTC",
