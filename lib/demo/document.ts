@@ -4,6 +4,7 @@ import type { Interval } from "../evaluation/bootstrap.js";
 import type { ChatFigures } from "../evaluation/chat.js";
 import type { Evaluation } from "../evaluation/index.js";
 import type { LabelFigures, LabelScore } from "../evaluation/label.js";
+import { examplesOf, namedAnswers, namedMethods, type ExamplesCost, type Named } from "../evaluation/names.js";
 import type { TextFigures } from "../evaluation/text.js";
 import type { Times } from "../evaluation/times.js";
 import type { Measurement } from "./measure.js";
@@ -16,14 +17,16 @@ export function tables(measurements: readonly Measurement[]): string {
     const answers = measurements.filter((one): one is Of<ChatFigures> => one.evaluation.task === "chat");
     const texts = measurements.filter((one): one is Of<TextFigures> => one.evaluation.task === "text");
     const isChoice = ({ evaluation }: Of<LabelFigures>) => evaluation.model.choice !== undefined;
-    const hasShots = ({ evaluation, shots }: Of<LabelFigures>) => evaluation.shots.length > 0 || shots > 0;
+    const hasExamples = ({ evaluation, shots }: Of<LabelFigures> | Of<ChatFigures>) =>
+        shots > 0 || examplesOf<ExamplesCost>(evaluation).length > 0;
+    const without = <M extends Of<LabelFigures> | Of<ChatFigures>>(all: readonly M[]) => all.filter((one) => !hasExamples(one));
     const sections: [string, string | undefined][] = [
-        ["Labels: accuracy", labelTable(labels.filter((one) => !isChoice(one) && !hasShots(one)))],
-        ["In-context examples beside references", shotTable(labels.filter(hasShots))],
+        ["Labels: accuracy", labelTable(without(labels).filter((one) => !isChoice(one)))],
+        ["In-context examples beside references", examplesTable([...labels, ...answers].filter(hasExamples))],
         ["Multiple choice, every question in all rotations of its options", choiceTable(labels.filter(isChoice))],
         ["Text: perplexity", textTable(texts)],
-        ["Facts: the greedy answer", answerTable(answers)],
-        ["Facts by subject: exact match", subjectTable(answers)],
+        ["Facts: the greedy answer", answerTable(without(answers))],
+        ["Facts by subject: exact match", subjectTable(without(answers))],
     ];
     return sections.flatMap(([title, rows]) => (rows === undefined ? [] : [`## ${title}\n\n${rows}`])).join("\n\n");
 }
@@ -85,26 +88,31 @@ function labelTable(measurements: readonly Of<LabelFigures>[]): string | undefin
     );
 }
 
-function shotTable(measurements: readonly Of<LabelFigures>[]): string | undefined {
-    const rows = measurements.flatMap(({ title, evaluation }) => {
-        const { model, modelBiasMatched, rtd, shots, promptTokens, milliseconds, storeBytes } = evaluation;
-        const row = (name: string, score: LabelScore, tokens: number) => {
+type Answered = Pick<LabelScore, "count" | "interval"> & { value: number };
+
+/** The accuracy of each method, or the exact match of its answers. */
+function scoresOf(figures: LabelFigures | ChatFigures): Named<Answered>[] {
+    return "answers" in figures
+        ? namedAnswers(figures).map((one) => ({ ...one, score: { ...one.score, value: one.score.exactMatch } }))
+        : namedMethods(figures).map((one) => ({ ...one, score: { ...one.score, value: one.score.accuracy } }));
+}
+
+function examplesTable(measurements: readonly (Of<LabelFigures> | Of<ChatFigures>)[]): string | undefined {
+    const rows = measurements.flatMap(({ title, evaluation, shots }) => {
+        const { milliseconds, promptTokens, storeBytes } = evaluation;
+        const scores = scoresOf(evaluation);
+        const tokensOf = new Map(examplesOf<ExamplesCost>(evaluation).map(({ name, examples }) => [name, examples.promptTokens]));
+        return scores.flatMap(({ name, score, hasReference }) => {
+            if (["nearest reference", "linear probe"].includes(name)) return [];
+            const tokens = tokensOf.get(name.replace(", and rtd", "")) ?? promptTokens;
             const [read, alone, merged] = promptCosts({ promptTokens: tokens, milliseconds }) as [string, string, string];
-            const hasReference = name.endsWith("rtd");
             const costs = [read, hasReference ? merged : alone, hasReference ? bytes(storeBytes) : "-"];
-            return [title, count(model.count), name, share(score.accuracy, score.interval), ...costs];
-        };
-        return [
-            row("model", model, promptTokens),
-            ...(modelBiasMatched === undefined ? [] : [row("model, matched bias", modelBiasMatched, promptTokens)]),
-            row("rtd", rtd, promptTokens),
-            ...shots.flatMap(({ count, seed, promptTokens: tokens, model, rtd }) => [
-                row(`${count}-shot, seed ${seed}`, model, tokens),
-                row(`${count}-shot, seed ${seed}, and rtd`, rtd, tokens),
-            ]),
-        ];
+            const shown = shots > 0 ? `${shots}-shot, ${name}` : name;
+            return [[title, count(score.count), shown, share(score.value, score.interval), ...costs]];
+        });
     });
-    return markdown(["set", "tests", "", "accuracy", "tokens of a prompt", "ms of a prompt", "store"], rows);
+    const head = ["set", "tests", "", "accuracy or exact match", "tokens of a prompt", "ms of a prompt", "store"];
+    return markdown(head, rows);
 }
 
 function choiceTable(measurements: readonly Of<LabelFigures>[]): string | undefined {

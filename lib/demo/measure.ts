@@ -98,7 +98,8 @@ async function* measureVariant(task: MeasuredTask, variant: Variant, options: Me
         if (variant.isTuned) await tune({ store, model, cacheDirectory, threads, signal, onProgress: told("tuning") });
         const { defaults, space = variant.space } = recipeOf(store);
         for (const test of task.tests) {
-            const { count: shots, tests = test.limit } = variant.shots ?? {};
+            const { shots, retrieved } = variant;
+            const tests = (shots ?? retrieved)?.tests ?? test.limit;
             const evaluation = await evaluate({
                 store,
                 model,
@@ -106,7 +107,8 @@ async function* measureVariant(task: MeasuredTask, variant: Variant, options: Me
                 threads,
                 signal,
                 cacheDirectory,
-                shots,
+                shots: shots?.count,
+                retrieved: retrieved?.count,
                 ...cutOf({ ...test, ...(tests !== undefined && { limit: tests }) }),
                 onProgress: told(test.title),
             });

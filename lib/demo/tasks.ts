@@ -35,6 +35,8 @@ export interface Variant {
     areHardest?: boolean;
     /** Also with so many in-context examples, on the first tests alone: prompts become long. */
     shots?: { count: number; tests: number };
+    /** Also with so many retrieved examples. */
+    retrieved?: { count: number; tests: number };
 }
 
 export const plain: Variant = { name: "keys as they are", space: spaceOf(1) };
@@ -42,6 +44,7 @@ const heads16: Variant = { name: "16 heads", space: spaceOf(16) };
 const tuned: Variant = { ...plain, name: "tuned", isTuned: true };
 const whitened: Variant = { name: "whitened", space: spaceOf(1, "whiten") };
 const inContext: Variant = { ...plain, name: "5-shot", shots: { count: 5, tests: 300 } };
+const retrieved: Variant = { ...plain, name: "3 retrieved", retrieved: { count: 3, tests: 100 } };
 /** How results grow. */
 const growth: Variant[] = [32, 128, 512].flatMap((examples) => [
     { ...plain, name: `${examples} references`, examples },
@@ -144,6 +147,18 @@ export const demoTasks = (): MeasuredTask[] => [
     factsTask(demoSizes.facts),
 ];
 
+/** The same questions to a store of ten times as many facts. */
+function manyFactsTask(): MeasuredTask {
+    const { tests, ...task } = factsTask(fullSizes.facts);
+    return {
+        ...task,
+        name: "airports-3000",
+        title: "Facts: IATA codes of 3,000 airports",
+        references: { data: data("airports-facts.jsonl") },
+        tests: tests.slice(0, 1),
+    };
+}
+
 /** The same facts as plain statements, asked by the same questions. */
 function statementsTask(): MeasuredTask {
     const { tests, ...task } = factsTask(fullSizes.facts);
@@ -210,10 +225,26 @@ function definitionsTask(): MeasuredTask {
 
 /** What `npm run reproduce` measures. */
 export const fullTasks = (): MeasuredTask[] => [
-    { ...labelTask(fullSizes.labels), variants: [plain, heads16, whitened, tuned, inContext, ...growth, hardest] },
+    {
+        ...labelTask(fullSizes.labels),
+        variants: [
+            plain,
+            heads16,
+            whitened,
+            tuned,
+            inContext,
+            { ...retrieved, retrieved: { count: 3, tests: 300 } },
+            ...growth,
+            hardest,
+        ],
+    },
     { ...authorshipTask(), variants: [plain, heads16, whitened, tuned] },
-    { ...factsTask(fullSizes.facts), variants: [plain, heads16, whitened] },
+    {
+        ...factsTask(fullSizes.facts),
+        variants: [plain, heads16, whitened, retrieved, { ...inContext, shots: { count: 5, tests: 100 } }],
+    },
     { ...textTask(fullSizes.text), variants: [plain, tuned, whitened] },
+    { ...manyFactsTask(), variants: [plain, heads16, whitened] },
     { ...statementsTask(), variants: [plain, whitened] },
     { ...elementsTask(), variants: [plain, heads16, whitened] },
     { ...definitionsTask(), variants: [plain, tuned] },

@@ -20,7 +20,7 @@ export interface FusionDefaults {
 /** Chosen on data that none of the examples evaluates. */
 export const fusionDefaults: Readonly<Record<Task, FusionDefaults>> = {
     label: { k: 16, referenceWeight: 0.8, temperatureScale: 0.4 },
-    text: { k: 1024, referenceWeight: 0.1, temperatureScale: 0.4 },
+    text: { k: 1024, referenceWeight: 0.1, temperatureScale: 0.2 },
     chat: { k: 4, referenceWeight: 0.7, temperatureScale: 0.1 },
 };
 
