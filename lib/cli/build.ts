@@ -17,6 +17,7 @@ import {
     dataOption,
     gpuOption,
     jsonOption,
+    layerOf,
     loraOption,
     modelOption,
     number,
@@ -91,7 +92,7 @@ export function buildCommand(): Command {
         )
         .addOption(
             new Option("--layer <layer>", "keys are this block's output (12), or the states of this name (l_out-12)").argParser(
-                (text) => (/^\d+$/.test(text) ? Number(text) : text),
+                layerOf,
             ),
         )
         .addOption(

@@ -1,6 +1,7 @@
 /** Options that several commands share, and the parsers of their values. */
 import { InvalidArgumentError, Option } from "commander";
 
+import type { Layer } from "../llama/layer.js";
 import { tasks } from "../recipes/data.js";
 
 export const modelOption = () =>
@@ -19,6 +20,9 @@ export const reportOption = () => new Option("--report <file>", "also write an H
 
 export const threadsOption = () =>
     new Option("--threads <n>", "threads of the model and the search").argParser(wholeNumber(1, 1024));
+
+/** A block by its number, or states by their name. */
+export const layerOf = (text: string): Layer => (/^\d+$/.test(text) ? Number(text) : text);
 
 export const gpuOption = () => new Option("--no-gpu", "run the model on the CPU");
 

@@ -5,15 +5,17 @@ import { Command, Option } from "commander";
 import { Datastore } from "../datastore.js";
 import { cacheDirectory } from "../demo/fetch-model.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
+import type { Layer } from "../llama/layer.js";
 import { expectReportFile, writeReport } from "../report/file.js";
 import { provenanceOf } from "../report/provenance.js";
 import type { Cut } from "../recipes/cut.js";
 import { tuningReport } from "../report/tuning.js";
 import { grid, type Tried } from "../tuning/grid.js";
+import { layerOutcome, type LayerTrial } from "../tuning/layers.js";
 import { gateOutcome, simpler, tune, type TuneReport } from "../tuning/tune.js";
 import { interruptible } from "./interrupt.js";
 import { mismatchOption, type OpenFlags } from "./open-store.js";
-import { cutOptions, gpuOption, jsonOption, loraOption, modelOption, reportOption, threadsOption } from "./options.js";
+import { cutOptions, gpuOption, jsonOption, layerOf, loraOption, modelOption, reportOption, threadsOption } from "./options.js";
 import { print, printJson, table } from "./output.js";
 import { count, duration, progressLine } from "./progress.js";
 import { withModel, type ModelFlags } from "./with-model.js";
@@ -22,6 +24,7 @@ interface TuneFlags extends ModelFlags, OpenFlags, Cut {
     data?: string[];
     dryRun?: boolean;
     keepSpace?: boolean;
+    layers?: Layer[];
     cache: boolean;
     report?: string;
 }
@@ -56,6 +59,12 @@ export function tuneCommand(): Command {
         .addOption(new Option("-d, --data <file...>", "ask the rows of other data, instead of the store's own examples"))
         .option("--dry-run", "change nothing")
         .option("--keep-space", "fit k, temperature and weight alone: no other heads, no transform")
+        .addOption(
+            new Option(
+                "--layers <layer...>",
+                "label and text stores: also say whether keys of these layers would do better (12, or a name of states as l_out-12)",
+            ).argParser((text: string, before: Layer[] = []) => [...before, layerOf(text)]),
+        )
         .option("--no-cache", "run the model, whatever is known of it on this data")
         .addHelpText("after", examples);
     for (const option of [
@@ -103,9 +112,21 @@ async function run(path: string, { model: name, gpu, cache, report: file, ...fla
     if (file !== undefined) await writeReport(file, tuningReport(report, provenance, { isDryRun }));
 }
 
+const inLayers = (trials: readonly LayerTrial[]): string =>
+    table(
+        ["keys of", "k", "temperature scale", "weight", "log-probability"],
+        trials.map(({ layer = "the last norm", best }) => [
+            layer,
+            String(best.k),
+            String(best.temperatureScale),
+            String(best.referenceWeight),
+            best.score.toFixed(4),
+        ]),
+    );
+
 /** What was found, and the best of each k, temperature and weight: the curves about the best setting. */
 export function describe(report: TuneReport, isDryRun: boolean): string {
-    const { rows, model, before, best, chosen, gain, isSimpler, spaces, tried, seconds } = report;
+    const { rows, model, before, best, chosen, gain, isSimpler, spaces, layers, tried, seconds } = report;
     const row = (name: string, one: Tried) => [
         name,
         one.space,
@@ -156,6 +177,7 @@ export function describe(report: TuneReport, isDryRun: boolean): string {
         ...(spaces.length > 1 ? [inSpaces] : []),
         settings,
         found,
+        ...(layers === undefined ? [] : [inLayers(layers), layerOutcome(layers)]),
         `by ${count(rows)} rows, in ${duration(seconds)}`,
     ].join("\n\n");
 }

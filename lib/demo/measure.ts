@@ -70,6 +70,7 @@ async function build(task: MeasuredTask, { model, directory, threads, signal, on
         threads,
         signal,
         prompt: task.prompt,
+        layer: task.layer,
         rotate: task.rotate,
         shots: task.shots?.count,
         shotSeed: task.shots?.seed,

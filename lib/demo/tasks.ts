@@ -15,6 +15,8 @@ export interface MeasuredTask {
     title: string;
     task: Task;
     prompt?: string;
+    /** As of `buildDatastore`. */
+    layer?: number;
     rotate?: boolean;
     /** What goes into the store. */
     references: Part;
@@ -223,6 +225,14 @@ function definitionsTask(): MeasuredTask {
     };
 }
 
+/** The same with the states that enter the model's last block as keys: the best layer for the stores' own examples, by `rtd tune --layers`. */
+const ofLayer = (task: MeasuredTask): MeasuredTask => ({
+    ...task,
+    name: `${task.name}-layer-28`,
+    title: `${task.title}, keys of block 28`,
+    layer: 28,
+});
+
 /** What `npm run reproduce` measures. */
 export const fullTasks = (): MeasuredTask[] => [
     {
@@ -251,4 +261,10 @@ export const fullTasks = (): MeasuredTask[] => [
     { ...playTask(), variants: [plain, tuned] },
     { ...elementsChoiceTask(), variants: [plain, whitened] },
     ...shotTasks(),
+    { ...ofLayer(labelTask(fullSizes.labels)), variants: [plain, heads16, tuned] },
+    { ...ofLayer(authorshipTask()), variants: [plain, heads16, tuned] },
+    { ...ofLayer(factsTask(fullSizes.facts)), variants: [plain, whitened] },
+    { ...ofLayer(elementsTask()), variants: [plain, whitened] },
+    { ...ofLayer(textTask(fullSizes.text)), variants: [plain, tuned] },
+    { ...ofLayer(playTask()), variants: [plain, tuned] },
 ];

@@ -2,6 +2,7 @@
 import { basename } from "node:path";
 
 import type { Tried } from "../tuning/grid.js";
+import { layerOutcome, type LayerTrial } from "../tuning/layers.js";
 import { gateOutcome, simpler, type TuneReport } from "../tuning/tune.js";
 import type { LinePlot, Report, Section } from "./description.js";
 import { measuredOn } from "./measured-on.js";
@@ -10,7 +11,7 @@ import { counted, written, writtenInterval } from "./units.js";
 
 /** @param isDryRun Whether what was chosen is not kept. */
 export function tuningReport(report: TuneReport, provenance: Provenance, { isDryRun = false } = {}): Report {
-    const { rows, model, before, best, chosen, gain, spaces, seconds } = report;
+    const { rows, model, before, best, chosen, gain, spaces, layers, seconds } = report;
     const setting = (name: string, { space, k, temperatureScale, referenceWeight, gate, score }: Tried) => [
         name,
         space,
@@ -49,7 +50,8 @@ export function tuningReport(report: TuneReport, provenance: Provenance, { isDry
                     },
                 ],
             },
-            ...(spaces.length > 1 ? [bySpace(spaces)] : []),
+            ...(spaces.length > 1 ? [bests("By space", "The best setting in each space, simpler spaces first", spaces)] : []),
+            ...(layers === undefined ? [] : [byLayer(layers)]),
             curve("By k", "k", { title: "k (hits of a token)", unit: "count", logarithmic: true }, report, last),
             curve("By temperature", "temperatureScale", { title: "temperature scale", unit: "number" }, report, last),
             curve(
@@ -89,16 +91,22 @@ function outcome(report: TuneReport, isDryRun: boolean): string[] {
     ];
 }
 
-/** The best setting of each space. */
-function bySpace(spaces: readonly Tried[]): Section {
+function byLayer(layers: readonly LayerTrial[]): Section {
+    const of = layers.map(({ layer = "last norm", best }) => ({ ...best, space: layer }));
+    const { title, parts } = bests("By layer", "The best setting with keys of each layer, the sample alone as references", of);
+    return { title, parts: [...parts, { kind: "text", text: layerOutcome(layers) }] };
+}
+
+/** The best setting of each space, or of whatever else is named in its place. */
+function bests(title: string, caption: string, of: readonly Tried[]): Section {
     return {
-        title: "By space",
+        title,
         parts: [
             {
                 kind: "table",
-                title: "The best setting in each space, simpler spaces first",
-                head: ["space", "k", "temperature scale", "weight", "log-probability"],
-                rows: spaces.map(({ space, k, temperatureScale, referenceWeight, score }) => [
+                title: caption,
+                head: ["", "k", "temperature scale", "weight", "log-probability"],
+                rows: of.map(({ space, k, temperatureScale, referenceWeight, score }) => [
                     space,
                     String(k),
                     String(temperatureScale),

@@ -7,6 +7,7 @@ import { labelReading } from "../evaluation/label-reading.js";
 import { runModel } from "../evaluation/model-run.js";
 import { RunCache } from "../evaluation/run-cache.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
+import type { Layer } from "../llama/layer.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
 import type { Progress } from "../recipes/build.js";
 import { fusionDefaults, recipeOf, type RecipeMetadata } from "../recipes/metadata.js";
@@ -14,6 +15,7 @@ import type { Cut } from "../recipes/cut.js";
 import type { Passage } from "../recipes/passage.js";
 import { crossFittedWeights, fitGate, gateWeights } from "./gate.js";
 import { gateRowsOf, hasNeighbours, meanOf, scoreOf, tryAll, type Scored, type Tried } from "./grid.js";
+import { tryLayers, type LayerTrial } from "./layers.js";
 import { foldsIn, setTo, spaceOf, spacesFor, type Space } from "./spaces.js";
 import { findNeighbours, neighboursOf, noNeighbours, otherPassages, ownPassages, type Neighbours } from "./validation.js";
 
@@ -30,6 +32,11 @@ export interface TuneOptions extends Cut {
     dryRun?: boolean | undefined;
     /** Whether only k, temperature and weight are fitted, in the space that the store has. Default false. */
     keepSpace?: boolean | undefined;
+    /**
+     * Label and text stores, without other data: also says whether the states of these layers would be better keys, by a sample of the store's examples that is
+     * recorded in each. Default: none.
+     */
+    layers?: readonly Layer[] | undefined;
     /** Files of LoRA adapters that the model runs with, at scale 1; those that the store was built with. Default: none. */
     lora?: readonly string[] | undefined;
     /** A folder where runs of the model are kept. */
@@ -59,6 +66,8 @@ export interface TuneReport {
      * have been chosen, and whether it was taken.
      */
     gate: (Tried & { gain: { value: number; interval: Interval }; isTaken: boolean }) | undefined;
+    /** The store's own layer and those that were asked for; undefined where none were. */
+    layers: LayerTrial[] | undefined;
     /** All settings that were tried. */
     tried: Tried[];
     seconds: number;
@@ -74,13 +83,18 @@ const fewestUnits = 10;
  * @throws RtdError `ERR_RTD_UNSUPPORTED` (chat stores without other data, and what is too little), `ERR_RTD_NOT_FOUND` (their data has moved), `ERR_RTD_NO_TEMPERATURE`
  */
 export async function tune(options: TuneOptions): Promise<TuneReport> {
-    const { store, model, data, dryRun = false, keepSpace = false, cacheDirectory, signal, onProgress } = options;
+    const { store, model, data, dryRun = false, keepSpace = false, layers, cacheDirectory, signal, onProgress } = options;
     const started = performance.now();
     const metadata = recipeOf(store);
     if (metadata.recipe === "chat" && data === undefined)
         throw new RtdError(
             "ERR_RTD_UNSUPPORTED",
             `${store.path}: an example of a chat store that is left out is answered by no other; give other data to tune on, as the same questions in other words`,
+        );
+    if (layers !== undefined && data !== undefined)
+        throw new RtdError(
+            "ERR_RTD_INVALID_ARGUMENT",
+            "layers are compared by the store's own examples: leave out layers, or data; chat stores cannot be asked so",
         );
     const own = store.index.temperature;
     if (own === undefined)
@@ -92,8 +106,9 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     const { passages, canonical } =
         data === undefined ? await ownPassages(store, model, metadata) : await otherPassages(data, model, metadata, options);
     const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model, options));
-    const unit = reading === undefined ? "tokens" : "examples";
-    const run = await runModel(passages, { ...options, labels: reading?.candidates, cache, layer: metadata.layer, unit });
+    const progressUnit = reading === undefined ? "tokens" : "examples";
+    const asking = { ...options, labels: reading?.candidates, cache, unit: progressUnit } as const;
+    const run = await runModel(passages, { ...asking, layer: metadata.layer });
     const values = passages.flatMap(({ values }) => values);
     const right = Int32Array.from(values, (value) => labels?.indexOf(value) ?? 0);
     const block = metadata.recipe === "text" ? blockTokens : 1;
@@ -143,6 +158,12 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     const gateGain = gated && difference(gated, fixed);
     const isGated = gateGain !== undefined && gateGain.interval[0] > 0;
     const chosen = isGated ? (gated as Scored) : fixed;
+    const layerTrials =
+        layers &&
+        (await tryLayers({
+            ...{ ...asking, ...inSpace, layers, own: metadata.layer, passages },
+            ...{ k: mostHits(1), right, inUnits, compare: difference },
+        }));
     if ((isBetter || isGated) && !dryRun) {
         const { k, temperatureScale, referenceWeight, gate } = chosen;
         const space = spaces.find(({ name }) => name === chosen.space) as Space;
@@ -160,6 +181,7 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
         gain,
         isSimpler: isBetter && simplest !== best,
         gate: gated && { ...withoutRows(gated), gain: gateGain as NonNullable<typeof gateGain>, isTaken: isGated },
+        layers: layerTrials,
         spaces: bests.map((some) => withoutRows(bestOf(some))),
         tried,
         seconds: (performance.now() - started) / 1000,

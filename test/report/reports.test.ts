@@ -5,7 +5,7 @@ import type { Interval } from "../../lib/evaluation/bootstrap.js";
 import type { Evaluation } from "../../lib/evaluation/index.js";
 import type { LabelScore } from "../../lib/evaluation/label.js";
 import { evaluationReport, htmlOf, tuningReport, type Provenance, type Report, type TuneReport } from "../../lib/index.js";
-import { all, cellsOf, type Node, parse, sectionOf, textOf } from "./parse.js";
+import { all, cellsOf, type Node, parse, sectionOf, textOf, textOf } from "./parse.js";
 
 const provenance: Provenance = {
     measuredAt: "2026-01-02T03:04:05.678Z",
@@ -346,6 +346,7 @@ describe("the report of tuning", () => {
         spaces: [{ ...at(1), space: "keys as they are" }, at(64)],
         gate: undefined,
         tried,
+        layers: undefined,
         seconds: 53.1,
     };
     const page = pageOf(tuningReport(tuned, { ...provenance, data: [] }));
@@ -371,6 +372,19 @@ describe("the report of tuning", () => {
             "settings tried": "12",
             "rows asked": "500",
         });
+    });
+
+    it("says what other layers would do, where that was asked", () => {
+        const layers = [
+            { layer: undefined, best: at(1), gain: undefined },
+            { layer: "l_out-28", best: at(64), gain: gain(0.98, 0.9, 1.1) },
+        ];
+        const own = sectionOf(pageOf(tuningReport({ ...tuned, layers }, provenance)), "By layer");
+        expect(cellsOf(all(own, "table")[0]!).slice(1)).toEqual([
+            ["last norm", "1", "0.2", "0.5", "\u22122.0000"],
+            ["l_out-28", "64", "0.2", "0.5", "\u22121.0156"],
+        ]);
+        expect(textOf(own)).toContain("build a store with --layer l_out-28");
     });
 
     it("has a curve over each setting, of the best over the others", () => {
