@@ -47,7 +47,8 @@ describe.each(["airports", "elements"])("the facts of %s", (set) => {
     it("are the same with options, which no rotation brings into the order in which they are asked", async () => {
         const [facts, questions] = [await choices(`${set}-choice-facts.jsonl`), await choices(`${set}-choice-questions.jsonl`)];
         const told = await answers(`${set}-facts.jsonl`);
-        expect([facts.length, questions.length]).toEqual([told.length, told.length]);
+        expect(questions).toHaveLength(facts.length);
+        expect(facts.length).toBe(set === "airports" ? 300 : told.length); // of the airports the first
         for (const [i, fact] of facts.entries()) {
             const question = questions[i]!;
             expectSame(fact.question, question.question);

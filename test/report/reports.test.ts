@@ -5,7 +5,7 @@ import type { Interval } from "../../lib/evaluation/bootstrap.js";
 import type { Evaluation } from "../../lib/evaluation/index.js";
 import type { LabelScore } from "../../lib/evaluation/label.js";
 import { evaluationReport, htmlOf, tuningReport, type Provenance, type Report, type TuneReport } from "../../lib/index.js";
-import { all, cellsOf, type Node, parse, sectionOf, textOf, textOf } from "./parse.js";
+import { all, cellsOf, type Node, parse, sectionOf, textOf } from "./parse.js";
 
 const provenance: Provenance = {
     measuredAt: "2026-01-02T03:04:05.678Z",
