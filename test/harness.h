@@ -7,6 +7,7 @@
 #pragma once
 #include <cstdint>
 #include <cstdio>
+#include <chrono>
 #include <cstring>
 #include <exception>
 #include <functional>
@@ -78,6 +79,9 @@ void checkSameBits(const std::vector<T>& a, const std::vector<T>& b, const char*
                  std::string(textA) + "[" + std::to_string(i) + "] is " + show(a[i]) + ", " + textB + "[" + std::to_string(i) + "] is " + show(b[i]));
 }
 
+// A case that takes longer is named with its time: where a run's time goes.
+constexpr double slowSeconds = 10;
+
 // Runs the cases whose names contain one of the arguments, or all. 0 if none failed.
 inline int runAll(int argc, char** argv) {
     int passed = 0, failed = 0;
@@ -85,6 +89,7 @@ inline int runAll(int argc, char** argv) {
         bool isWanted = argc < 2;
         for (int i = 1; i < argc; ++i) isWanted = isWanted || c.name.find(argv[i]) != std::string::npos;
         if (!isWanted) continue;
+        const auto started = std::chrono::steady_clock::now();
         try {
             c.body();
             ++passed;
@@ -92,6 +97,8 @@ inline int runAll(int argc, char** argv) {
             ++failed;
             std::printf("FAILED %s\n    %s\n", c.name.c_str(), error.what());
         }
+        const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - started;
+        if (taken.count() >= slowSeconds) std::printf("slow   %6.1f s  %s\n", taken.count(), c.name.c_str());
         std::fflush(stdout);
     }
     std::printf("%d passed, %d failed\n", passed, failed);

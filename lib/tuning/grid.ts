@@ -129,6 +129,34 @@ export async function tryAll(
     return { tried, bestOfEach };
 }
 
+/** From one setting on to the next k or temperature, as long as that scores better. */
+export async function climb<T extends Tried>(
+    ks: readonly number[],
+    scales: readonly number[],
+    start: Pick<Tried, "k" | "temperatureScale">,
+    at: (k: number, temperatureScale: number) => Promise<T>,
+): Promise<T> {
+    const seen = new Set([`${start.k} ${start.temperatureScale}`]);
+    let best = await at(start.k, start.temperatureScale);
+    for (let from: T | undefined; from !== best;) {
+        from = best;
+        const [i, j] = [ks.indexOf(from.k), scales.indexOf(from.temperatureScale)];
+        const next = [
+            [ks[i - 1], scales[j]],
+            [ks[i + 1], scales[j]],
+            [ks[i], scales[j - 1]],
+            [ks[i], scales[j + 1]],
+        ] as const;
+        for (const [k, scale] of next) {
+            if (k === undefined || scale === undefined || seen.has(`${k} ${scale}`)) continue;
+            seen.add(`${k} ${scale}`);
+            const one = await at(k, scale);
+            if (one.score > best.score) best = one;
+        }
+    }
+    return best;
+}
+
 export function meanOf(values: Float64Array): number {
     return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

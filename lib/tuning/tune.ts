@@ -1,4 +1,6 @@
 /** Fits a store's space, k, temperature and weight to its own examples, and keeps them. */
+import { setImmediate } from "node:timers/promises";
+
 import type { Datastore } from "../datastore.js";
 import { defined } from "../defined.js";
 import { RtdError } from "../errors.js";
@@ -14,7 +16,7 @@ import { fusionDefaults, recipeOf, type RecipeMetadata } from "../recipes/metada
 import type { Cut } from "../recipes/cut.js";
 import type { Passage } from "../recipes/passage.js";
 import { crossFittedWeights, fitGate, gateWeights } from "./gate.js";
-import { gateRowsOf, hasNeighbours, meanOf, scoreOf, tryAll, type Scored, type Tried } from "./grid.js";
+import { climb, gateRowsOf, grid, hasNeighbours, meanOf, scoreOf, tryAll, type Scored, type Tried } from "./grid.js";
 import { tryLayers, type LayerTrial } from "./layers.js";
 import { foldsIn, setTo, spaceOf, spacesFor, type Space } from "./spaces.js";
 import { findNeighbours, neighboursOf, noNeighbours, otherPassages, ownPassages, type Neighbours } from "./validation.js";
@@ -154,7 +156,7 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
         (other) => difference(best, other).interval[0] <= 0 && difference(other, was).interval[0] > 0,
     );
     const fixed = isBetter ? simplest : was;
-    const gated = metadata.recipe === "text" ? await bestGate(bests[0] as Scored[]) : undefined;
+    const gated = metadata.recipe === "text" ? await bestGate(bestOf(bests[0] as Scored[])) : undefined;
     const gateGain = gated && difference(gated, fixed);
     const isGated = gateGain !== undefined && gateGain.interval[0] > 0;
     const chosen = isGated ? (gated as Scored) : fixed;
@@ -202,20 +204,20 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
         return { near, unit: temperature / manifestScale };
     }
 
-    /** Gates at the temperatures that are best with a fixed weight, of every k. */
-    async function bestGate(settings: readonly Scored[]): Promise<Scored> {
+    /** From the best setting with a fixed weight to the next k and temperature, as long as that is better. */
+    async function bestGate(fixed: Scored): Promise<Scored> {
         const { near, unit } = await neighboursIn(present);
-        const gates: Scored[] = [];
-        for (const setting of settings) {
+        const ks = grid.k.filter((k) => k <= near.k);
+        const gateAt = async (k: number, temperatureScale: number): Promise<Scored> => {
+            await setImmediate();
             signal?.throwIfAborted();
-            const { k, temperatureScale } = setting;
-            const [most, temperature] = [Math.min(k, near.k), temperatureScale * unit];
-            const rows = gateRowsOf(run, near, right, most, temperature);
+            const temperature = temperatureScale * unit;
+            const rows = gateRowsOf(run, near, right, k, temperature);
             const weights = crossFittedWeights(rows, (row) => Math.floor(row / block) % gateParts, gateParts);
-            const scores = scoreOf(run, near, right, most, temperature)(weights);
-            gates.push({ ...setting, gate: fitGate(rows), score: meanOf(scores), rows: scores });
-        }
-        return bestOf(gates);
+            const scores = scoreOf(run, near, right, k, temperature)(weights);
+            return { ...fixed, k, temperatureScale, gate: fitGate(rows), score: meanOf(scores), rows: scores };
+        };
+        return climb(ks, grid.temperatureScale, fixed, gateAt);
     }
 
     function expectEnough(near: Neighbours): void {

@@ -9,7 +9,7 @@ import { createIndex, Datastore } from "../../lib/index.js";
 import type { Token } from "../../lib/node-llama-cpp.js";
 import { mulberry32 } from "../../lib/recipes/cut.js";
 import type { Passage } from "../../lib/recipes/passage.js";
-import { scoreOf, tryAll, type Tried } from "../../lib/tuning/grid.js";
+import { climb, scoreOf, tryAll, type Tried } from "../../lib/tuning/grid.js";
 import { simplestAsGood } from "../../lib/tuning/tune.js";
 import { foldsIn, setTo, spacesFor } from "../../lib/tuning/spaces.js";
 import { findNeighbours, neighboursOf, noNeighbours, sampleOf } from "../../lib/tuning/validation.js";
@@ -224,5 +224,31 @@ describe("spaces", () => {
         expect(noise.index.info()).toMatchObject({ heads: 1, searchedDim: 1 });
         expect(rightVotes(await neighboursOf(noise, noiseRun, asked, options))).toBeGreaterThan(0.8);
         await noise.close();
+    });
+});
+
+describe("climbing", () => {
+    const [ks, scales] = [[1, 2, 4, 8, 16], [0.1, 0.2, 0.4, 0.8]]; // prettier-ignore
+    const visits: string[] = [];
+    const from = (k: number, temperatureScale: number, score: (k: number, scale: number) => number): Promise<Tried> => {
+        visits.length = 0;
+        return climb(ks, scales, { k, temperatureScale }, (k, temperatureScale) => {
+            visits.push(`${k} ${temperatureScale}`);
+            return Promise.resolve({ space: "", k, temperatureScale, referenceWeight: 1, score: score(k, temperatureScale) });
+        });
+    };
+
+    it("ends where no next k or temperature is better, and asks for none twice", async () => {
+        const distance = (k: number, scale: number) => -Math.abs(Math.log2(k) - 3) - Math.abs(Math.log2(scale / 0.2));
+        expect(await from(1, 0.8, distance)).toMatchObject({ k: 8, temperatureScale: 0.2, score: -0 });
+        expect(new Set(visits).size).toBe(visits.length);
+        expect(visits.length).toBeLessThan(ks.length * scales.length);
+    });
+
+    it("stays where it begins if all is alike, and at the ends of what there is", async () => {
+        expect(await from(4, 0.4, () => 1)).toMatchObject({ k: 4, temperatureScale: 0.4 });
+        expect(visits).toHaveLength(5);
+        expect(await from(16, 0.1, (k, scale) => k - scale)).toMatchObject({ k: 16, temperatureScale: 0.1 });
+        expect(visits).toHaveLength(3);
     });
 });
