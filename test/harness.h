@@ -5,9 +5,9 @@
 //
 // Arguments are parts of names: only cases that contain one of them run. The last line is "N passed, N failed".
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <chrono>
 #include <cstring>
 #include <exception>
 #include <functional>
@@ -78,6 +78,13 @@ void checkSameBits(const std::vector<T>& a, const std::vector<T>& b, const char*
             fail(file, line,
                  std::string(textA) + "[" + std::to_string(i) + "] is " + show(a[i]) + ", " + textB + "[" + std::to_string(i) + "] is " + show(b[i]));
 }
+
+// Where everything is slow, tests that try many settings take a sample of them: under sanitizers, and for ARM, which CI emulates.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(__aarch64__)
+constexpr bool kIsSlow = true;
+#else
+constexpr bool kIsSlow = false;
+#endif
 
 // A case that takes longer is named with its time: where a run's time goes.
 constexpr double slowSeconds = 10;

@@ -15,12 +15,7 @@ namespace {
 
 using namespace rtd;
 
-// Where everything is slow, a sample of the settings: under sanitizers, and for ARM, which CI emulates.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(__aarch64__)
-constexpr uint32_t kKeys = 300, kQueries = 3, kEvery = 41;
-#else
-constexpr uint32_t kKeys = 1300, kQueries = 36, kEvery = 1;
-#endif
+constexpr uint32_t kKeys = test::kIsSlow ? 300 : 1300, kQueries = test::kIsSlow ? 3 : 36, kEvery = test::kIsSlow ? 41 : 1;
 
 struct Setting {
     Distribution distribution;

@@ -32,7 +32,7 @@ rtd_row_options biased(const std::vector<int32_t>& tokens, const std::vector<flo
 
 TEST("bias: random cases, everywhere") {
     std::mt19937_64 random(11);
-    for (uint64_t i = 0; i < 200; ++i) {
+    for (uint64_t i = 0; i < (test::kIsSlow ? 60 : 200); ++i) {
         Case c = makeCase(randomShape(random), i, false);
         giveBiases(c, i);
         checkEverywhere(c);
