@@ -158,7 +158,8 @@ TEST("queries may be float16, keys may come in any dtype and with gaps") {
 TEST("fused logits are within 1 ULP of max(|l'|, |LSE|, 1)") {
     std::mt19937_64 random(9);
     double worst = 0;
-    for (int i = 0; i < 150; ++i) worst = std::max(worst, worstUlp(makeCase(randomShape(random), static_cast<uint64_t>(i), false)));
+    for (int i = 0; i < (test::kIsSlow ? 50 : 150); ++i)
+        worst = std::max(worst, worstUlp(makeCase(randomShape(random), static_cast<uint64_t>(i), false)));
     CHECK(worst > 0);
     CHECK(worst < 0.6);  // 0.53 seen
 }

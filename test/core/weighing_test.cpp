@@ -142,7 +142,7 @@ rtd_row_options gated(const rtd_gate& gate) {
 
 TEST("gate: random cases, everywhere, with a bias and without") {
     std::mt19937_64 random(13);
-    for (uint64_t i = 0; i < 200; ++i) {
+    for (uint64_t i = 0; i < (test::kIsSlow ? 60 : 200); ++i) {
         Case c = makeCase(randomShape(random), i, false);
         giveGates(c, i);
         if (i % 3 == 0) giveBiases(c, i);
@@ -185,7 +185,7 @@ TEST("gate: a weight is the sigmoid of what the figures say") {
 
 TEST("figures: true to float64, also of wide, masked and nearly certain models") {
     std::mt19937_64 random(14);
-    for (uint64_t i = 0; i < 150; ++i) {
+    for (uint64_t i = 0; i < (test::kIsSlow ? 50 : 150); ++i) {
         const Case c = makeCase(randomShape(random), i, false);
         const Shape& s = c.shape;
         const TestIndex index(indexOptions(s.dim, s.metric, s.dtype, s.heads));
