@@ -5,10 +5,14 @@
 import { expectObject, invalid } from "./arguments.js";
 import type { AppendOptions, CreateStoreOptions, OpenStoreOptions, SearchSpace } from "./datastore.js";
 import type { ClassifyOptions } from "./evaluation/classify.js";
+import type { EvaluateOptions, FusionSettings } from "./evaluation/options.js";
 import type { FitSpaceOptions } from "./fit-space.js";
 import type { AttachOptions, Decision, ReferenceOptions } from "./llama/attach.js";
 import type { RecorderOptions, RecordOptions } from "./llama/record.js";
+import type { BuildOptions } from "./recipes/build.js";
+import type { Cut } from "./recipes/cut.js";
 import type { FitTransformOptions, KeyTransform } from "./transform.js";
+import type { TuneOptions } from "./tuning/tune.js";
 import type {
     AddOptions,
     CallOptions,
@@ -80,21 +84,65 @@ const attach: Names<AttachOptions> = {
     layer: true,
 };
 const decision: Names<Decision> = { referenceWeight: true, temperature: true };
+const cut: Names<Cut> = { seed: true, offset: true, limit: true };
+const fusion: Names<FusionSettings> = { k: true, temperature: true, temperatureScale: true, referenceWeight: true };
+/** Of all that runs the model over data. */
+const modelRun = { model: true, lora: true, threads: true, signal: true, onProgress: true } as const;
 const classify: Names<ClassifyOptions> = {
+    ...fusion,
+    ...modelRun,
     store: true,
-    model: true,
     texts: true,
-    k: true,
-    temperature: true,
-    temperatureScale: true,
-    referenceWeight: true,
     matchedBias: true,
     references: true,
-    lora: true,
     cacheDirectory: true,
-    threads: true,
-    signal: true,
-    onProgress: true,
+};
+const evaluate: Names<EvaluateOptions> = {
+    ...cut,
+    ...fusion,
+    ...modelRun,
+    store: true,
+    data: true,
+    task: true,
+    rotations: true,
+    maxTokens: true,
+    shots: true,
+    shotSeeds: true,
+    retrieved: true,
+    cacheDirectory: true,
+};
+const tune: Names<TuneOptions> = {
+    ...cut,
+    ...modelRun,
+    store: true,
+    data: true,
+    dryRun: true,
+    keepSpace: true,
+    layers: true,
+    cacheDirectory: true,
+};
+const build: Names<BuildOptions> = {
+    ...cut,
+    ...modelRun,
+    path: true,
+    task: true,
+    data: true,
+    prompt: true,
+    rotate: true,
+    labels: true,
+    wholeLabels: true,
+    pooling: true,
+    layer: true,
+    shots: true,
+    shotSeed: true,
+    pruneAbove: true,
+    metric: true,
+    dtype: true,
+    heads: true,
+    backend: true,
+    transform: true,
+    shrinkage: true,
+    sealEvery: true,
 };
 const recorder: Names<RecorderOptions> = { layer: true };
 const record: Names<RecordOptions> = { from: true, logits: true, reuseBeginning: true, signal: true };
@@ -122,6 +170,9 @@ const known = {
     recorder,
     record,
     classify,
+    evaluate,
+    tune,
+    build,
 };
 
 /** Options that are objects themselves, wherever they are known. */

@@ -123,12 +123,12 @@ export function buildCommand(): Command {
     return command.action(run);
 }
 
-async function run(path: string, { model: name, gpu, prompt, labels: file, ...flags }: BuildFlags): Promise<void> {
+async function run(path: string, { model: name, gpu, json, prompt, labels: file, ...flags }: BuildFlags): Promise<void> {
     const labels = file === undefined ? undefined : await readSpellings(file);
     const report = await interruptible(
         (signal) =>
-            withModel({ model: name, ...flags, ...(gpu !== undefined && { gpu }) }, signal, async (model) => {
-                const line = progressLine(`building ${path}`, { silent: flags.json });
+            withModel({ model: name, gpu, json, ...flags }, signal, async (model) => {
+                const line = progressLine(`building ${path}`, { silent: json });
                 try {
                     return await buildDatastore({
                         path,
@@ -145,7 +145,7 @@ async function run(path: string, { model: name, gpu, prompt, labels: file, ...fl
             }),
         "interrupted; the same command goes on from here",
     );
-    if (flags.json) printJson(report);
+    if (json) printJson(report);
     else print(sentence(report));
 }
 

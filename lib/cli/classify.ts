@@ -63,7 +63,7 @@ async function run(path: string, options: ClassifyFlags, command: Command): Prom
     ];
     if (queries.length === 0) command.error("error: nothing to label; give --text or --data");
     const found = await interruptible((signal) =>
-        withModel({ model: name, ...flags, ...(gpu !== undefined && { gpu }) }, signal, async (model) => {
+        withModel({ model: name, gpu, ...flags }, signal, async (model) => {
             const line = progressLine(`labelling by ${path}`, { silent: flags.json });
             const { k, temperature, temperatureScale, matchedBias, references, threads, lora } = flags;
             try {

@@ -60,7 +60,7 @@ Figures:
 
 Defaults:
   label  k 16, weight 0.8, temperature scale 0.4
-  text   k 1024, weight 0.1, temperature scale 0.4
+  text   k 1024, weight 0.1, temperature scale 0.2
   chat   k 4, weight 0.7, temperature scale 0.1
 
 Examples:
@@ -115,13 +115,16 @@ export function evalCommand(): Command {
     return command.action(run);
 }
 
-async function run(path: string, { model: name, gpu, weight, cache, report, ...flags }: EvalFlags): Promise<void> {
+async function run(
+    path: string,
+    { model: name, gpu, json, allowMismatch, weight, cache, report, ...flags }: EvalFlags,
+): Promise<void> {
     if (report !== undefined) await expectReportFile(report);
     const { evaluation, provenance } = await interruptible((signal) =>
-        withModel({ model: name, ...flags, ...(gpu !== undefined && { gpu }) }, signal, async (model) => {
-            const line = progressLine(`evaluating ${path}`, { silent: flags.json });
+        withModel({ model: name, gpu, json, ...flags }, signal, async (model) => {
+            const line = progressLine(`evaluating ${path}`, { silent: json });
             try {
-                return await withStore(path, model, flags, async (store) => ({
+                return await withStore(path, model, { allowMismatch, ...flags }, async (store) => ({
                     evaluation: await evaluate({
                         store,
                         model,
@@ -138,7 +141,7 @@ async function run(path: string, { model: name, gpu, weight, cache, report, ...f
             }
         }),
     );
-    if (flags.json) printJson({ ...evaluation, provenance });
+    if (json) printJson({ ...evaluation, provenance });
     else print(describe(evaluation));
     if (report !== undefined) await writeReport(report, evaluationReport(evaluation, provenance));
 }

@@ -69,7 +69,7 @@ function prompt(text: string): string {
 
 async function run(path: string, { model: name, gpu, weight, ...flags }: GenerateFlags): Promise<void> {
     await interruptible((signal) =>
-        withModel({ model: name, ...flags, ...(gpu !== undefined && { gpu }) }, signal, async (model) => {
+        withModel({ model: name, gpu, ...flags }, signal, async (model) => {
             await withStore(path, model, flags, async (store) => {
                 const metadata = recipeOf(store);
                 const fusion = fusionOf(store, metadata, { ...flags, referenceWeight: weight });

@@ -6,9 +6,9 @@ import { fingerprintModel } from "../llama/fingerprint.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
 
 export interface OpenFlags {
-    allowMismatch?: MismatchField[];
-    threads?: number;
-    lora?: string[];
+    allowMismatch?: MismatchField[] | undefined;
+    threads?: number | undefined;
+    lora?: string[] | undefined;
 }
 
 export const mismatchOption = () =>

@@ -80,17 +80,20 @@ export function tuneCommand(): Command {
     return command.action(run);
 }
 
-async function run(path: string, { model: name, gpu, cache, report: file, ...flags }: TuneFlags): Promise<void> {
+async function run(
+    path: string,
+    { model: name, gpu, json, allowMismatch, cache, report: file, ...flags }: TuneFlags,
+): Promise<void> {
     if (file !== undefined) await expectReportFile(file);
     const { report, provenance } = await interruptible((signal) =>
-        withModel({ model: name, ...flags, ...(gpu !== undefined && { gpu }) }, signal, async (model) => {
+        withModel({ model: name, gpu, json, ...flags }, signal, async (model) => {
             await using store = await Datastore.open(path, {
                 writable: flags.dryRun !== true,
                 model: await fingerprintModel(model, flags),
-                allowModelMismatch: flags.allowMismatch,
+                allowModelMismatch: allowMismatch,
                 threads: flags.threads,
             });
-            const line = progressLine(`tuning ${path}`, { silent: flags.json });
+            const line = progressLine(`tuning ${path}`, { silent: json });
             try {
                 const report = await tune({
                     store,
@@ -107,7 +110,7 @@ async function run(path: string, { model: name, gpu, cache, report: file, ...fla
         }),
     );
     const isDryRun = flags.dryRun === true;
-    if (flags.json) printJson({ ...report, provenance });
+    if (json) printJson({ ...report, provenance });
     else print(describe(report, isDryRun));
     if (file !== undefined) await writeReport(file, tuningReport(report, provenance, { isDryRun }));
 }

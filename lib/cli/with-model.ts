@@ -5,9 +5,9 @@ import { progressLine } from "./progress.js";
 
 export interface ModelFlags {
     model: string;
-    gpu?: boolean;
-    threads?: number;
-    json?: boolean;
+    gpu?: boolean | undefined;
+    threads?: number | undefined;
+    json?: boolean | undefined;
 }
 
 /** Loads the model that a command names, and frees it afterwards. */

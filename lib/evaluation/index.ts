@@ -1,6 +1,7 @@
 /** Evaluation of a datastore on data: the model alone beside the model with the reference. */
 import { RtdError } from "../errors.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
+import { expectOptions } from "../option-names.js";
 import { recipeOf } from "../recipes/metadata.js";
 import { passagesOf } from "../recipes/build.js";
 import { readRows, type Row, type Task } from "../recipes/data.js";
@@ -20,6 +21,7 @@ export type Evaluation = Fusion & { seconds: number; milliseconds: Times } & (
 
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     const started = performance.now();
+    expectOptions(options, "evaluate");
     const metadata = recipeOf(options.store, options.task);
     expectOptionsFor(options, metadata);
     const fusion = fusionOf(options.store, metadata, options);

@@ -12,6 +12,7 @@ import { defined } from "../defined.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import type { FitMethod } from "../transform.js";
 import type { BackendName, Dtype, Metric } from "../types.js";
+import { expectOptions } from "../option-names.js";
 import { chatPassages } from "./chat.js";
 import { cutRows, type Cut } from "./cut.js";
 import { readRows, type ChatRow, type LabelRow, type Row, type Task, type TextRow } from "./data.js";
@@ -97,6 +98,7 @@ const sealAfterSeconds = 60;
 export async function buildDatastore(options: BuildOptions): Promise<BuildReport> {
     const { path, model, task } = options;
     const started = performance.now();
+    expectOptions(options, "build");
     expectTransform(options);
     expectPruning(options.pruneAbove);
     const rows = await readRows(options.data, task);

@@ -11,6 +11,7 @@ import { RunCache } from "../evaluation/run-cache.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
 import type { Layer } from "../llama/layer.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
+import { expectOptions } from "../option-names.js";
 import type { Progress } from "../recipes/build.js";
 import { fusionDefaults, recipeOf, type RecipeMetadata } from "../recipes/metadata.js";
 import type { Cut } from "../recipes/cut.js";
@@ -87,6 +88,7 @@ const fewestUnits = 10;
 export async function tune(options: TuneOptions): Promise<TuneReport> {
     const { store, model, data, dryRun = false, keepSpace = false, layers, cacheDirectory, signal, onProgress } = options;
     const started = performance.now();
+    expectOptions(options, "tune");
     const metadata = recipeOf(store);
     if (metadata.recipe === "chat" && data === undefined)
         throw new RtdError(

@@ -1,12 +1,12 @@
 /** Evaluation of stores on a model of noise, against the same asked in simpler pieces. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { evaluate, type EvaluateOptions } from "../../lib/evaluation/index.js";
 import type { LabelFigures, LabelScore } from "../../lib/evaluation/label.js";
-import { Datastore } from "../../lib/index.js";
+import { Datastore, tune } from "../../lib/index.js";
 import { buildDatastore } from "../../lib/recipes/build.js";
 import { mulberry32 } from "../../lib/recipes/cut.js";
 import { recipeOf } from "../../lib/recipes/metadata.js";
@@ -155,6 +155,18 @@ describe("answers", () => {
         expect(shots.map(({ count, seed, answers }) => [count, seed, answers.length])).toEqual([[3, 1, 2], [3, 2, 2]]); // prettier-ignore
         expect(shots[0]!.promptTokens).toBeGreaterThan(3.5 * promptTokens);
         expect(shots[0]!.rtd.gain!.interval).toHaveLength(2);
+    });
+
+    it("are not had by options that are misspelt, and neither are stores nor settings", async () => {
+        const model = await noiseModel();
+        await using store = await build("misspelt.rtd", facts);
+        const data = [file("misspelt.jsonl", facts)];
+        const said = (name: string) => `options: there is no option "${name}" here; known are `;
+        await expect(evaluate({ store, model, data, shot: 1 } as never)).rejects.toThrow(said("shot"));
+        await expect(tune({ store, model, data, dryrun: true } as never)).rejects.toThrow(said("dryrun"));
+        const target = path.join(folder, "never.rtd");
+        await expect(buildDatastore({ path: target, model, task: "chat", data, head: 2 } as never)).rejects.toThrow(said("head"));
+        expect(existsSync(target)).toBe(false);
     });
 
     it("are not given after examples of another kind, nor after more than there are", async () => {
