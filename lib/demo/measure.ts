@@ -11,6 +11,7 @@ import { LabelLogits } from "../recipes/label-logits.js";
 import { fusionDefaults, recipeOf, type FusionDefaults, type RecipeMetadata } from "../recipes/metadata.js";
 import { setTo } from "../tuning/spaces.js";
 import { tune } from "../tuning/tune.js";
+import { writeWithContext } from "./retrieved-context.js";
 import { plain, type MeasuredTask, type Part, type Variant } from "./tasks.js";
 
 export interface Measurement {
@@ -60,9 +61,18 @@ function knownOf(task: MeasuredTask, variant: Variant, { known }: MeasureOptions
     return measurements.length === task.tests.length ? measurements : undefined;
 }
 
+/** What goes into a store, or is asked of it: a part of a file, or that as it was written after its context. */
+async function dataOf(task: MeasuredTask, name: string, part: Part, options: MeasureOptions) {
+    const { context, references } = task;
+    if (context === undefined) return cutOf(part);
+    const store = join(options.directory, `${context.from}.rtd`);
+    return { data: [await writeWithContext(`${task.name}-${name}`, context, store, { ...part, references }, options)] };
+}
+
 const cutOf = ({ data, seed, offset, limit }: Part) => ({ data: [data], seed, offset, limit });
 
-async function build(task: MeasuredTask, { model, directory, threads, signal, onProgress }: MeasureOptions): Promise<void> {
+async function build(task: MeasuredTask, options: MeasureOptions): Promise<void> {
+    const { model, directory, threads, signal, onProgress } = options;
     await buildDatastore({
         path: storePath(directory, task),
         model,
@@ -74,7 +84,7 @@ async function build(task: MeasuredTask, { model, directory, threads, signal, on
         rotate: task.rotate,
         shots: task.shots?.count,
         shotSeed: task.shots?.seed,
-        ...cutOf(task.references),
+        ...(await dataOf(task, "references", task.references, options)),
         onProgress: (progress) => onProgress?.(`${task.title}, building`, progress),
     });
 }
@@ -110,7 +120,7 @@ async function* measureVariant(task: MeasuredTask, variant: Variant, options: Me
                 cacheDirectory,
                 shots: shots?.count,
                 retrieved: retrieved?.count,
-                ...cutOf({ ...test, ...(tests !== undefined && { limit: tests }) }),
+                ...(await dataOf(task, test.name, { ...test, ...(tests !== undefined && { limit: tests }) }, options)),
                 onProgress: told(test.title),
             });
             yield {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { packageRoot } from "../package-root.js";
 import type { Cut } from "../recipes/cut.js";
 import type { Task } from "../recipes/data.js";
+import type { RetrievedContext } from "./retrieved-context.js";
 import { spaceOf, type Space } from "../tuning/spaces.js";
 
 export interface Part extends Cut {
@@ -20,6 +21,8 @@ export interface MeasuredTask {
     rotate?: boolean;
     /** What goes into the store. */
     references: Part;
+    /** Its texts, and those of its tests, stand after retrieved ones. */
+    context?: RetrievedContext;
     /** In-context examples before every prompt, the stored ones included; chosen by a seed. */
     shots?: { count: number; seed: number };
     tests: (Part & { name: string; title: string })[];
@@ -107,6 +110,17 @@ const shotTasks = (): MeasuredTask[] =>
             shots: { count: 5, seed },
         };
     });
+
+/** The same definitions, each after the three that its state finds nearest among the others, with their categories. */
+const contextTask = (): MeasuredTask => {
+    const task = labelTask(fullSizes.labels);
+    return {
+        ...task,
+        name: "wordnet-context",
+        title: `${task.title}, after 3 retrieved ones`,
+        context: { from: task.name, count: 3, beforeLabel: "\nCategory: ", beforeText: "\n\nDefinition: " },
+    };
+};
 
 export function authorshipTask(): MeasuredTask {
     return {
@@ -261,6 +275,7 @@ export const fullTasks = (): MeasuredTask[] => [
     { ...playTask(), variants: [plain, tuned] },
     { ...elementsChoiceTask(), variants: [plain, whitened] },
     ...shotTasks(),
+    { ...contextTask(), variants: [plain, heads16, tuned] },
     { ...ofLayer(labelTask(fullSizes.labels)), variants: [plain, heads16, tuned] },
     { ...ofLayer(authorshipTask()), variants: [plain, heads16, tuned] },
     { ...ofLayer(factsTask(fullSizes.facts)), variants: [plain, whitened] },

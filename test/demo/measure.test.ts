@@ -11,6 +11,7 @@ import { demoTasks, fullTasks, plain, type MeasuredTask, type Variant } from "..
 import { readRows } from "../../lib/recipes/data.js";
 import { cutRows } from "../../lib/recipes/cut.js";
 import { noiseModel } from "../llama/models.js";
+import { stateAfter } from "../llama/states.js";
 
 const directory = mkdtempSync(path.join(tmpdir(), "rtd-measure-"));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
@@ -138,6 +139,50 @@ describe("variants", () => {
         expect(page.match(/2-shot, seed 1, and rtd/g)).toHaveLength(1);
         expect(page).not.toContain("## Text");
         expect(readdirSync(folder).sort()).toEqual(["labels.rtd", "runs"]);
+    });
+});
+
+describe("texts after retrieved ones", () => {
+    it("have those with the nearest states before them, the nearest last, and never themselves", async () => {
+        const folder = mkdtempSync(path.join(directory, "context-"));
+        const model = await noiseModel();
+        const [labels] = tasks as [MeasuredTask];
+        const context = { from: labels.name, count: 2, beforeLabel: " is ", beforeText: "; " };
+        const measurements: Measurement[] = [];
+        for await (const one of measure([labels, { ...labels, name: "after", context }], {
+            model,
+            directory: folder,
+            threads: 1,
+        }))
+            measurements.push(one);
+        expect(measurements.map(({ name, entries }) => [name, entries])).toEqual([
+            ["labels/keys as they are/heldout", 12],
+            ["after/keys as they are/heldout", 12],
+        ]);
+
+        const rowsOf = async ({ data, ...cut }: { data: string }) =>
+            cutRows(await readRows([data], "label"), cut) as unknown as { text: string; label: string }[];
+        const references = await rowsOf(labels.references);
+        const stateOf = async ({ text }: { text: string }) => (await stateAfter(model, `even, odd: ${text}\n`)).hidden;
+        const keys = await Promise.all(references.map(stateOf));
+        for (const [name, part] of [
+            ["references", labels.references],
+            ["heldout", labels.tests[0]!],
+        ] as const) {
+            // prettier-ignore
+            const asked = await rowsOf(part);
+            const written = await rowsOf({ data: path.join(folder, `after-${name}.jsonl`) });
+            for (const [i, row] of asked.entries()) {
+                const state = await stateOf(row);
+                const distance = (key: Float32Array) => key.reduce((sum, x, j) => sum + (x - state[j]!) ** 2, 0);
+                const nearest = [...references.keys()]
+                    .filter((other) => references[other]!.text !== row.text)
+                    .sort((a, b) => distance(keys[a]!) - distance(keys[b]!));
+                const [second, first] = [references[nearest[1]!]!, references[nearest[0]!]!];
+                const text = `${second.text} is ${second.label}; ${first.text} is ${first.label}; ${row.text}`;
+                expect([written[i]!.text, written[i]!.label]).toEqual([text, row.label]);
+            }
+        }
     });
 });
 
