@@ -276,10 +276,7 @@ export const fullTasks = (): MeasuredTask[] => [
     { ...elementsChoiceTask(), variants: [plain, whitened] },
     ...shotTasks(),
     { ...contextTask(), variants: [plain, heads16, tuned] },
+    { ...ofLayer(textTask(fullSizes.text)), variants: [plain, tuned] },
     { ...ofLayer(labelTask(fullSizes.labels)), variants: [plain, heads16, tuned] },
     { ...ofLayer(authorshipTask()), variants: [plain, heads16, tuned] },
-    { ...ofLayer(factsTask(fullSizes.facts)), variants: [plain, whitened] },
-    { ...ofLayer(elementsTask()), variants: [plain, whitened] },
-    { ...ofLayer(textTask(fullSizes.text)), variants: [plain, tuned] },
-    { ...ofLayer(playTask()), variants: [plain, tuned] },
 ];
