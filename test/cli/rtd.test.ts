@@ -548,6 +548,29 @@ describe("a chat datastore", () => {
         expect(tokens).toMatchObject([{}, { text: "U", vote: 1, references: [{ example: 1, share: 1, value: "U" }] }, {}, {}]);
     });
 
+    it("answers after the in-context examples that its keys were recorded after", async () => {
+        await build("few.rtd", "chat", "chat.jsonl", "--shots", "1", "--shot-seed", "2");
+        const { stdout } = await rtd("info", inFolder("few.rtd"));
+        expect(stdout).toContain("1 in-context examples before every prompt (seed 2)");
+        const [shot] = (
+            json((await rtd("info", inFolder("few.rtd"), "--json")).stdout) as {
+                shots: { rows: { prompt: string; completion: string }[] };
+            }
+        ).shots.rows;
+        const generate = async (store: string, prompt: string) => {
+            const flags = ["--prompt", prompt, "--weight", "0", "--max-tokens", "8"];
+            return (await rtd("generate", inFolder(store), ...common, ...flags)).stdout;
+        };
+        const shown = `${shot!.prompt}${shot!.completion}\n\n`;
+        const answer = await generate("few.rtd", "and d:");
+        expect(answer).toBe(await generate("chat.rtd", `${shown}and d:`));
+        expect(answer).not.toBe(await generate("chat.rtd", "and d:"));
+        const chat = await rtd("generate", inFolder("few.rtd"), ...common, "--chat", "--prompt", "and d:");
+        expect([chat.code, chat.stderr]).toEqual([1, expect.stringContaining("no conversations: leave out --chat")]);
+        const again = await build("few.rtd", "chat", "chat.jsonl", "--shots", "0");
+        expect([again.code, again.stderr]).toEqual([1, expect.stringContaining("was built with shots 1, not 0")]);
+    });
+
     it("writes characters of several tokens whole, and shows such tokens as bytes", async () => {
         await build("emoji.rtd", "chat", "emoji.jsonl"); // in the noise model's vocabulary all but ASCII are bytes
         const generate = (...rest: string[]) =>
