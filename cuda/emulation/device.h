@@ -109,7 +109,7 @@ class Device {
     void store(T* at, T value);
     template <typename T>
     T load(const T* at);
-    // Of an ordinary load or a copy of what may lie in scratch memory: reports a race, and a read of what this launch has not written. By words of 4 bytes.
+    // Of an ordinary load of what may lie in scratch memory: reports a race, and a read of what this launch has not written. By words of 4 bytes.
     void checkOrdered(const void* at, size_t bytes);
     void copy16(void* to, const void* from, bool isValid);
     void commit();

@@ -35,11 +35,12 @@ constexpr Fault kFaults[] = {
     {"groups of copies are not closed", "scan.cuh", "copyCommit();", "copyCommit()", ""},
 
     // ---- transforms ----
-    {"the last dimensions have no image", "transform.cuh", "return a.transform.mean ?", "+ each - 1", "+ 0"},
+    {"the last dimensions have no image", "transform.cuh", "return a.transform.mean ?", "(a.headDim * a.layout.heads + each - 1) / each",
+     "a.headDim * a.layout.heads / each"},
     {"keys and queries are not centred alike", "transform.cuh", "sum[r][c] = fmaRn(", "mean[c]", "0.0f"},
     {"a matrix is transposed", "transform.cuh", "const float* weights = a", "static_cast<size_t>(dimension)", "static_cast<size_t>(0)"},
     {"the first queries' images in place of others'", "transform.cuh", "const uint32_t b = first", "first + lane / 8", "lane / 8"},
-    {"queries are scaled by one another's numbers", "transform.cuh", "mulRn(subRn(", "b * a.givenStride", "0"},
+    {"queries are scaled by one another's numbers", "transform.cuh", "mulRn(subRn(", "b * a.givenStride", "uint64_t{0}"},
     {"a query without a finite image is merged", "transform.cuh", "if (subRn(value", "subRn(value, value) != 0.0f", "false"},
     {"queries are searched for before they are there", "search_fuse.cuh", "return loadAcquire(&a.workspace.control->transformed",
      "loadAcquire(&a.workspace.control->transformed) == s.counts.transforms", "true"},
