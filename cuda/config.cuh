@@ -42,8 +42,8 @@ struct Tickets {
     uint32_t lse;         // kWarps pieces of a row's log-sum-exp each
     uint32_t projects;    // kWarps directions each, of a head of a segment
     uint32_t prepares;    // kWarps rows each, of a segment
+    uint32_t beforeKeys;  // all of those
     uint32_t shares;      // keys of a segment each
-    RTD_DEVICE uint32_t beforeKeys() const { return transforms + seeds + lse + projects + prepares; }
 };
 
 // Keys of a ticket that are not sifted yet.

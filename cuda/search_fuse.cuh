@@ -61,12 +61,15 @@ namespace rtd::cuda {
 template <class C>
 RTD_DEVICE Tickets countTickets(const SearchFuseArgs& a) {
     const uint32_t rows = a.batch * a.layout.heads, segments = a.cascade.segmentCount;
-    return {transformTickets<C>(a),
-            a.seeds ? rows : 0,
-            a.logits ? ceilDiv(lsePieces(a), C::kWarps) * a.batch : 0,
-            segments * a.layout.heads * ceilDiv(a.cascade.layout.directions, C::kWarps),
-            segments * ceilDiv(rows, C::kWarps),
-            segments ? a.cascade.shares : 0};
+    Tickets t;
+    t.transforms = transformTickets<C>(a);
+    t.seeds = a.seeds ? rows : 0;
+    t.lse = a.logits ? ceilDiv(lsePieces(a), C::kWarps) * a.batch : 0;
+    t.projects = segments * a.layout.heads * ceilDiv(a.cascade.layout.directions, C::kWarps);
+    t.prepares = segments * ceilDiv(rows, C::kWarps);
+    t.beforeKeys = t.transforms + t.seeds + t.lse + t.projects + t.prepares;
+    t.shares = segments ? a.cascade.shares : 0;
+    return t;
 }
 
 // The next ticket, which every thread finds in shared memory.
@@ -79,12 +82,12 @@ RTD_DEVICE void takeTicket(const SearchFuseArgs& a, Shared<C>& s) {
 // Its number among those of shares and the scan.
 template <class C>
 RTD_DEVICE uint32_t keyTicket(const Shared<C>& s) {
-    return s.broadcast - s.counts.beforeKeys();
+    return s.broadcast - s.counts.beforeKeys;
 }
 
 // Waits for the queries as they are searched for, where this launch makes them.
 template <class C>
-RTD_DEVICE void awaitQueries(const SearchFuseArgs& a, const Shared<C>& s) {
+RTD_APART void awaitQueries(const SearchFuseArgs& a, const Shared<C>& s) {
     if (s.counts.transforms == 0) return;
     if (threadIndex() == 0) spinUntil([&] { return loadAcquire(&a.workspace.control->transformed) == s.counts.transforms; });  // by blocks that run
     syncBlock();
@@ -139,6 +142,7 @@ RTD_DEVICE void beginRows(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits)
             if (tid == 0) addRelease(&control.prepared, 1u);
             continue;
         }
+        awaitQueries(a, s);  // which keys are measured from
         return;
     }
 }
@@ -149,9 +153,7 @@ RTD_DEVICE void searchKeys(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits
     static_assert(sizeof(Sieve<C>) <= kRingBytes<C>);
     const Tickets& tickets = s.counts;
     beginRows(a, s, hits);
-    if (keyTicket(s) >= tickets.shares)
-        awaitQueries(a, s);       // which it scans for
-    else if (threadIndex() == 0)  // by blocks that run, which knew the queries; a barrier lies before the first look at what they wrote
+    if (keyTicket(s) < tickets.shares && threadIndex() == 0)  // by blocks that run; a barrier lies before the first look at what they wrote
         spinUntil([&] { return loadAcquire(&a.workspace.control->prepared) == tickets.prepares; });
     while (keyTicket(s) < tickets.shares) {
         siftShare(a, s, hits, *reinterpret_cast<Sieve<C>*>(ring), keyTicket(s));
@@ -164,7 +166,7 @@ RTD_DEVICE void searchKeys(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits
         const Run left = {s.sift.share.first + s.sift.share.begin, s.sift.share.first + s.sift.share.end};
         if (!isShare || left.begin < left.end)
             scanKeys(a, s, hits, reinterpret_cast<Stage<C>*>(ring), ScanShape::of<C>(a, isShare, left), isShare ? 0 : ticket - tickets.shares,
-                     tickets.beforeKeys() + tickets.shares);
+                     tickets.beforeKeys + tickets.shares);
         if (!isShare) return;
         takeTicket(a, s);
         if (keyTicket(s) < tickets.shares) beginShare(a, s, keyTicket(s));

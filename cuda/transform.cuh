@@ -24,7 +24,7 @@ RTD_DEVICE void storeImage(const SearchFuseArgs& a, uint32_t b, uint32_t dimensi
 }
 
 // One dimension of all images under a matrix, by one warp: canonical sums, four at a time.
-RTD_APART void multiplyRow(const SearchFuseArgs& a, uint32_t dimension, uint32_t lane) {
+RTD_DEVICE void multiplyRow(const SearchFuseArgs& a, uint32_t dimension, uint32_t lane) {
     const uint32_t n = a.transform.inputDim;
     const float* weights = a.transform.weights + static_cast<size_t>(dimension) * alignedStride(n);
     for (uint32_t first = 0; first < a.batch; first += 4) {
@@ -49,7 +49,7 @@ RTD_APART void multiplyRow(const SearchFuseArgs& a, uint32_t dimension, uint32_t
 
 // One ticket.
 template <class C>
-RTD_DEVICE void transformQueries(const SearchFuseArgs& a, uint32_t ticket) {
+RTD_APART void transformQueries(const SearchFuseArgs& a, uint32_t ticket) {
     const uint32_t tid = threadIndex(), dims = a.headDim * a.layout.heads;
     if (a.transform.isMatrix) {
         const uint32_t dimension = ticket * C::kWarps + tid / 32;
