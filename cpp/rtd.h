@@ -170,7 +170,8 @@ typedef struct rtd_row_options {
 typedef enum rtd_row_status {
     RTD_ROW_MERGED = 0,
     RTD_ROW_UNCHANGED = 1,  /* weight 0 or skipped: the logits were not even read. Or, in a row that can be merged, no hit with a finite distance */
-    RTD_ROW_UNMERGEABLE = 2 /* NaN, +infinity or nothing but -infinity among the logits, or a query on the device that is not finite:
+    RTD_ROW_UNMERGEABLE = 2 /* NaN, +infinity or nothing but -infinity among the logits, or a query on the device that is not finite,
+                                or is not under the transform:
                                 left as it was, for every weight above 0 */
 } rtd_row_status;
 
@@ -382,13 +383,14 @@ RTD_API rtd_status rtd_log_probabilities(const rtd_matrix* logits, const int32_t
  *   a plan    Everything a launch needs, made beforehand for one stream. rtd_plan_enqueue is then one kernel launch on that stream: no copy, no
  *             allocation, no waiting for the device. It may be captured in a CUDA graph.
  *
- * Bits. Results are those of the same call with host pointers on any back end. Device queries are not looked at beforehand: where one holds NaN
- * or infinity, its row of logits stays as it was, its status is RTD_ROW_UNMERGEABLE, and its hits mean nothing.
+ * Bits. Results are those of the same call with host pointers on any back end; queries go through the index's transform, where it has one, in the same
+ * launch. Device queries are not looked at beforehand: where one, or its image under the transform, holds NaN or infinity, its row of logits stays as
+ * it was, its status is RTD_ROW_UNMERGEABLE, and its hits mean nothing.
  * Failures. What is wrong with the arguments is found before anything is launched, and changes nothing. After a failure of the device itself
  * (RTD_INTERNAL; with CUDA the process cannot use that device any more) logits are undefined. */
 
 /* Sets *reaches to 1 if kernels of the index's device may use memory at this address: of that device, of another that it reaches as a peer,
- * managed, or pinned; else to 0. Always 0 on a CPU back end, and for an index with a transform, which queries go through on the host. */
+ * managed, or pinned; else to 0. Always 0 on a CPU back end. */
 RTD_API rtd_status rtd_index_reaches(const rtd_index* index, const void* pointer, int* reaches);
 
 #define RTD_PLAN_MAX_ROWS 64u /* rows of one launch */
@@ -409,7 +411,7 @@ typedef struct rtd_plan_options {
  * One launch at a time uses a workspace, which the plan's stream sees to: use a plan for each stream. Any number of threads may call a plan; they
  * wait for one another. Replays of a captured graph are launches too: launch them on the plan's stream, or when it is idle.
  *
- * Errors: RTD_UNSUPPORTED (the index is on a CPU back end, or has a transform), RTD_TOKEN_RANGE, RTD_OUT_OF_MEMORY (names the bytes), RTD_INVALID_ARGUMENT. */
+ * Errors: RTD_UNSUPPORTED (the index is on a CPU back end), RTD_TOKEN_RANGE, RTD_OUT_OF_MEMORY (names the bytes), RTD_INVALID_ARGUMENT. */
 RTD_API rtd_status rtd_plan_create(rtd_index* index, const rtd_plan_options* options, rtd_plan** plan);
 
 /* Waits for the plan's stream, then frees. Release a plan before its stream is destroyed, and not while the stream is captured. NULL is allowed. */

@@ -52,17 +52,17 @@ enum RowStatus : uint32_t { kMerged = 0, kUnchanged = 1, kUnmergeable = 2 };
 
 // ---- workspace --------------------------------------------------------------------------------------------------------------------------
 //
-// Control, RowStates, pools, queries as levels take them, pieces of log-sum-exps. The first two are all zero between launches: each launch leaves them as it found them. The
-// layout is made once, for the largest batch; one launch at a time.
+// Control, RowStates, pools, images of queries, queries as levels take them, pieces of log-sum-exps. The first two are all zero between launches: each
+// launch leaves them as it found them. The layout is made once, for the largest batch; one launch at a time.
 
 struct Control {
-    uint32_t ticket;               // the next piece of work
-    uint32_t started;              // blocks that have begun
-    uint32_t arrived;              // blocks whose finds are all in the pools
-    uint32_t merging;              // the next row to merge
-    uint32_t left;                 // blocks that are done with the workspace
-    uint32_t projected, prepared;  // tickets of queries that are done
-    uint32_t unused[25];
+    uint32_t ticket;                            // the next piece of work
+    uint32_t started;                           // blocks that have begun
+    uint32_t arrived;                           // blocks whose finds are all in the pools
+    uint32_t merging;                           // the next row to merge
+    uint32_t left;                              // blocks that are done with the workspace
+    uint32_t transformed, projected, prepared;  // tickets of queries that are done
+    uint32_t unused[24];
 };
 
 struct RowState {
@@ -72,13 +72,15 @@ struct RowState {
     uint32_t shares;         // length of this head's list of votes
     uint32_t headsDone;      // heads of this query that are merged; in the state of head 0
     uint32_t partsDone;      // parts of the pool that are cut, where several blocks merge the row
-    uint32_t unused[9];
+    uint32_t notFinite;      // numbers of this query's image that are not; in the state of head 0
+    uint32_t unused[8];
 };
 
 struct Workspace {
     Control* control;
     RowState* rows;           // [rows]
     uint64_t* pools;          // [rows, poolCapacity] order keys; once a row is merged, its list of votes
+    float* images;            // [batch, alignedStride(heads * headDim)] of queries under the transform
     PreparedQuery* prepared;  // [segments, preparedRows]
     uint64_t* codes3;         // [segments, heads, pieces of 64, 2, codeRows, 8]
     double* lseSums;          // [batch, pieces]
@@ -92,6 +94,7 @@ constexpr uint32_t kSmallestPool = 4096;
 struct WorkspaceLayout {
     uint32_t rows = 0, batch = 0, poolCapacity = 0, lsePieces = 0;
     uint32_t segments = 0, pieces3 = 0;  // of cascades
+    uint32_t imageStride = 0;            // 0: there is no transform
 
     bool operator==(const WorkspaceLayout&) const = default;
 
@@ -104,7 +107,7 @@ struct WorkspaceLayout {
     size_t stateBytes() const { return sizeof(Control) + size_t{rows} * sizeof(RowState); }  // what must be zero
     size_t bytes() const {
         return stateBytes() + size_t{rows} * (poolCapacity * sizeof(uint64_t) + segments * (sizeof(PreparedQuery) + preparedBytes3())) +
-               size_t{batch} * lsePieces * (sizeof(double) + sizeof(float));
+               size_t{batch} * (imageStride * sizeof(float) + lsePieces * (sizeof(double) + sizeof(float)));
     }
     size_t preparedBytes3() const { return size_t{pieces3} * 2 * kPieceCodes; }  // of a row in codes3
     // In memory that is aligned to 128 bytes.
@@ -112,15 +115,23 @@ struct WorkspaceLayout {
         auto* control = static_cast<Control*>(memory);
         auto* states = reinterpret_cast<RowState*>(control + 1);
         auto* pools = reinterpret_cast<uint64_t*>(states + rows);
-        auto* codes3 = pools + size_t{rows} * poolCapacity;
+        auto* images = reinterpret_cast<float*>(pools + size_t{rows} * poolCapacity);
+        auto* codes3 = reinterpret_cast<uint64_t*>(images + size_t{batch} * imageStride);
         auto* prepared = reinterpret_cast<PreparedQuery*>(codes3 + size_t{rows} * segments * preparedBytes3() / sizeof(uint64_t));
         auto* sums = reinterpret_cast<double*>(prepared + size_t{rows} * segments);
-        return {control,      states, pools, prepared, codes3, sums, reinterpret_cast<float*>(sums + size_t{batch} * lsePieces),
+        return {control,      states, pools, images, prepared, codes3, sums, reinterpret_cast<float*>(sums + size_t{batch} * lsePieces),
                 poolCapacity, rows,   batch};
     }
 };
 
 // ---- the call ---------------------------------------------------------------------------------------------------------------------------
+
+// The map that queries go through, as cpp/transform/transform.h says. Rows are padded with zeros.
+struct TransformArgs {
+    const float* mean;     // [alignedStride(inputDim)]; null: queries are searched for as they are given
+    const float* weights;  // [heads * headDim, alignedStride(inputDim)], or of a scale [alignedStride(inputDim)]
+    uint32_t inputDim, isMatrix;
+};
 
 // Entries [begin, end).
 struct Run {
@@ -141,12 +152,18 @@ struct SearchFuseArgs {
     Run runs[kMaxRuns];  // what no cascade covers and is scanned, in order of id
     uint32_t runCount;
 
-    // The queries, [batch, heads * headDim].
+    // The queries as they are searched for, [batch, heads * headDim]: with a transform the workspace's images, which the launch writes.
     const void* queries;
     uint64_t queryStride;  // elements
     uint32_t batch, queriesAreHalf;
     uint32_t queriesAreAligned;  // float32 slices that all begin on 16 bytes and are multiples of 4 long
-    const RowOptions* rows;      // [batch]
+    // With a transform, the queries as they are given, [batch, inputDim].
+    TransformArgs transform;
+    const void* given;
+    uint64_t givenStride;  // elements
+    uint32_t givenAreHalf;
+
+    const RowOptions* rows;  // [batch]
     const uint32_t* rowNamespaces;
     const uint32_t* seeds;  // ids, of entries or not; null: none
     uint32_t seedStride;

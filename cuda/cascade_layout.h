@@ -12,6 +12,9 @@ constexpr uint32_t kUnitCodes = 16;                    // codes that a lane take
 constexpr uint32_t kNormBytes1 = 2, kTailBytes3 = 12;  // beside the codes of a key
 constexpr uint16_t kOutlierNorm = 0xffff;              // in level 1, which says nothing about this key; no sum of squares is as large
 
+// From one row of float32 to the next where rows of so many begin on 16 bytes.
+RTD_SHARED uint32_t alignedStride(uint32_t numbers) { return (numbers + 3) / 4 * 4; }
+
 constexpr uint32_t kMaxMiddles = 2;                                       // levels between 1 and 3
 constexpr uint32_t kRowBytes2 = 128, kMaxRowBytes2b = 512;                // of a key in each
 constexpr uint32_t kMiddleWords = 2 * (kRowBytes2 + kMaxRowBytes2b) / 8;  // of a query's codes
@@ -32,7 +35,7 @@ struct LevelLayout {
     RTD_SHARED uint32_t codeBytes3() const { return kLevelKeys * pieces3() * kPieceCodes; }
     RTD_SHARED uint32_t tileBytes3() const { return codeBytes3() + kLevelKeys * kTailBytes3; }
     // Directions and the mean lie in rows of so many numbers, zeros at the end.
-    RTD_SHARED uint32_t basisStride() const { return (length + 3) / 4 * 4; }
+    RTD_SHARED uint32_t basisStride() const { return alignedStride(length); }
 };
 
 // Level 2 or 2b, a row a key, as stored: codes of projections and of what they leave over, zeros, and 16 bytes as cascade::Tail2.

@@ -37,12 +37,13 @@ struct SelectScratch {
 
 // How many tickets there are of each kind, in the order in which they are given out; those of the scan come last.
 struct Tickets {
-    uint32_t seeds;     // a row each
-    uint32_t lse;       // kWarps pieces of a row's log-sum-exp each
-    uint32_t projects;  // kWarps directions each, of a head of a segment
-    uint32_t prepares;  // kWarps rows each, of a segment
-    uint32_t shares;    // keys of a segment each
-    RTD_DEVICE uint32_t beforeKeys() const { return seeds + lse + projects + prepares; }
+    uint32_t transforms;  // kWarps dimensions of all queries each, or kThreads
+    uint32_t seeds;       // a row each
+    uint32_t lse;         // kWarps pieces of a row's log-sum-exp each
+    uint32_t projects;    // kWarps directions each, of a head of a segment
+    uint32_t prepares;    // kWarps rows each, of a segment
+    uint32_t beforeKeys;  // all of those
+    uint32_t shares;      // keys of a segment each
 };
 
 // Keys of a ticket that are not sifted yet.

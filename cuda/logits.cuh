@@ -10,7 +10,7 @@ RTD_DEVICE float negativeInfinity() { return floatOf(0xff800000u); }
 RTD_DEVICE float positiveInfinity() { return floatOf(0x7f800000u); }
 
 RTD_DEVICE float loadQuery(const SearchFuseArgs& a, uint64_t at) {
-    return a.queriesAreHalf ? toFloat(static_cast<const Half*>(a.queries)[at]) : static_cast<const float*>(a.queries)[at];
+    return a.queriesAreHalf ? toFloat(static_cast<const Half*>(a.queries)[at]) : loadOrdered(static_cast<const float*>(a.queries) + at);
 }
 RTD_DEVICE float loadLogit(const SearchFuseArgs& a, uint32_t b, uint32_t v) {
     const uint64_t at = b * a.logitStride + v;
@@ -30,9 +30,11 @@ RTD_DEVICE uint32_t lsePieces(const SearchFuseArgs& a) {
     return (a.vocabulary + static_cast<uint32_t>(kLsePiece) - 1) / static_cast<uint32_t>(kLsePiece);
 }
 
-// Whether a warp's share of a query is finite, each piece's warp having its own. Nobody has looked at a query that comes from the device.
+// Whether a warp's share of a query is finite, each piece's warp having its own. Nobody has looked at a query that comes from the device; of images
+// who makes them says it.
 RTD_DEVICE bool isQueryFinite(const SearchFuseArgs& a, uint32_t b, uint32_t piece, uint32_t lane) {
     bool isFinite = true;
+    if (a.transform.mean) return true;
 #pragma unroll 1
     for (uint32_t i = piece * 32 + lane; i < a.headDim * a.layout.heads; i += lsePieces(a) * 32) {
         const float q = loadQuery(a, b * a.queryStride + i);
@@ -74,14 +76,14 @@ RTD_DEVICE void reduceLogits(const SearchFuseArgs& a, uint32_t b, uint32_t piece
     }
 }
 
-// One warp: a row's log-sum-exp from its pieces to Shared, or that there is none (NaN, +infinity, nothing but -infinity).
+// One warp: a row's log-sum-exp from its pieces to Shared, or that there is none (NaN, +infinity, nothing but -infinity; or no finite query).
 template <class C>
 RTD_DEVICE void combineLse(const SearchFuseArgs& a, Shared<C>& s, uint32_t b, uint32_t lane) {
     const uint32_t pieces = lsePieces(a);
     const float* tops = a.workspace.lseTops + static_cast<size_t>(b) * pieces;
     const double* sums = a.workspace.lseSums + static_cast<size_t>(b) * pieces;
     float top = negativeInfinity();
-    bool isBad = false;
+    bool isBad = a.transform.mean && loadRelaxed(&a.workspace.rows[b * a.layout.heads].notFinite) != 0;
     for (uint32_t i = lane; i < pieces; i += 32) {
         const float t = loadGlobal(tops + i);
         top = t > top ? t : top;

@@ -90,6 +90,8 @@ RTD_DEVICE uint32_t loadGlobal(const uint32_t* p) { return __ldcg(p); }
 RTD_DEVICE uint64_t loadGlobal(const uint64_t* p) { return __ldcg(reinterpret_cast<const unsigned long long*>(p)); }
 RTD_DEVICE float loadGlobal(const float* p) { return __ldcg(p); }
 RTD_DEVICE double loadGlobal(const double* p) { return __ldcg(p); }
+// Of memory that this launch may have written, or nobody: what an acquire lies before, an ordinary load sees as well.
+RTD_DEVICE float loadOrdered(const float* p) { return *p; }
 RTD_DEVICE void storeGlobal(uint32_t* p, uint32_t v) { __stcg(p, v); }
 RTD_DEVICE void storeGlobal(uint64_t* p, uint64_t v) { __stcg(reinterpret_cast<unsigned long long*>(p), static_cast<unsigned long long>(v)); }
 RTD_DEVICE void storeGlobal(float* p, float v) { __stcg(p, v); }

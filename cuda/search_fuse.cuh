@@ -1,26 +1,28 @@
 // search_fuse: the exact k nearest keys of every query, their vote, and its merge with the model's logits, in ONE launch.
 //
-// Data flow. Work is handed out in tickets by one global counter: the rows' seeds, where there are any; the logits' log-sum-exp in pieces; queries as
-// cascades take them, where there are cascades; shares of the keys that have one; and tiles of those that have none.
+// Data flow. Work is handed out in tickets by one global counter: queries through the index's transform, where it has one; the rows' seeds, where there
+// are any; the logits' log-sum-exp in pieces; queries as cascades take them, where there are cascades; shares of the keys that have one; and tiles of
+// those that have none.
 //
 //   logits --(a warp for 1024)--> (max, sum) pieces ----------------------------------------------------------.
 //   keys ----ring of async copies--> shared --4 partial sums a lane--> tree of shuffles --< bound?--> offers   |
-//   queries -+                                                          ^              ^                |      |
-//            '-> projections, grids --.                                 |              '--- bound[row]  |      |
-//   codes of keys --------------------'--> lower bounds --> queue, nearest first             ^          |      |
+//   queries -(images)-+                                                 ^              ^                |      |
+//                     '-> projections, grids --.                        |              '--- bound[row]  |      |
+//   codes of keys -----------------------------'--> lower bounds --> queue, nearest first    ^          |      |
 //                                                            radix select <-- pool[row] <--- append ----'      v
 //                                                                                '------------------> merge, vote, rewrite
 //
-//   0 seeds.cuh     Entries expected among the nearest give their row a bound before it is scanned for.
-//   1 prepare.cuh   Queries are projected on a cascade's directions and rounded to its grids, in tickets before those of the keys that wait for them.
-//   2 sift.cuh      A block takes a share of keys and lower bounds of all their distances: of level 1 by sums of four products a lane (dp4a), or of
+//   0 transform.cuh Queries become their images under the transform, a warp a dimension. Whoever reads queries waits for that.
+//   1 seeds.cuh     Entries expected among the nearest give their row a bound before it is scanned for.
+//   2 prepare.cuh   Queries are projected on a cascade's directions and rounded to its grids, in tickets before those of the keys that wait for them.
+//   3 sift.cuh      A block takes a share of keys and lower bounds of all their distances: of level 1 by sums of four products a lane (dp4a), or of
 //                   level 3 for 16 or 64 queries at once on the tensor cores (tensor.cuh). What may be nearer than the bound waits in a queue, is asked
 //                   about by levels 2 and 3 (levels.cuh), sorted, and measured (gather.cuh). Where that rules too little out, a block scans.
-//   3 scan.cuh      A block streams a tile of keys for kQueries queries at a time, 512 bytes of each key a stage. Lane l of a warp owns the partial
+//   4 scan.cuh      A block streams a tile of keys for kQueries queries at a time, 512 bytes of each key a stage. Lane l of a warp owns the partial
 //                   sums 4l .. 4l + 3 of the canonical distance: its 16 (or 8) bytes of every 128 elements.
-//   4 pool.cuh      A key nearer than the row's bound goes to the row's pool. Who fills the pool cuts it to the k smallest, which tightens the bound.
+//   5 pool.cuh      A key nearer than the row's bound goes to the row's pool. Who fills the pool cuts it to the k smallest, which tightens the bound.
 //                   Bounds only ever tighten, so an old one is merely slower, never wrong.
-//   5 merge.cuh     The last blocks to finish share the rows: select, sort, vote, rewrite, and leave the workspace all zero for the next launch.
+//   6 merge.cuh     The last blocks to finish share the rows: select, sort, vote, rewrite, and leave the workspace all zero for the next launch.
 //                   Of few rows with many finds each (a small datastore has no bound before it ends) several blocks first cut parts of the pool.
 //   select.cuh, sums.cuh, logits.cuh    what these are made of; canonical.h has the arithmetic, which C++ and CUDA share bit for bit.
 //
@@ -39,6 +41,9 @@
 // them, is in the loop but seldom runs. There come the launch and one merge (10 to 20 us). Cuts: about log_{P/k}(N/P) a row when keys come in no special order,
 // N / (P - k) at worst.
 //
+// Cost of a transform. Its matrix once, 4 bytes a number, from device memory (from L2 where it fits and launches follow one another) and 2 instructions
+// a number and query; seeds, shares and tiles begin when it is done, the logits' pieces do not wait. A launch without one has no such tickets.
+//
 // Cost of a cascade. 34 bytes a key, 128 of those that level 1 leaves, d + 12 of those that level 2 leaves, and the rows of a few k; or, from 8
 // queries on, d + 12 bytes a key for up to 64 queries together and 4 d N B operations of 8-bit integers. Where it is useless the loss is the lower bounds
 // of a block's first range, an eighth of what it takes at a time later, and those of its keys that were measured one by one.
@@ -49,15 +54,22 @@
 #include "scan.cuh"
 #include "seeds.cuh"
 #include "sift.cuh"
+#include "transform.cuh"
 
 namespace rtd::cuda {
 
 template <class C>
 RTD_DEVICE Tickets countTickets(const SearchFuseArgs& a) {
     const uint32_t rows = a.batch * a.layout.heads, segments = a.cascade.segmentCount;
-    return {a.seeds ? rows : 0, a.logits ? ceilDiv(lsePieces(a), C::kWarps) * a.batch : 0,
-            segments * a.layout.heads * ceilDiv(a.cascade.layout.directions, C::kWarps), segments * ceilDiv(rows, C::kWarps),
-            segments ? a.cascade.shares : 0};
+    Tickets t;
+    t.transforms = transformTickets<C>(a);
+    t.seeds = a.seeds ? rows : 0;
+    t.lse = a.logits ? ceilDiv(lsePieces(a), C::kWarps) * a.batch : 0;
+    t.projects = segments * a.layout.heads * ceilDiv(a.cascade.layout.directions, C::kWarps);
+    t.prepares = segments * ceilDiv(rows, C::kWarps);
+    t.beforeKeys = t.transforms + t.seeds + t.lse + t.projects + t.prepares;
+    t.shares = segments ? a.cascade.shares : 0;
+    return t;
 }
 
 // The next ticket, which every thread finds in shared memory.
@@ -70,7 +82,15 @@ RTD_DEVICE void takeTicket(const SearchFuseArgs& a, Shared<C>& s) {
 // Its number among those of shares and the scan.
 template <class C>
 RTD_DEVICE uint32_t keyTicket(const Shared<C>& s) {
-    return s.broadcast - s.counts.beforeKeys();
+    return s.broadcast - s.counts.beforeKeys;
+}
+
+// Waits for the queries as they are searched for, where this launch makes them.
+template <class C>
+RTD_APART void awaitQueries(const SearchFuseArgs& a, const Shared<C>& s) {
+    if (s.counts.transforms == 0) return;
+    if (threadIndex() == 0) spinUntil([&] { return loadAcquire(&a.workspace.control->transformed) == s.counts.transforms; });  // by blocks that run
+    syncBlock();
 }
 
 // What has to be done before keys, up to this block's first ticket of keys.
@@ -82,7 +102,15 @@ RTD_DEVICE void beginRows(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits)
     for (;;) {
         takeTicket(a, s);
         uint32_t ticket = s.broadcast;
+        if (ticket < tickets.transforms) {
+            transformQueries<C>(a, ticket);
+            syncBlock();
+            if (tid == 0) addRelease(&control.transformed, 1u);
+            continue;
+        }
+        ticket -= tickets.transforms;
         if (ticket < tickets.seeds) {
+            awaitQueries(a, s);  // whose distances it takes
             boundBySeeds(a, s, hits, ticket);
             continue;
         }
@@ -97,6 +125,7 @@ RTD_DEVICE void beginRows(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits)
         if (ticket < tickets.projects) {
             const uint32_t perHead = ceilDiv(a.cascade.layout.directions, C::kWarps), direction = ticket % perHead * C::kWarps + warp;
             const uint32_t segment = ticket / perHead / a.layout.heads, head = ticket / perHead % a.layout.heads;
+            awaitQueries(a, s);  // which it projects
             if (direction < levelsOf(a, segment, head).directions) project(a, segment, head, direction, lane);
             syncBlock();
             if (tid == 0) addRelease(&control.projected, 1u);
@@ -113,6 +142,7 @@ RTD_DEVICE void beginRows(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits)
             if (tid == 0) addRelease(&control.prepared, 1u);
             continue;
         }
+        awaitQueries(a, s);  // which keys are measured from
         return;
     }
 }
@@ -136,7 +166,7 @@ RTD_DEVICE void searchKeys(const SearchFuseArgs& a, Shared<C>& s, uint64_t* hits
         const Run left = {s.sift.share.first + s.sift.share.begin, s.sift.share.first + s.sift.share.end};
         if (!isShare || left.begin < left.end)
             scanKeys(a, s, hits, reinterpret_cast<Stage<C>*>(ring), ScanShape::of<C>(a, isShare, left), isShare ? 0 : ticket - tickets.shares,
-                     tickets.beforeKeys() + tickets.shares);
+                     tickets.beforeKeys + tickets.shares);
         if (!isShare) return;
         takeTicket(a, s);
         if (keyTicket(s) < tickets.shares) beginShare(a, s, keyTicket(s));
@@ -192,6 +222,8 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocksPerSm) searchFuse(const
         storeRelaxed(&control.started, 0u);
         storeRelaxed(&control.arrived, 0u);
         storeRelaxed(&control.merging, 0u);
+        for (uint32_t b = 0; b < a.batch && s.counts.transforms > 0; ++b) storeRelaxed(&a.workspace.rows[b * a.layout.heads].notFinite, 0u);
+        storeRelaxed(&control.transformed, 0u);
         storeRelaxed(&control.projected, 0u);
         storeRelaxed(&control.prepared, 0u);
         storeRelaxed(&control.left, 0u);

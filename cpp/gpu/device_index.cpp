@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "gpu/device_plan.h"
+#include "index/search_call.h"
 
 namespace rtd::gpu {
 using cuda::kMaxBatch;
@@ -33,10 +34,11 @@ DeviceIndex::DeviceIndex(std::unique_ptr<Device> device, const IndexConfig& conf
 
 // Queries and logits of the host, without gaps. The logits' memory is there even where they have no columns: a null pointer means search only.
 void DeviceIndex::uploadInputs(const OffloadedCall& call, uint32_t begin, uint32_t batch, cuda::SearchFuseArgs& args) {
-    const size_t queryBytes = size_t{batch} * config_.dim * sizeof(float);
+    const uint32_t dim = config_.givenDim();
+    const size_t queryBytes = size_t{batch} * dim * sizeof(float);
     queries_.need(queryBytes);
-    device_->upload(queries_.data(), call.finiteQueries + size_t{begin} * config_.dim, queryBytes);
-    const rtd_matrix queries = {queries_.data(), batch, config_.dim, 0, RTD_F32};
+    device_->upload(queries_.data(), call.finiteQueries + size_t{begin} * dim, queryBytes);
+    const rtd_matrix queries = {queries_.data(), batch, dim, 0, RTD_F32};
     setQueries(args, MatrixView(&queries, "queries on the device"), 0, batch);
     if (!call.logits) return;
     const size_t logitBytes = call.logits->columns() * bytesOf(call.logits->dtype());
@@ -87,8 +89,13 @@ void DeviceIndex::runChunk(const OffloadedCall& call, uint32_t begin, uint32_t b
         fetch(results.statuses, statuses_, results.statuses.size(), batch);
         if (call.finiteQueries) fetch(results.logits, logits_, results.logits.size(), batch * call.logits->columns() * bytesOf(call.logits->dtype()));
     }
+    const bool checksImages = config_.transform && call.finiteQueries;
+    std::vector<float> images(checksImages ? batch * args.queryStride : 0);
+    if (checksImages) device_->download(images.data(), args.queries, images.size() * sizeof(float));
     device_->synchronize();
     launcher_.markClean();
+    for (uint32_t b = 0; checksImages && b < batch; ++b)
+        if (rows[b].search.k > 0) needFiniteImage(&images[b * args.queryStride], config_.dim, begin + b);
 }
 
 MirrorView DeviceIndex::show(const Snapshot& snapshot) {

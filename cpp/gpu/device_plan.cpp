@@ -47,7 +47,7 @@ void DevicePlan::uploadRows(const std::vector<RowOptions>& rows, const Defaults&
 }
 
 void DevicePlan::checkShapes(const MatrixView& queries, const MatrixView* logits) const {
-    queries.needColumns(indexConfig_.dim);
+    queries.needColumns(indexConfig_.givenDim());
     queries.needDtypeOtherThan(Dtype::bf16);
     if (rows_.empty()) fail(RTD_INVALID_ARGUMENT, "this plan has no row options yet: call rtd_plan_set_rows");
     if (queries.rows() > rows_.size()) fail(RTD_INVALID_ARGUMENT, "%zu queries, but row options for %zu", queries.rows(), rows_.size());

@@ -45,6 +45,7 @@ void Launcher::makeRoom(uint32_t batch, uint32_t entries, const CascadeView& cas
     cuda::WorkspaceLayout next = cuda::WorkspaceLayout::of(batch, config_.heads, maxHits, vocabulary, pool);
     next.segments = static_cast<uint32_t>(cascades.segments.size());
     next.pieces3 = next.segments ? cascades.layout.pieces3() : 0;
+    next.imageStride = config_.transform ? cuda::alignedStride(config_.dim) : 0;
     for (const auto part : {&cuda::WorkspaceLayout::batch, &cuda::WorkspaceLayout::rows, &cuda::WorkspaceLayout::poolCapacity,
                             &cuda::WorkspaceLayout::lsePieces, &cuda::WorkspaceLayout::segments, &cuda::WorkspaceLayout::pieces3})
         next.*part = std::max(next.*part, layout_.*part);
@@ -121,6 +122,17 @@ void Launcher::chooseCascade(cuda::SearchFuseArgs& args, const cuda::KernelEntry
     args.cascade.giveUpPercent = config_.cascade == CascadeUse::always ? kNeverGiveUp : kGiveUpPercent;
 }
 
+// What was set as queries is what the launch makes images of, and searches for.
+void Launcher::searchForImages(cuda::SearchFuseArgs& args) const {
+    args.given = args.queries;
+    args.givenStride = args.queryStride;
+    args.givenAreHalf = args.queriesAreHalf;
+    args.queries = args.workspace.images;
+    args.queryStride = layout_.imageStride;
+    args.queriesAreHalf = 0;
+    args.queriesAreAligned = args.headDim % 4 == 0;
+}
+
 void Launcher::launch(cuda::SearchFuseArgs& args, uint32_t maxHits) {
     args.rows = rows_.data<cuda::RowOptions>();
     args.rowNamespaces = namespaces_.data<uint32_t>();
@@ -128,6 +140,7 @@ void Launcher::launch(cuda::SearchFuseArgs& args, uint32_t maxHits) {
     args.seedStride = cuda::kMaxHits;
     args.workspace = layout_.at(workspace_.data());
     args.hitRoom = hitRoomFor(maxHits);
+    if (config_.transform) searchForImages(args);
 
     const uint32_t rows = args.batch * config_.heads;
     args.mergeParts = std::max(1u, kMergingBlocks / rows);
@@ -139,6 +152,8 @@ void Launcher::launch(cuda::SearchFuseArgs& args, uint32_t maxHits) {
     chooseCascade(args, kernel, resident);
     uint32_t tiles = 0;
     for (uint32_t r = 0; r < args.runCount; ++r) tiles += ceilDiv(args.runs[r].end - args.runs[r].begin, kernel.tileKeys) + 1;
+    const uint32_t transformTickets =
+        !config_.transform ? 0 : ceilDiv(config_.dim, config_.transform->isMatrix() ? kernel.threads / 32 : kernel.threads);
     const uint32_t lseTickets = args.logits ? ceilDiv(ceilDiv(args.vocabulary, 1024), kernel.threads / 32) * args.batch : 0;
     const size_t tileBytes = args.layout.tileBytes() * kernel.tileKeys / cuda::kLayoutKeys;
     args.tilesPerTicket =
@@ -146,7 +161,7 @@ void Launcher::launch(cuda::SearchFuseArgs& args, uint32_t maxHits) {
     const uint32_t keyTickets = ceilDiv(tiles, args.tilesPerTicket) + (args.cascade.segmentCount ? resident : 0);
     if (!isClean_) clean();
     isClean_ = false;
-    device_.launch(kernel, std::clamp((args.seeds ? rows : 0) + lseTickets + keyTickets, 1u, resident), sharedBytes, args);
+    device_.launch(kernel, std::clamp(transformTickets + (args.seeds ? rows : 0) + lseTickets + keyTickets, 1u, resident), sharedBytes, args);
 }
 
 void setQueries(cuda::SearchFuseArgs& args, const MatrixView& queries, uint32_t begin, uint32_t batch) {

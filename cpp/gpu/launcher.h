@@ -33,6 +33,7 @@ class Launcher {
     void clean();
     bool isWorthSifting(const cuda::SearchFuseArgs& args) const;
     void chooseCascade(cuda::SearchFuseArgs& args, const cuda::KernelEntry& kernel, unsigned resident) const;
+    void searchForImages(cuda::SearchFuseArgs& args) const;
     const cuda::KernelEntry& kernelFor(uint32_t batch) const;
 
     Device& device_;
@@ -45,7 +46,7 @@ class Launcher {
     bool isClean_ = false;  // false after a launch that failed: what it left is not known
 };
 
-// Rows [begin, begin + batch) of matrices on the device, as queries and logits of a launch.
+// Rows [begin, begin + batch) of matrices on the device, as given queries and logits of a launch.
 void setQueries(cuda::SearchFuseArgs& args, const MatrixView& queries, uint32_t begin, uint32_t batch);
 void setLogits(cuda::SearchFuseArgs& args, const MatrixView& logits, uint32_t begin);
 

@@ -19,7 +19,23 @@ Mirror::Mirror(Device& device, const IndexConfig& config)
       config_(config),
       layout_(cuda::KeyLayout::of(config.heads, config.dim / config.heads, bytesOf(config.dtype))),
       headDim_(config.dim / config.heads),
-      cascades_(device, config) {}
+      cascades_(device, config),
+      transform_(device, "the transform on the device") {
+    if (config.transform) uploadTransform();
+}
+
+void Mirror::uploadTransform() {
+    const Transform& transform = *config_.transform;
+    const size_t inputs = transform.inputDim(), stride = cuda::alignedStride(transform.inputDim()), rows = transform.weights().size() / inputs;
+    std::vector<float> padded((1 + rows) * stride);
+    std::copy_n(transform.mean().begin(), inputs, padded.begin());
+    for (size_t j = 0; j < rows; ++j)
+        std::copy_n(transform.weights().begin() + static_cast<ptrdiff_t>(j * inputs), inputs,
+                    padded.begin() + static_cast<ptrdiff_t>((1 + j) * stride));
+    transform_.need(padded.size() * sizeof(float));
+    device_.upload(transform_.data(), padded.data(), padded.size() * sizeof(float));
+    device_.synchronize();  // launches on other streams may follow
+}
 
 // Makes room for `bytes`, and some more the next time, by a larger buffer that begins with the first `keep` bytes of the one before.
 void Mirror::grow(std::shared_ptr<Buffer>& buffer, const char* what, size_t bytes, size_t keep) {
@@ -105,6 +121,9 @@ void Mirror::setEntries(const MirrorView& view, cuda::SearchFuseArgs& args) cons
     args.runCount = 1;
     CascadeMirror::setCascades(view.cascades, args);
     args.isRoot = config_.metric == Metric::l2;
+    if (!config_.transform) return;
+    const uint32_t inputs = config_.transform->inputDim();
+    args.transform = {transform_.data<float>(), transform_.data<float>() + cuda::alignedStride(inputs), inputs, config_.transform->isMatrix()};
 }
 
 }  // namespace rtd::gpu

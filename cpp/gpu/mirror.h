@@ -32,6 +32,7 @@ class Mirror {
     const cuda::KeyLayout& layout() const { return layout_; }
 
   private:
+    void uploadTransform();
     void append(const Snapshot& snapshot);
     void mark(const Snapshot& snapshot);
     void grow(std::shared_ptr<Buffer>& buffer, const char* what, size_t bytes, size_t keep);
@@ -41,6 +42,7 @@ class Mirror {
     const cuda::KeyLayout layout_;
     const uint32_t headDim_;
     CascadeMirror cascades_;
+    Buffer transform_;  // mean, then weights, which never change; as rows of cuda::alignedStride(its inputDim)
     std::shared_ptr<Buffer> keys_, tokens_, namespaces_, removed_;
     uint32_t entries_ = 0;                      // on the device
     std::shared_ptr<const Tombstones> marked_;  // whose bits are on the device; null: none

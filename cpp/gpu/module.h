@@ -9,7 +9,7 @@
 namespace rtd::gpu {
 
 // Raised with every change of this file, of cuda/launch.h or of cuda/arguments.h. The sizes are compared too, should somebody forget.
-constexpr uint32_t kModuleVersion = 3;
+constexpr uint32_t kModuleVersion = 4;
 
 struct ModuleHandle;  // an open device
 

@@ -19,7 +19,7 @@ namespace gpu {
 struct OffloadedCall {
     const Snapshot& snapshot;
     const MatrixView& queries;
-    const float* finiteQueries;  // [rows, dim], read from queries and finite where a row is searched; null: queries and logits lie on the device
+    const float* finiteQueries;  // [rows, givenDim], read from queries and finite where a row is searched; null: queries and logits lie on the device
     const std::vector<RowOptions>& rows;
     const MatrixView* logits;  // null: search only
     const rtd_hits* hits;      // null, or any pointer of it: not wanted
@@ -50,7 +50,8 @@ class OffloadedIndex {
   public:
     virtual ~OffloadedIndex() = default;
     // Writes hits, logits and statuses, all or none; but logits on the device are undefined after a failure of the device's.
-    // RTD_OUT_OF_MEMORY, RTD_CANCELLED, RTD_INVALID_ARGUMENT (memory that is not the device's), RTD_INTERNAL.
+    // RTD_OUT_OF_MEMORY, RTD_CANCELLED, RTD_INVALID_ARGUMENT (memory that is not the device's), RTD_NOT_FINITE (the image of a query of the host's),
+    // RTD_INTERNAL.
     virtual void run(const OffloadedCall& call) = 0;
     virtual bool reaches(const void* pointer) = 0;
     // It must not outlive this index.

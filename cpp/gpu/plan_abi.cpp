@@ -30,7 +30,7 @@ rtd::gpu::PlanConfig readConfig(const rtd_plan_options* options) {
 rtd_status rtd_index_reaches(const rtd_index* index, const void* pointer, int* reaches) {
     return rtd::guard([&] {
         const rtd::Index& of = *needPointer(index, "index")->index;
-        *needPointer(reaches, "reaches") = of.offloaded() && !of.config().transform && pointer && of.offloaded()->reaches(pointer);
+        *needPointer(reaches, "reaches") = of.offloaded() && pointer && of.offloaded()->reaches(pointer);
     });
 }
 
@@ -42,8 +42,6 @@ rtd_status rtd_plan_create(rtd_index* index, const rtd_plan_options* options, rt
         if (!shared->offloaded())
             rtd::fail(RTD_UNSUPPORTED, "a plan needs an index on the back end \"cuda\", and this one is on \"%s\": call rtd_search_and_fuse instead",
                       shared->config().backend);
-        if (shared->config().transform)
-            rtd::fail(RTD_UNSUPPORTED, "this index has a transform, which queries go through on the host: call rtd_search_and_fuse instead");
         *plan = new rtd_plan{shared, config.maxRows, config.vocabulary > 0, shared->offloaded()->openPlan(config, shared->snapshot())};
     });
 }

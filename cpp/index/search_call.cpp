@@ -20,9 +20,8 @@ void needFiniteQuery(const float* row, size_t dim, size_t b, const char* where) 
         fail(RTD_NOT_FINITE, "query %zu holds %g at dimension %zu%s; queries must be finite", b, static_cast<double>(row[at]), at, where);
 }
 
-// The queries as they are searched for: float32 without gaps, transformed where the index has a transform. Those of rows that are not searched
-// are not looked at.
-std::unique_ptr<float[]> readQueries(const Index& index, const MatrixView& queries, const std::vector<RowOptions>& rows) {
+// The queries as they are given: float32 without gaps. Those of rows that are not searched are not looked at.
+std::unique_ptr<float[]> readQueries(const MatrixView& queries, const std::vector<RowOptions>& rows) {
     const size_t dim = queries.columns();
     auto read = allocate<float>(checkedProduct(queries.rows(), dim, "queries"), "queries");
     for (size_t b = 0; b < rows.size(); ++b) {
@@ -34,13 +33,17 @@ std::unique_ptr<float[]> readQueries(const Index& index, const MatrixView& queri
         convertToFloat(queries.row(b), queries.dtype(), dim, row);
         needFiniteQuery(row, dim, b, "");
     }
+    return read;
+}
+
+// Their images under the index's transform.
+std::unique_ptr<float[]> imagesOf(const Index& index, const float* queries, const std::vector<RowOptions>& rows) {
     const IndexConfig& config = index.config();
-    if (!config.transform) return read;
-    auto transformed = allocate<float>(checkedProduct(queries.rows(), config.dim, "queries"), "queries");
-    config.transform->apply(index.backend(), read.get(), queries.rows(), transformed.get());
+    auto images = allocate<float>(checkedProduct(rows.size(), config.dim, "queries"), "queries");
+    config.transform->apply(index.backend(), queries, rows.size(), images.get());
     for (size_t b = 0; b < rows.size(); ++b)
-        if (rows[b].search.k > 0) needFiniteQuery(transformed.get() + b * config.dim, config.dim, b, " under the transform");
-    return transformed;
+        if (rows[b].search.k > 0) needFiniteImage(images.get() + b * config.dim, config.dim, b);
+    return images;
 }
 
 int32_t tokenOf(const Snapshot& snapshot, uint32_t id) {
@@ -107,9 +110,6 @@ gpu::OffloadedIndex* offloadedFor(const Index& index, const Call& call) {
         fail(RTD_UNSUPPORTED,
              "memory is RTD_MEMORY_DEVICE, but this index is on the back end \"%s\": give pointers of the host, or create it on \"cuda\"",
              index.config().backend);
-    if (call.onDevice && index.config().transform)
-        fail(RTD_UNSUPPORTED,
-             "memory is RTD_MEMORY_DEVICE, and this index has a transform, which queries go through on the host: give pointers of the host");
     return index.offloaded();
 }
 
@@ -137,6 +137,8 @@ void checkHits(const rtd_hits& hits, std::span<const RowOptions> rows, uint32_t 
         if (rows[b].search.k > hits.capacity)
             fail(RTD_INVALID_ARGUMENT, "hits have room for %u a row, but row %zu wants k = %u", hits.capacity, b, rows[b].search.k);
 }
+
+void needFiniteImage(const float* image, size_t dim, size_t b) { needFiniteQuery(image, dim, b, " under the transform"); }
 
 void needTokensBelow(const Snapshot& snapshot, size_t vocabulary) {
     if (snapshot.maxToken >= 0 && static_cast<size_t>(snapshot.maxToken) >= vocabulary)
@@ -166,7 +168,7 @@ void runSearchCall(const Index& index, const rtd_matrix* queries, const rtd_muta
     }
 
     gpu::OffloadedIndex* offloaded = offloadedFor(index, call);
-    const std::unique_ptr<float[]> queryRows = call.onDevice ? nullptr : readQueries(index, queryView, options);
+    std::unique_ptr<float[]> queryRows = call.onDevice ? nullptr : readQueries(queryView, options);
     const size_t hitRows = options.size() * config.heads;
     // Once outputs are written nothing can fail any more; fuseRows fails before it writes, if at all.
     const auto fuse = [&](const OwnedHits& found) {
@@ -188,6 +190,7 @@ void runSearchCall(const Index& index, const rtd_matrix* queries, const rtd_muta
         offloaded->run({snapshot, queryView, queryRows.get(), options, logitView ? &*logitView : nullptr, hits, statuses, call});
         return;
     }
+    if (config.transform) queryRows = imagesOf(index, queryRows.get(), options);
     std::vector<SearchRow> searches;
     reserve(searches, options.size(), "rows");
     for (const RowOptions& row : options) searches.push_back(row.search);

@@ -12,6 +12,8 @@ namespace rtd {
 bool wantsHits(const rtd_hits* hits);
 // RTD_INVALID_ARGUMENT unless there is room for every row's hits.
 void checkHits(const rtd_hits& hits, std::span<const RowOptions> rows, uint32_t heads);
+// RTD_NOT_FINITE unless query b's image under the index's transform is finite.
+void needFiniteImage(const float* image, size_t dim, size_t b);
 // RTD_TOKEN_RANGE unless logits of so many columns have a place for every token.
 void needTokensBelow(const Snapshot& snapshot, size_t vocabulary);
 

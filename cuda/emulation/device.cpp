@@ -141,6 +141,16 @@ Released Device::release() {
     return clock;
 }
 
+void Device::checkLoad(const void* at) {
+    if (isScratch(at) && !history_.isWritten(at)) fail("a read of scratch memory that this launch has not written");
+    if (!history_.load(at, now(), known())) fail(kRace);
+}
+
+void Device::checkOrdered(const void* at, size_t bytes) {
+    if (!isScratch(at)) return;
+    for (size_t i = 0; i < bytes; i += 4) checkLoad(static_cast<const char*>(at) + i);
+}
+
 void Device::spin() {
     if (++idle_ > 5'000'000) fail("livelock: a spin loop never ends");
     yield();
@@ -167,6 +177,8 @@ void Device::copy16(void* to, const void* from, bool isValid) {
     current_->copies.push_back(copy);
     shade(to, 16, false);
     if (!isValid) return;
+    for (size_t i = 0; isScratch(from) && i < 16; i += 4)  // what nobody has written may be copied, for nobody to use
+        if (!history_.load(static_cast<const char*>(from) + i, now(), known())) fail(kRace);
     const size_t at = static_cast<size_t>(static_cast<const char*>(from) - static_cast<const char*>(launch_.watched));
     if (launch_.watched && from >= launch_.watched && at < launch_.watchedBytes) {
         (touched_[at / 16] ? count.furtherTouches : count.firstTouches) += 16;

@@ -109,6 +109,8 @@ class Device {
     void store(T* at, T value);
     template <typename T>
     T load(const T* at);
+    // Of an ordinary load of what may lie in scratch memory: reports a race, and a read of what this launch has not written. By words of 4 bytes.
+    void checkOrdered(const void* at, size_t bytes);
     void copy16(void* to, const void* from, bool isValid);
     void commit();
     void wait(uint32_t leave);
@@ -153,6 +155,11 @@ class Device {
     void runTurn(Block& block, size_t warp, Stores& orphans);
     std::unique_ptr<Block> startBlock(uint32_t index);
     void audit(Block& block, size_t warp);
+    bool isScratch(const void* at) const {
+        return launch_.scratch &&
+               static_cast<size_t>(static_cast<const char*>(at) - static_cast<const char*>(launch_.scratch)) < launch_.scratchBytes;
+    }
+    void checkLoad(const void* at);
     bool isInShared(const void* at, size_t bytes) const;
     void shade(const void* at, size_t bytes, bool isWritten);
     char* takeStack();
@@ -223,10 +230,7 @@ void Device::store(T* at, T value) {
 
 template <typename T>
 T Device::load(const T* at) {
-    const size_t offset = static_cast<size_t>(reinterpret_cast<const char*>(at) - static_cast<const char*>(launch_.scratch));
-    if (launch_.scratch && offset < launch_.scratchBytes && !history_.isWritten(at))
-        fail("a read of scratch memory that this launch has not written");
-    if (!history_.load(at, now(), known())) fail(kRace);
+    checkLoad(at);
     T value = *at;
     for (const Stores* stores : {&current_->block->ordered, &warp().ordered, &current_->pending})  // on their way, but not for this lane
         if (const Store* store = newest(*stores, at)) std::memcpy(&value, &store->value, sizeof(T));

@@ -87,6 +87,10 @@ template <typename T>
 T loadGlobal(const T* p) {
     return device.load(p);
 }
+inline float loadOrdered(const float* p) {
+    device.checkOrdered(p, sizeof *p);
+    return *p;
+}
 template <typename T>
 void storeGlobal(T* p, T v) {
     device.store(p, v);
@@ -130,6 +134,7 @@ inline void multiplyCodes(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_
 template <typename T>
 void load4(float (&to)[4], const T* p) {
     device.auditLoad(p, 4 * sizeof(T));
+    device.checkOrdered(p, 4 * sizeof(T));
     for (int c = 0; c < 4; ++c) to[c] = toFloat(p[c]);
 }
 

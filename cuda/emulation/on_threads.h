@@ -145,6 +145,7 @@ template <typename T>
 T loadGlobal(const T* p) {
     return *p;
 }
+inline float loadOrdered(const float* p) { return *p; }
 template <typename T>
 void storeGlobal(T* p, T v) {
     *p = v;

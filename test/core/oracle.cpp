@@ -259,6 +259,15 @@ uint16_t toF16(float value) {
     return sign | (isUp ? high : low);
 }
 
+std::vector<float> imageOf(const rtd_transform& t, const float* row) {
+    std::vector<float> centred(t.input_dim), image(t.output_dim);
+    for (uint32_t i = 0; i < t.input_dim; ++i) centred[i] = row[i] - (t.mean ? t.mean[i] : 0);
+    for (uint32_t j = 0; j < t.output_dim; ++j)
+        image[j] = t.kind == RTD_TRANSFORM_SCALE ? centred[j] * t.weights[j]
+                                                 : canonicalSum(centred.data(), t.weights + size_t{j} * t.input_dim, t.input_dim, true);
+    return image;
+}
+
 float roundTo(rtd_dtype dtype, float value) {
     if (dtype == RTD_F16) return fromF16(toF16(value));
     if (dtype == RTD_F32 || !std::isfinite(value) || value == 0) return value;

@@ -51,6 +51,9 @@ struct Fused {
 Fused fuse(const std::vector<float>& logits, const std::vector<std::vector<Hit>>& heads, float weight, float temperature, bool unmask,
            const std::map<int32_t, float>& bias = {}, const rtd_gate* gate = nullptr);
 
+// A row [input_dim] under a transform, whose words are in rtd.h and transform.h.
+std::vector<float> imageOf(const rtd_transform& transform, const float* row);
+
 // Bits of a float16, rounded to nearest even, and its value.
 uint16_t toF16(float value);
 float fromF16(uint16_t bits);

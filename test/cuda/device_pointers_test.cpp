@@ -3,7 +3,7 @@
 #include <cstring>
 #include <thread>
 
-#include "../core/case.h"
+#include "../core/through.h"
 #include "../harness.h"
 #include "tested_backend.h"
 
@@ -175,6 +175,82 @@ TEST("device pointers: random cases, at once and by a plan") {
             setRows(plan, c);
             for (int again = 0; again < 2; ++again) checkSame(runPlan(plan, c, way), want);
         });
+    }
+}
+
+rtd_index_options throughOptions(const ThroughCase& c, const rtd_transform& transform, rtd_cascade cascade = RTD_CASCADE_AUTO) {
+    const Shape& s = c.searched.shape;
+    rtd_index_options options = indexOptions(c.through.inputs, s.metric, s.dtype, s.heads, testedBackend());
+    options.transform = &transform;
+    options.cascade = cascade;
+    return options;
+}
+
+TEST("transforms: random cases from the host, at once and by a plan") {
+    std::mt19937_64 random(17);
+    for (uint64_t i = 0; i < 60; ++i) {
+        Shape shape = randomShape(random);
+        if (shape.entries > 5000) shape.entries = 1500;
+        if (i % 4 == 0) shape.dim = shape.heads * static_cast<uint32_t>(120 + random() % 150);
+        const DeviceWay way = {i % 3 ? RTD_F32 : RTD_F16, i % 4 ? RTD_F32 : RTD_F16, i % 2 * 3, i % 5 == 0};
+        const ThroughCase c = makeThroughCase(shape, randomInputs(random, shape), i, false, way.queries);
+        const rtd_transform transform = c.through.view();
+        try {
+            const TestIndex index(throughOptions(c, transform, i % 2 ? RTD_CASCADE_ALWAYS : RTD_CASCADE_OFF));
+            fillIndex(index, c.given);
+            if (i % 2) CHECK_OK(rtd_index_seal(index, nullptr));
+            const Answer want = expected(c.searched, way.logits);
+            checkSame(run(index, c.given, {testedBackend(), 1, way.logits, i % 3 == 0}), want);
+            checkSame(runAtOnce(index, c.given, way), want);
+            if (shape.batch < 1 || shape.batch > RTD_PLAN_MAX_ROWS) continue;
+            const TestPlan plan(index, shape.batch, shape.k, shape.vocabulary);
+            setRows(plan, c.given);
+            for (int again = 0; again < 2; ++again) checkSame(runPlan(plan, c.given, way), want);
+        } catch (const std::exception& error) { throw test::Failure(std::string(error.what()) + "\n    in: " + c.text()); }
+    }
+}
+
+TEST("transforms: a query on the device without a finite image stays as it was, one of the host is refused") {
+    for (const uint32_t inputs : {0u, 20u}) {
+        Shape shape;
+        shape.batch = 3;
+        shape.dim = 24;
+        shape.heads = inputs ? 1 : 2;
+        ThroughCase c = makeThroughCase(shape, inputs, 2, true);
+        std::fill(c.through.weights.begin(), c.through.weights.end(), 1e10f);
+        for (float& key : c.given.given) key *= 1e-10f;
+        const auto searched = [&](const std::vector<float>& rows, std::vector<float>& images) {
+            images.clear();
+            for (size_t at = 0; at < rows.size(); at += c.through.inputs) {
+                const std::vector<float> image = oracle::imageOf(c.through.view(), &rows[at]);
+                images.insert(images.end(), image.begin(), image.end());
+            }
+        };
+        searched(c.given.given, c.searched.data.keys);
+        searched(c.given.queries, c.searched.queries);
+        const rtd_transform transform = c.through.view();
+        const TestIndex index(throughOptions(c, transform));
+        fillIndex(index, c.given);
+        const Answer want = expected(c.searched, RTD_F32);
+        const TestPlan plan(index, shape.batch, shape.k, shape.vocabulary);
+        setRows(plan, c.given);
+        for (const float number : {NAN, INFINITY, 2e30f}) {
+            Case broken = c.given;
+            broken.queries[c.through.inputs + 7] = number;
+            checkSameButBroken(runAtOnce(index, broken, {}), want, c.searched, 1);
+            checkSameButBroken(runPlan(plan, broken, {}), want, c.searched, 1);
+            std::vector<float> logits = c.given.logits;
+            const rtd_matrix queries = matrixOf(broken.queries, c.through.inputs);
+            const rtd_mutable_matrix logitMatrix = mutableMatrixOf(logits, shape.vocabulary);
+            CHECK_EQUAL(rtd_search_and_fuse(index, &queries, &logitMatrix, broken.rows.data(), broken.rows.size(), nullptr, nullptr, nullptr),
+                        RTD_NOT_FINITE);
+            const std::string message = rtd_last_error(), under = "under the transform; queries must be finite";
+            CHECK(message.starts_with("query 1 holds "));
+            CHECK_EQUAL(message.ends_with(under), std::isfinite(number));
+            CHECK_SAME_BITS(logits, c.given.logits);
+        }
+        checkSame(runPlan(plan, c.given, {}), want);
+        checkSame(runAtOnce(index, c.given, {}), want);
     }
 }
 

@@ -1,8 +1,9 @@
 // The back end "cuda-emulated".
 #include <string>
 
-#include "../core/case.h"
+#include "../core/through.h"
 #include "../harness.h"
+#include "emulation/device.h"
 #include "emulation/emulated_device.h"
 #include "tested_backend.h"
 
@@ -28,6 +29,22 @@ TEST("it is known by its name and is never the default") {
             CHECK_EQUAL(list[i].is_default, 0);
         }
     CHECK(isFound);
+}
+
+TEST("a call is one launch, a transform included") {
+    for (const uint32_t inputs : {0u, 9u}) {
+        Shape shape;
+        shape.batch = 17;
+        const ThroughCase c = makeThroughCase(shape, inputs, 1, true);
+        const rtd_transform transform = c.through.view();
+        rtd_index_options options = indexOptions(c.through.inputs, shape.metric, shape.dtype, 1, testedBackend());
+        options.transform = &transform;
+        const TestIndex index(options);
+        fillIndex(index, c.given);
+        const uint64_t before = rtd::emulation::device.count.launches;
+        checkSame(run(index, c.given, {testedBackend()}), expected(c.searched, RTD_F32));
+        CHECK_EQUAL(rtd::emulation::device.count.launches - before, 1);
+    }
 }
 
 TEST("memory that the device does not reach, and streams that it has not, are refused") {

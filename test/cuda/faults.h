@@ -34,6 +34,22 @@ constexpr Fault kFaults[] = {
     {"the ring has a stage too few", "scan.cuh", "at.stage = at.stage + 1", "at.stage + 1 == C::kStages", "at.stage + 2 >= C::kStages"},
     {"groups of copies are not closed", "scan.cuh", "copyCommit();", "copyCommit()", ""},
 
+    // ---- transforms ----
+    {"the last dimensions have no image", "transform.cuh", "return a.transform.mean ?", "(a.headDim * a.layout.heads + each - 1) / each",
+     "a.headDim * a.layout.heads / each"},
+    {"keys and queries are not centred alike", "transform.cuh", "sum[r][c] = fmaRn(", "mean[c]", "0.0f"},
+    {"a matrix is transposed", "transform.cuh", "const float* weights = a", "static_cast<size_t>(dimension)", "static_cast<size_t>(0)"},
+    {"the first queries' images in place of others'", "transform.cuh", "const uint32_t b = first", "first + lane / 8", "lane / 8"},
+    {"queries are scaled by one another's numbers", "transform.cuh", "mulRn(subRn(", "b * a.givenStride", "uint64_t{0}"},
+    {"a query without a finite image is merged", "transform.cuh", "if (subRn(value", "subRn(value, value) != 0.0f", "false"},
+    {"queries are searched for before they are there", "search_fuse.cuh", "return loadAcquire(&a.workspace.control->transformed",
+     "loadAcquire(&a.workspace.control->transformed) == s.counts.transforms", "true"},
+    {"seeds are measured before queries are there", "search_fuse.cuh", "awaitQueries(a, s);  // whose", "awaitQueries(a, s)", ""},
+    {"queries are projected before they are there", "search_fuse.cuh", "awaitQueries(a, s);  // which it projects", "awaitQueries(a, s)", ""},
+    {"queries are scanned for before they are there", "search_fuse.cuh", "awaitQueries(a, s);       //", "awaitQueries(a, s)", ""},
+    {"no reset", "search_fuse.cuh", "storeRelaxed(&a.workspace.rows[b", "storeRelaxed(&a.workspace.rows[b * a.layout.heads].notFinite, 0u)", ""},
+    {"no reset", "search_fuse.cuh", "storeRelaxed(&control.transformed", "storeRelaxed(&control.transformed, 0u)", ""},
+
     // ---- seeds ----
     {"the k-th seed bars itself", "seeds.cuh", "maxRelaxed(", "~(hits[k - 1] + 1)", "~hits[k - 1]"},
     {"seeds that are no hits bound a row", "seeds.cuh", "accepts(a, b, entry)", "accepts(a, b, entry)", "true"},

@@ -87,6 +87,39 @@ struct Matrix {
     DeviceMemory memory;
 };
 
+// A transform as the kernel takes it.
+class PaddedTransform {
+  public:
+    explicit PaddedTransform(const ThroughCase* given)
+        : inputs_(given ? given->through.inputs : 0), isMatrix_(given && given->through.kind == RTD_TRANSFORM_MATRIX) {
+        if (!given) return;
+        mean_ = padded(given->through.mean);
+        weights_ = padded(given->through.weights);
+    }
+    // The queries that were set go through it.
+    void setTransform(SearchFuseArgs& a, uint32_t imageStride) const {
+        a.transform = {mean_.data(), weights_.data(), inputs_, isMatrix_};
+        a.given = a.queries;
+        a.givenStride = a.queryStride;
+        a.givenAreHalf = a.queriesAreHalf;
+        a.queries = a.workspace.images;
+        a.queryStride = imageStride;
+        a.queriesAreHalf = 0;
+        a.queriesAreAligned = a.headDim % 4 == 0;
+    }
+
+  private:
+    std::vector<float> padded(const std::vector<float>& rows) const {
+        const uint32_t stride = alignedStride(inputs_);
+        std::vector<float> apart(rows.size() / inputs_ * stride);
+        for (size_t r = 0; r < rows.size() / inputs_; ++r) std::copy_n(&rows[r * inputs_], inputs_, &apart[r * stride]);
+        return apart;
+    }
+    uint32_t inputs_;
+    bool isMatrix_;
+    std::vector<float> mean_, weights_;
+};
+
 struct Options {
     std::vector<RowOptions> rows;
     std::vector<uint32_t> namespaces, seeds;
@@ -222,6 +255,8 @@ Answer runAs(const Case& c, const KernelWay& way, KernelCost& cost) {
         workspaceLayout.segments = static_cast<uint32_t>(cascades->view.segments.size()) + 1;
         workspaceLayout.pieces3 = cascades->view.layout.pieces3();
     }
+    if (way.through) workspaceLayout.imageStride = alignedStride(s.dim);
+    const PaddedTransform transform(way.through);
     DeviceMemory workspace(workspaceLayout.bytes(), 0xd7);
     std::memset(workspace.data(), 0, workspaceLayout.stateBytes());
 
@@ -231,9 +266,11 @@ Answer runAs(const Case& c, const KernelWay& way, KernelCost& cost) {
         const uint32_t hitRoom = std::max(32u, std::bit_ceil(s.k));
         if (way.seeds != Seeds::none) addSeeds(options, c, way.seeds, begin, hitRoom);
         for (uint32_t launch = 0; launch < way.launches; ++launch) {
-            Matrix queries(c.queries, begin, batch, s.dim, way.queriesAreHalf, way.isPadded);
+            const Case& given = way.through ? way.through->given : c;
+            Matrix queries(given.queries, begin, batch, given.shape.dim, way.queriesAreHalf, way.isPadded);
             Matrix logits(c.logits, begin, batch, s.vocabulary, way.logitsDtype == RTD_F16, way.isPadded);
             SearchFuseArgs a{};
+            a.workspace = workspaceLayout.at(workspace.data());
             a.keys = keys.data();
             a.tokens = c.data.tokens.data();
             a.namespaces = c.data.namespaces.data();
@@ -256,6 +293,7 @@ Answer runAs(const Case& c, const KernelWay& way, KernelCost& cost) {
             a.batch = batch;
             a.queriesAreHalf = way.queriesAreHalf;
             a.queriesAreAligned = !way.queriesAreHalf && !way.isPadded && headDim % 4 == 0;
+            if (way.through) transform.setTransform(a, workspaceLayout.imageStride);
             a.rows = options.rows.data();
             a.rowNamespaces = options.namespaces.data();
             a.logits = logits.data();
@@ -268,7 +306,6 @@ Answer runAs(const Case& c, const KernelWay& way, KernelCost& cost) {
             a.counts = &answer.counts[begin * s.heads];
             a.capacity = s.k;
             a.statuses = &statuses[begin];
-            a.workspace = workspaceLayout.at(workspace.data());
             a.hitRoom = hitRoom;
             a.seeds = way.seeds == Seeds::none ? nullptr : options.seeds.data();
             a.seedStride = hitRoom;
@@ -350,7 +387,7 @@ std::string KernelWay::text() const {
     return kernelConfigName(config) + ", seed " + std::to_string(seed) + ", grid " + std::to_string(grid) + "/" + std::to_string(resident) +
            ", pool " + std::to_string(smallestPool) + ", " + std::to_string(tilesPerTicket) + " tiles a ticket, merges above " +
            std::to_string(splitAbove) + " in " + std::to_string(mergeParts) + (logitsDtype == RTD_F16 ? ", float16 logits" : "") +
-           (queriesAreHalf ? ", float16 queries" : "") + (isPadded ? ", padded" : "") +
+           (through ? ", through a transform" : "") + (queriesAreHalf ? ", float16 queries" : "") + (isPadded ? ", padded" : "") +
            (sifting == Sifting::none     ? ""
             : sifting == Sifting::levels ? ", sifted by levels in shares of " + std::to_string(shareKeys)
                                          : ", sifted by tensor cores in shares of " + std::to_string(shareKeys)) +

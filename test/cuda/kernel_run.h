@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "../core/case.h"
+#include "../core/through.h"
 #include "arguments.h"
 
 // What a row's seeds are: its hits and their neighbours in id, which may be no entries or removed ones, or any ids.
@@ -22,8 +22,9 @@ struct KernelWay {
     uint32_t tilesPerTicket = 1;
     uint32_t mergeParts = 1, splitAbove = 0;
     rtd_dtype logitsDtype = RTD_F32;
-    bool queriesAreHalf = false;  // the case's queries must be numbers of float16
-    bool isPadded = false;        // rows of queries and logits lie apart, and off 16-byte boundaries
+    bool queriesAreHalf = false;           // the case's queries must be numbers of float16
+    const ThroughCase* through = nullptr;  // queries are those that it gives, and the case is the one that it searches
+    bool isPadded = false;                 // rows of queries and logits lie apart, and off 16-byte boundaries
     bool isAudited = false;
     bool isShadowed = false;  // see emulation/shadow.cpp
     uint32_t launches = 1;    // the same call again, on the same workspace

@@ -147,6 +147,70 @@ TEST("random cases, against the oracle and a CPU back end") {
         if (count < cases / 400) throw test::Failure("only " + std::to_string(count) + " of " + std::to_string(cases) + " random cases: " + trait);
 }
 
+void checkThrough(const ThroughCase& c, KernelWay way) {
+    way.through = &c;
+    try {
+        checkSame(runKernel(c.searched, way), expected(c.searched, way.logitsDtype));
+    } catch (const std::exception& error) { throw test::Failure(std::string(error.what()) + "\n    in: " + c.text() + "; " + way.text()); }
+}
+
+TEST("random cases whose queries go through a transform in the launch") {
+    std::mt19937_64 random(31);
+    for (int i = 0; i < caseCount() / 5; ++i) {
+        Shape shape = smaller(randomShape(random));
+        if (random() % 4 == 0) shape.dim = shape.heads * static_cast<uint32_t>(120 + random() % 150);  // levels 2 and 3
+        KernelWay way = randomWay(random, shape);
+        if (random() % 2) way.sifting = random() % 2 ? Sifting::levels : Sifting::tensors;
+        way.queriesAreHalf = random() % 3 == 0;
+        checkThrough(makeThroughCase(shape, randomInputs(random, shape), static_cast<uint64_t>(i), false, way.queriesAreHalf ? RTD_F16 : RTD_F32),
+                     way);
+    }
+}
+
+TEST("transforms of every size, in every instantiation") {
+    for (const uint32_t inputs : {0u, 1u, 127u, 128u, 129u, 513u})
+        for (uint32_t config = 0; config < kernelConfigCount(); ++config) {
+            Shape shape = shapeOf(70, 35 + config, 1 + 4 * config, 6);
+            shape.dtype = static_cast<rtd_dtype>(config % 3);
+            shape.metric = static_cast<rtd_metric>(inputs % 3);
+            KernelWay way;
+            way.config = config;
+            way.seed = inputs + config;
+            way.launches = 2;
+            way.isPadded = config % 2;
+            checkThrough(makeThroughCase(shape, inputs, config, true), way);
+        }
+    checkThrough(makeThroughCase(shapeOf(20, 5, 65, 4), 3, 1, true), {});
+    checkThrough(makeThroughCase(shapeOf(3, 1500, 1, 2), 0, 1, true), {});
+    checkThrough(makeThroughCase(shapeOf(3, 4, 2, 2), 4100, 1, true), {});
+    checkThrough(makeThroughCase(shapeOf(0, 40, 2, 2), 40, 1, true), {});
+}
+
+TEST("a query without a finite image stays as it was, the others are merged") {
+    for (const float number : {NAN, INFINITY, 3e38f})
+        for (const uint32_t inputs : {0u, 30u})
+            for (const Sifting sifting : {Sifting::none, Sifting::levels, Sifting::tensors}) {
+                Shape shape = shapeOf(100, 144, 4, 5);
+                if (inputs == 0) shape.heads = 3;
+                ThroughCase c = makeThroughCase(shape, inputs, 2, true);
+                const Through& t = c.through;
+                c.given.queries[2 * t.inputs + 1] = number;
+                if (std::isfinite(number)) c.through.mean[1] = -number;  // twice as much is infinite, also under a weight
+                for (uint32_t b = 0; b < shape.batch; ++b) {
+                    const std::vector<float> image = oracle::imageOf(t.view(), &c.given.queries[size_t{b} * t.inputs]);
+                    const bool isFinite = std::all_of(image.begin(), image.end(), [](float z) { return std::isfinite(z); });
+                    CHECK_EQUAL(isFinite, b != 2);
+                    if (isFinite) std::copy(image.begin(), image.end(), c.searched.queries.begin() + static_cast<ptrdiff_t>(b * shape.dim));
+                }
+                KernelWay way;
+                way.through = &c;
+                way.config = 2;
+                way.sifting = sifting;
+                way.launches = 2;
+                checkSameButBroken(runKernel(c.searched, way), expected(c.searched, RTD_F32), c.searched, 2);
+            }
+}
+
 // A small case that is hard in one way.
 struct Adversary {
     const char* name;
@@ -202,6 +266,27 @@ TEST("200 schedules of each adversary give the same bits") {
             try {
                 checkKernel(c, way);
             } catch (const test::Failure& failure) { throw test::Failure(std::string(adversary.name) + ": " + failure.text); }
+        }
+    }
+}
+
+TEST("100 schedules of a transform give the same bits, with seeds and cascades or without") {
+    for (const uint32_t inputs : {0u, 40u}) {
+        Shape shape = shapeOf(150, 40, 5, 5);
+        if (inputs == 0) shape.heads = 2;
+        const ThroughCase c = makeThroughCase(shape, inputs, 3, true);
+        for (uint64_t seed = 0; seed < (caseCount() < 5000 ? 12 : 100); ++seed) {
+            KernelWay way;
+            way.config = static_cast<uint32_t>(seed % kernelConfigCount());
+            way.seed = seed;
+            way.grid = 1 + static_cast<uint32_t>(seed % 6);
+            way.resident = 1 + static_cast<uint32_t>(seed / 6 % way.grid);
+            way.smallestPool = 64;
+            way.seeds = static_cast<Seeds>(seed % 3);
+            way.sifting = static_cast<Sifting>(seed / 2 % 3);
+            way.shareKeys = 32;
+            way.giveUpPercent = seed % 5 ? 1000 : 20;
+            checkThrough(c, way);
         }
     }
 }

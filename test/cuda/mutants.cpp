@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -82,10 +83,22 @@ int firstCaught(const Mutant& mutant, int cases) {
     rtd::emulation::device.dropTo = mutant.left;
     for (int i = 0; i < cases; ++i) {
         std::mt19937_64 random(static_cast<uint64_t>(i) + 1000);
-        Case c = makeCase(mutantShape(random), static_cast<uint64_t>(i), false);
+        const Shape shape = mutantShape(random);
+        Case c = makeCase(shape, static_cast<uint64_t>(i), false);
+        KernelWay way;
+        ThroughCase through;
+        std::mt19937_64 transforms(static_cast<uint64_t>(i) + 2000);
+        if (i % 3 == 0) {
+            through = makeThroughCase(shape, randomInputs(transforms, shape), static_cast<uint64_t>(i), false);
+            c = through.searched;
+            way.through = &through;
+        }
+        const bool isBroken = way.through && i % 2 && shape.batch > 0;  // one query
+        const auto broken = static_cast<uint32_t>(isBroken ? transforms() % shape.batch : 0);
+        if (isBroken)
+            through.given.queries[broken * through.through.inputs + transforms() % through.through.inputs] = transforms() % 2 ? NAN : INFINITY;
         if (random() % 16 == 0)
             for (rtd_row_options& row : c.rows) row.flags |= RTD_ROW_SKIP;
-        KernelWay way;
         way.config = static_cast<uint32_t>(random() % 4);
         way.seed = random();
         way.grid = 1 + static_cast<uint32_t>(random() % 8);
@@ -102,7 +115,11 @@ int firstCaught(const Mutant& mutant, int cases) {
             way.giveUpPercent = random() % 3 ? 1000 : 20;
         }
         try {
-            checkSame(runKernel(c, way), expected(c, RTD_F32));
+            const Answer got = runKernel(c, way), want = expected(c, RTD_F32);
+            if (isBroken)
+                checkSameButBroken(got, want, c, broken);
+            else
+                checkSame(got, want);
         } catch (const std::exception&) { return i; }
     }
     return cases;
@@ -131,7 +148,7 @@ int main(int argc, char** argv) {
     std::vector<Mutant> mutants;
     std::vector<const Fault*> lost;
     for (const char* file : {"search_fuse.cuh", "seeds.cuh", "scan.cuh", "pool.cuh", "select.cuh", "logits.cuh", "merge.cuh", "prepare.cuh",
-                             "levels.cuh", "tensor.cuh", "sift.cuh"})
+                             "levels.cuh", "tensor.cuh", "sift.cuh", "transform.cuh"})
         findMutants(file, mutants, lost);
     for (const Mutant& mutant : mutants) {
         const std::string text = mutant.file + ":" + std::to_string(mutant.line) + ": " + mutant.text + "  [" + mutant.name + "]";

@@ -48,7 +48,7 @@ else()
 
         # The kernel with every fault of faults.h to choose from.
         set(kernel_files search_fuse.cuh seeds.cuh gather.cuh scan.cuh pool.cuh select.cuh sums.cuh logits.cuh merge.cuh prepare.cuh levels.cuh tensor.cuh
-            sift.cuh config.cuh primitives.cuh)
+            sift.cuh transform.cuh config.cuh primitives.cuh)
         list(TRANSFORM kernel_files PREPEND ${CMAKE_CURRENT_BINARY_DIR}/faulty/ OUTPUT_VARIABLE faulty_files)
         list(TRANSFORM kernel_files PREPEND ${CMAKE_SOURCE_DIR}/cuda/ OUTPUT_VARIABLE right_files)
         file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/faulty)

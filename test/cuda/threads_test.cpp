@@ -117,6 +117,26 @@ TEST("the kernel has no data race") {
     }
 }
 
+TEST("the kernel that transforms queries has no data race") {
+    for (uint64_t i = 0; i < 8; ++i) {
+        Shape shape;
+        shape.entries = 80;
+        shape.dim = i % 2 ? 36 : 33;  // copies take the images, or loads
+        shape.batch = 1 + static_cast<uint32_t>(i % 3) * 2;
+        shape.k = 5;
+        const ThroughCase c = makeThroughCase(shape, i % 3 ? 20 : 0, i, true);
+        KernelWay way;
+        way.through = &c;
+        way.config = i % 2 ? 2 : static_cast<uint32_t>(i / 2 % 2);
+        way.seed = i;
+        way.grid = 3;
+        way.launches = 2;
+        way.seeds = i % 2 ? Seeds::near : Seeds::none;
+        way.sifting = static_cast<Sifting>(i / 2 % 3);
+        checkSame(runKernel(c.searched, way), expected(c.searched, RTD_F32));
+    }
+}
+
 TEST("the kernel that sifts has no data race") {
     for (uint64_t i = 0; i < 8; ++i) {
         Shape shape;

@@ -27,23 +27,7 @@ rtd_transform describe(rtd_transform_kind kind, uint32_t inputs, uint32_t output
     return {sizeof(rtd_transform), kind, inputs, outputs, mean.data(), weights.data()};
 }
 
-// From the words in rtd.h and transform.h.
-std::vector<float> imageOf(const rtd_transform& t, const float* row) {
-    std::vector<float> centred(t.input_dim), image(t.output_dim);
-    for (uint32_t i = 0; i < t.input_dim; ++i) centred[i] = row[i] - (t.mean ? t.mean[i] : 0);
-    for (uint32_t j = 0; j < t.output_dim; ++j) {
-        if (t.kind == RTD_TRANSFORM_SCALE) {
-            image[j] = centred[j] * t.weights[j];
-            continue;
-        }
-        float partial[128] = {};
-        for (uint32_t i = 0; i < t.input_dim; ++i) partial[i % 128] = std::fma(centred[i], t.weights[size_t{j} * t.input_dim + i], partial[i % 128]);
-        for (int half = 64; half > 0; half /= 2)
-            for (int s = 0; s < half; ++s) partial[s] += partial[s + half];
-        image[j] = partial[0];
-    }
-    return image;
-}
+using oracle::imageOf;
 
 TEST("the image of a row has the canonical bits, alone and among others, in every dtype of rows") {
     Numbers numbers(1);
