@@ -28,13 +28,14 @@ float random01(uint32_t seed) {
 }
 
 // 200 keys among the hidden states, which are (sequence, position, 0, 1), in three namespaces.
-rtd_index* makeIndex(const char* backend, uint32_t heads) {
+rtd_index* makeIndex(const char* backend, uint32_t heads, const rtd_transform* transform) {
     rtd::emulation::registerEmulatedBackend();
     rtd_index_options options{};
     options.struct_size = sizeof options;
     options.dim = kDim;
     options.heads = heads;
     options.backend = backend;
+    options.transform = transform;
     rtd_index* index = nullptr;
     CHECK_EQUAL(rtd_index_create(&options, &index), RTD_OK);
     std::vector<float> keys;
@@ -57,6 +58,7 @@ struct Decode {
     FakeLlama llama;
     OptionTable table;
     uint32_t heads = 1;
+    const rtd_transform* transform = nullptr;
     bool isListenedTo = false;
     std::shared_ptr<Recording> recording;
     std::shared_ptr<Attachment> attachment;
@@ -83,7 +85,7 @@ struct Decode {
     int32_t run(const Place& place) {
         llama.device = place.buffers != nullptr;
         if (llama.device) llama.buffers = llama.backend = place.buffers;
-        rtd_index* index = makeIndex(place.backend, heads);
+        rtd_index* index = makeIndex(place.backend, heads, transform);
         attachment = std::make_shared<Attachment>(index, 1, table);
         rtd_index_release(index);
         attachment->steps.listen(isListenedTo);
@@ -209,6 +211,21 @@ TEST("device: what is recorded in the same batch is the model's own") {
     CHECK_SAME_BITS(there.recording->logits(), here.recording->logits());
     CHECK_EQUAL(there.recording->logits()[3], there.llama.logit({0, 0}, 3));
     CHECK_EQUAL(there.attachment->counters.merged.load(), 1U);
+}
+
+TEST("device: rows are merged where they lie through an index's transform, too") {
+    constexpr uint32_t kImage = 3;
+    std::vector<float> mean, weights;
+    for (uint32_t i = 0; i < kDim; ++i) mean.push_back(random01(1000 + i));
+    for (uint32_t i = 0; i < kImage * kDim; ++i) weights.push_back(random01(2000 + i) - 0.5F);
+    const rtd_transform matrix{sizeof(rtd_transform), RTD_TRANSFORM_MATRIX, kDim, kImage, mean.data(), weights.data()};
+    Decode there, here;
+    there.transform = here.transform = &matrix;
+    CHECK_EQUAL(there.run(kOnDevice), 0);
+    CHECK_EQUAL(here.run(kOnHost), 0);
+    checkSame(there, here);
+    CHECK_EQUAL(there.attachment->counters.merged.load(), 2U);
+    CHECK_EQUAL(there.llama.calls, "scsc");
 }
 
 TEST("device: more rows than one launch takes") {
