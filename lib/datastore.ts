@@ -181,6 +181,7 @@ export class Datastore implements AsyncDisposable {
 
     /**
      * Appends keys [n, dim] with tokens [n], all or none. In memory until {@link seal}; while one runs, for the next.
+     * Waits for no seal, but for a {@link setSpace} that runs: until it is done the event loop stands still.
      * @returns the first one's id; the others follow.
      * @throws RtdError as {@link ReferenceIndex.add}; `ERR_RTD_READ_ONLY` where the store was opened for reading
      */
@@ -214,7 +215,8 @@ export class Datastore implements AsyncDisposable {
     /**
      * Sets how keys are searched: the number of heads, and a transform fitted to them ({@link fitTransform}). Seals what is pending and makes anew what
      * is derived from the keys, which are kept as they were appended; durable when it resolves. {@link index} is then another one: contexts attached
-     * before go on with the old one, and with the entries of then, until they are attached anew. {@link append} blocks meanwhile.
+     * before go on with the old one, and with the entries of then, until they are attached anew. {@link append} blocks meanwhile:
+     * what is appended must be searched for in one space or the other. Await this before appending more.
      * @throws RtdError `ERR_RTD_INVALID_ARGUMENT` (dimensions, a matrix with several heads), `ERR_RTD_NOT_FINITE` (a key whose image the store's dtype
      * cannot hold), and as {@link seal}; the store is then as it was, or sealed
      */

@@ -3,7 +3,6 @@ import { Command, InvalidArgumentError, Option } from "commander";
 
 import { classify, type Classification } from "../evaluation/classify.js";
 import { readQueries, type LabelQuery } from "../recipes/data.js";
-import { interruptible } from "./interrupt.js";
 import {
     fusionOptions,
     gpuOption,
@@ -14,10 +13,9 @@ import {
     wholeNumber,
     type FusionFlags,
 } from "./options.js";
-import { mismatchOption, withStore, type OpenFlags } from "./open-store.js";
+import { mismatchOption, withModelAndStore, type OpenFlags } from "./open-store.js";
 import { percent, print, printJson } from "./output.js";
-import { progressLine } from "./progress.js";
-import { withModel, type ModelFlags } from "./with-model.js";
+import type { ModelFlags } from "./with-model.js";
 
 interface ClassifyFlags extends ModelFlags, OpenFlags, FusionFlags {
     text?: string[];
@@ -62,31 +60,19 @@ async function run(path: string, options: ClassifyFlags, command: Command): Prom
         ...(await readQueries(data)),
     ];
     if (queries.length === 0) command.error("error: nothing to label; give --text or --data");
-    const found = await interruptible((signal) =>
-        withModel({ model: name, gpu, ...flags }, signal, async (model) => {
-            const line = progressLine(`labelling by ${path}`, { silent: flags.json });
-            const { k, temperature, temperatureScale, matchedBias, references, threads, lora } = flags;
-            try {
-                return await withStore(path, model, flags, (store) =>
-                    classify({
-                        store,
-                        model,
-                        texts: queries.map((query) => (query.kind === "labelled" ? query.text : query)),
-                        k,
-                        temperature,
-                        temperatureScale,
-                        referenceWeight: weight,
-                        matchedBias,
-                        references,
-                        threads,
-                        lora,
-                        signal,
-                        onProgress: (progress) => line.update(progress),
-                    }),
-                );
-            } finally {
-                line.stop();
-            }
+    const { k, temperature, temperatureScale, matchedBias, references, threads, lora } = flags;
+    const found = await withModelAndStore(path, { model: name, gpu, ...flags }, "labelling by", (opened) =>
+        classify({
+            ...opened,
+            texts: queries.map((query) => (query.kind === "labelled" ? query.text : query)),
+            k,
+            temperature,
+            temperatureScale,
+            referenceWeight: weight,
+            matchedBias,
+            references,
+            threads,
+            lora,
         }),
     );
     if (flags.json) printJson(found);

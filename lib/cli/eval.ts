@@ -10,7 +10,6 @@ import { evaluationReport } from "../report/evaluation.js";
 import { expectReportFile, writeReport } from "../report/file.js";
 import { provenanceOf } from "../report/provenance.js";
 import { describe } from "./evaluation-tables.js";
-import { interruptible } from "./interrupt.js";
 import {
     cutOptions,
     dataOption,
@@ -25,10 +24,9 @@ import {
     wholeNumber,
     type FusionFlags,
 } from "./options.js";
-import { mismatchOption, withStore, type OpenFlags } from "./open-store.js";
+import { mismatchOption, withModelAndStore, type OpenFlags } from "./open-store.js";
 import { print, printJson } from "./output.js";
-import { progressLine } from "./progress.js";
-import { withModel, type ModelFlags } from "./with-model.js";
+import type { ModelFlags } from "./with-model.js";
 
 interface EvalFlags extends ModelFlags, OpenFlags, Cut, FusionFlags {
     data: string[];
@@ -120,27 +118,16 @@ async function run(
     { model: name, gpu, json, allowMismatch, weight, cache, report, ...flags }: EvalFlags,
 ): Promise<void> {
     if (report !== undefined) await expectReportFile(report);
-    const { evaluation, provenance } = await interruptible((signal) =>
-        withModel({ model: name, gpu, json, ...flags }, signal, async (model) => {
-            const line = progressLine(`evaluating ${path}`, { silent: json });
-            try {
-                return await withStore(path, model, { allowMismatch, ...flags }, async (store) => ({
-                    evaluation: await evaluate({
-                        store,
-                        model,
-                        ...flags,
-                        referenceWeight: weight,
-                        ...(cache && { cacheDirectory: join(cacheDirectory(), "evaluations") }),
-                        signal,
-                        onProgress: (progress) => line.update(progress),
-                    }),
-                    provenance: await provenanceOf(store, model, flags),
-                }));
-            } finally {
-                line.stop();
-            }
+    const opening = { model: name, gpu, json, allowMismatch, ...flags };
+    const { evaluation, provenance } = await withModelAndStore(path, opening, "evaluating", async (opened) => ({
+        evaluation: await evaluate({
+            ...opened,
+            ...flags,
+            referenceWeight: weight,
+            ...(cache && { cacheDirectory: join(cacheDirectory(), "evaluations") }),
         }),
-    );
+        provenance: await provenanceOf(opened.store, opened.model, flags),
+    }));
     if (json) printJson({ ...evaluation, provenance });
     else print(describe(evaluation));
     if (report !== undefined) await writeReport(report, evaluationReport(evaluation, provenance));

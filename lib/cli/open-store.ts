@@ -4,6 +4,10 @@ import { Datastore } from "../datastore.js";
 import type { MismatchField } from "../fingerprint.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
+import type { Progress } from "../recipes/build.js";
+import { interruptible } from "./interrupt.js";
+import { progressLine } from "./progress.js";
+import { withModel, type ModelFlags } from "./with-model.js";
 
 export interface OpenFlags {
     allowMismatch?: MismatchField[] | undefined;
@@ -21,17 +25,43 @@ export const mismatchOption = () =>
 export async function withStore<T>(
     path: string,
     model: LlamaModel,
-    flags: OpenFlags,
+    { allowMismatch, threads, lora, writable }: OpenFlags & { writable?: boolean },
     work: (store: Datastore) => Promise<T>,
 ): Promise<T> {
-    const store = await Datastore.open(path, {
-        model: await fingerprintModel(model, flags),
-        allowModelMismatch: flags.allowMismatch,
-        threads: flags.threads,
+    await using store = await Datastore.open(path, {
+        writable,
+        model: await fingerprintModel(model, { lora }),
+        allowModelMismatch: allowMismatch,
+        threads,
     });
-    try {
-        return await work(store);
-    } finally {
-        await store.close();
-    }
+    return await work(store);
+}
+
+/** What a command's work on a store is given. */
+export interface Opened {
+    store: Datastore;
+    model: LlamaModel;
+    signal: AbortSignal;
+    onProgress: (progress: Progress) => void;
+}
+
+/** Runs a command's work on a store with the model that it names, until it is interrupted. A line says how far it is, after what is being `done`. */
+export async function withModelAndStore<T>(
+    path: string,
+    flags: ModelFlags & OpenFlags & { writable?: boolean },
+    done: string,
+    work: (opened: Opened) => Promise<T>,
+): Promise<T> {
+    return interruptible((signal) =>
+        withModel(flags, signal, async (model) => {
+            const line = progressLine(`${done} ${path}`, { silent: flags.json });
+            try {
+                return await withStore(path, model, flags, (store) =>
+                    work({ store, model, signal, onProgress: (progress) => line.update(progress) }),
+                );
+            } finally {
+                line.stop();
+            }
+        }),
+    );
 }

@@ -2,9 +2,7 @@
 import { join } from "node:path";
 import { Command, Option } from "commander";
 
-import { Datastore } from "../datastore.js";
 import { cacheDirectory } from "../demo/fetch-model.js";
-import { fingerprintModel } from "../llama/fingerprint.js";
 import type { Layer } from "../llama/layer.js";
 import { expectReportFile, writeReport } from "../report/file.js";
 import { provenanceOf } from "../report/provenance.js";
@@ -13,12 +11,11 @@ import { tuningReport } from "../report/tuning.js";
 import { grid, type Tried } from "../tuning/grid.js";
 import { layerOutcome, type LayerTrial } from "../tuning/layers.js";
 import { gateOutcome, simpler, tune, type TuneReport } from "../tuning/tune.js";
-import { interruptible } from "./interrupt.js";
-import { mismatchOption, type OpenFlags } from "./open-store.js";
+import { mismatchOption, withModelAndStore, type OpenFlags } from "./open-store.js";
 import { cutOptions, gpuOption, jsonOption, layerOf, loraOption, modelOption, reportOption, threadsOption } from "./options.js";
 import { print, printJson, table } from "./output.js";
-import { count, duration, progressLine } from "./progress.js";
-import { withModel, type ModelFlags } from "./with-model.js";
+import { count, duration } from "./progress.js";
+import type { ModelFlags } from "./with-model.js";
 
 interface TuneFlags extends ModelFlags, OpenFlags, Cut {
     data?: string[];
@@ -85,30 +82,15 @@ async function run(
     { model: name, gpu, json, allowMismatch, cache, report: file, ...flags }: TuneFlags,
 ): Promise<void> {
     if (file !== undefined) await expectReportFile(file);
-    const { report, provenance } = await interruptible((signal) =>
-        withModel({ model: name, gpu, json, ...flags }, signal, async (model) => {
-            await using store = await Datastore.open(path, {
-                writable: flags.dryRun !== true,
-                model: await fingerprintModel(model, flags),
-                allowModelMismatch: allowMismatch,
-                threads: flags.threads,
-            });
-            const line = progressLine(`tuning ${path}`, { silent: json });
-            try {
-                const report = await tune({
-                    store,
-                    model,
-                    ...flags,
-                    ...(cache && { cacheDirectory: join(cacheDirectory(), "evaluations") }),
-                    signal,
-                    onProgress: (progress) => line.update(progress),
-                });
-                return { report, provenance: await provenanceOf(store, model, { lora: flags.lora }) };
-            } finally {
-                line.stop();
-            }
+    const opening = { model: name, gpu, json, allowMismatch, ...flags, writable: flags.dryRun !== true };
+    const { report, provenance } = await withModelAndStore(path, opening, "tuning", async (opened) => ({
+        report: await tune({
+            ...opened,
+            ...flags,
+            ...(cache && { cacheDirectory: join(cacheDirectory(), "evaluations") }),
         }),
-    );
+        provenance: await provenanceOf(opened.store, opened.model, { lora: flags.lora }),
+    }));
     const isDryRun = flags.dryRun === true;
     if (json) printJson({ ...report, provenance });
     else print(describe(report, isDryRun));

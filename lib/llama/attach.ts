@@ -108,6 +108,8 @@ const scaleOfOwnTemperature = 0.4;
  *
  * If merging fails, the evaluation rejects with an `RtdError` and the context keeps none of that batch's tokens; so it does if the model's graph has no
  * states of the layer's name (`ERR_RTD_INVALID_ARGUMENT`), which only a graph can tell.
+ * A store recorded with LoRA adapters is for contexts with the same ones, which is not checked here: node-llama-cpp does not say which adapters a context
+ * has. Give them to `fingerprintModel` when the store is opened, and to `createContext`.
  * @throws RtdError `ERR_RTD_UNSUPPORTED` (platform, build of llama.cpp, kind of context, a store of pooled keys; nothing was changed), `ERR_RTD_EXISTS`, `ERR_RTD_CLOSED`,
  * `ERR_RTD_INVALID_ARGUMENT`, `ERR_RTD_TOKEN_RANGE` (a reference for another model), `ERR_RTD_NO_TEMPERATURE` (seal the index, or give one)
  */

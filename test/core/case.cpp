@@ -363,6 +363,18 @@ void checkEverywhere(const Case& c) {
     }
 }
 
+void checkForeignHits(const Case& c) {
+    if (c.shape.batch == 0) return;
+    const TestIndex index(indexOptions(c.shape.dim, c.shape.metric, c.shape.dtype, c.shape.heads));
+    fillIndex(index, c);
+    Answer want = run(index, c, {nullptr}), got = want;
+    got.logits = c.logits;
+    const rtd_mutable_matrix logits = mutableMatrixOf(got.logits, c.shape.vocabulary);
+    const rtd_hits hits = {nullptr, want.distances.data(), want.tokens.data(), want.counts.data(), c.shape.k};
+    CHECK_OK(rtd_fuse(&hits, c.shape.heads, &logits, c.rows.data(), c.rows.size(), got.statuses.data()));
+    checkSame(got, want);
+}
+
 double worstUlp(const Case& c) {
     double worst = 0;
     for (size_t b = 0; b < c.shape.batch; ++b) {

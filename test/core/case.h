@@ -94,5 +94,18 @@ void checkEverywhere(const Case& c);
 // Names of the back ends that can be used here.
 std::vector<const char*> usableBackends();
 
+// Hits that come from elsewhere; of one row.
+struct ForeignHits {
+    std::vector<float> distances;
+    std::vector<int32_t> tokens;
+    std::vector<uint32_t> counts = {static_cast<uint32_t>(distances.size())};  // of each head
+
+    uint32_t heads() const { return static_cast<uint32_t>(counts.size()); }
+    rtd_hits view() { return {nullptr, distances.data(), tokens.data(), counts.data(), static_cast<uint32_t>(distances.size() / counts.size())}; }
+};
+
+// A search's hits, given to rtd_fuse as foreign ones, give what searching and fusing at once does.
+void checkForeignHits(const Case& c);
+
 // The largest distance seen between fused logits and their exact values, in ULP of max(|l'|, |LSE|, 1).
 double worstUlp(const Case& c);

@@ -11,21 +11,12 @@
 
 namespace {
 
-struct Foreign {
-    std::vector<float> distances;
-    std::vector<int32_t> tokens;
-    std::vector<uint32_t> counts;
-    uint32_t heads = 1;
-
-    rtd_hits hits() { return {nullptr, distances.data(), tokens.data(), counts.data(), static_cast<uint32_t>(distances.size() / counts.size())}; }
-};
-
 // One row fused.
-rtd_row_status fuseRow(Foreign foreign, std::vector<float>& logits, const rtd_row_options& row) {
+rtd_row_status fuseRow(ForeignHits foreign, std::vector<float>& logits, const rtd_row_options& row) {
     const rtd_mutable_matrix matrix = {logits.data(), 1, logits.size(), 0, RTD_F32};
-    const rtd_hits hits = foreign.hits();
+    const rtd_hits hits = foreign.view();
     rtd_row_status status;
-    CHECK_OK(rtd_fuse(&hits, foreign.heads, &matrix, &row, 1, &status));
+    CHECK_OK(rtd_fuse(&hits, foreign.heads(), &matrix, &row, 1, &status));
     return status;
 }
 
@@ -37,18 +28,7 @@ double probability(const std::vector<float>& logits, size_t v) {
 
 TEST("hits given to fuse count as those of a search") {
     std::mt19937_64 random(3);
-    for (uint64_t seed = 0; seed < 150; ++seed) {
-        const Case c = makeCase(randomShape(random), seed, false);
-        if (c.shape.batch == 0) continue;
-        const TestIndex index(indexOptions(c.shape.dim, c.shape.metric, c.shape.dtype, c.shape.heads));
-        fillIndex(index, c);
-        Answer want = run(index, c, {nullptr}), got = want;
-        got.logits = c.logits;
-        const rtd_mutable_matrix logits = mutableMatrixOf(got.logits, c.shape.vocabulary);
-        const rtd_hits hits = {nullptr, want.distances.data(), want.tokens.data(), want.counts.data(), c.shape.k};
-        CHECK_OK(rtd_fuse(&hits, c.shape.heads, &logits, c.rows.data(), c.rows.size(), got.statuses.data()));
-        checkSame(got, want);
-    }
+    for (uint64_t seed = 0; seed < 150; ++seed) { checkForeignHits(makeCase(randomShape(random), seed, false)); }
 }
 
 TEST("fusing is the formula") {
@@ -65,8 +45,7 @@ TEST("fusing is the formula") {
 TEST("with heads the votes are averaged, and a head without one counts as nothing") {
     std::vector<float> logits(4, 0.0f);
     const std::vector<float> before = logits;
-    Foreign foreign = {{1, 1, 5, 0, INFINITY, 0}, {1, 2, 2, 0, 3, 0}, {2, 1, 1}};
-    foreign.heads = 3;
+    ForeignHits foreign = {{1, 1, 5, 0, INFINITY, 0}, {1, 2, 2, 0, 3, 0}, {2, 1, 1}};
     CHECK_EQUAL(fuseRow(foreign, logits, rowOptions(0, 0.5f, 1)), RTD_ROW_MERGED);
     const double r[] = {0, 0.5 / 3, 1.5 / 3, 0}, scale = 0.5 + 0.5 * 2 / 3;
     for (size_t v = 0; v < 4; ++v) CHECK(std::fabs(probability(logits, v) - (0.5 * 0.25 + 0.5 * r[v]) / scale) < 1e-7);
@@ -76,7 +55,7 @@ TEST("hits in any order count from the smallest distance") {
     std::mt19937_64 random(4);
     for (int i = 0; i < 100; ++i) {
         std::vector<oracle::Hit> hits;
-        Foreign foreign;
+        ForeignHits foreign;
         for (int j = 0; j < 20; ++j) {
             hits.push_back({static_cast<float>(random() % 100000) * 0.01f, 0, static_cast<int32_t>(random() % 8)});
             foreign.distances.push_back(hits.back().distance);
@@ -101,7 +80,7 @@ TEST("infinite distances do not vote") {
 }
 
 TEST("rows that cannot be merged, or need not be, stay as they are") {
-    const Foreign foreign = {{1}, {0}, {1}}, none = {{1}, {0}, {0}};
+    const ForeignHits foreign = {{1}, {0}, {1}}, none = {{1}, {0}, {0}};
     for (const float weight : {0.0f, 0.5f, 1.0f})
         for (const std::vector<float>& row : {std::vector<float>{1, NAN, 2}, {1, INFINITY, 2}, {-INFINITY, -INFINITY, -INFINITY}}) {
             std::vector<float> logits = row;
@@ -162,7 +141,7 @@ TEST("float16 logits are the float32 result rounded once") {
         floats.push_back(oracle::roundTo(RTD_F16, static_cast<float>(random() % 4000) / 100.0f - 20));
         halves.push_back(oracle::toF16(floats.back()));
     }
-    Foreign foreign;
+    ForeignHits foreign;
     for (int i = 0; i < 1000; ++i) {
         foreign.distances.push_back(static_cast<float>(i) * 0.01f);
         foreign.tokens.push_back(static_cast<int32_t>(random() % 3000));
@@ -171,7 +150,7 @@ TEST("float16 logits are the float32 result rounded once") {
     const rtd_row_options row = rowOptions(0, 0.5f, 3);
     CHECK_EQUAL(fuseRow(foreign, floats, row), RTD_ROW_MERGED);
     const rtd_mutable_matrix matrix = {halves.data(), 1, halves.size(), 0, RTD_F16};
-    const rtd_hits hits = foreign.hits();
+    const rtd_hits hits = foreign.view();
     CHECK_OK(rtd_fuse(&hits, 1, &matrix, &row, 1, nullptr));
     for (size_t v = 0; v < halves.size(); ++v) CHECK_EQUAL(halves[v], oracle::toF16(floats[v]));
 }

@@ -1,8 +1,7 @@
 /** Label stores on a model of noise, with keys at the prompt's end and pooled: what is kept, what is asked, and the labels that come of it. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
 import { matchedBias } from "../../lib/evaluation/matched-bias.js";
 import type { LabelFigures } from "../../lib/evaluation/label.js";
@@ -20,16 +19,12 @@ import {
 } from "../../lib/index.js";
 import type { Token } from "../../lib/node-llama-cpp.js";
 import { contextOf, noiseModel } from "../llama/models.js";
-
-const folder = mkdtempSync(join(tmpdir(), "rtd-classify-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+import { labelStores } from "./label-stores.js";
 
 const names = ["ant", "bee", "cow"];
-const rows = Array.from({ length: 15 }, (_, i) => ({ text: `it has ${(i * 7) % 23} legs`, label: names[i % 3]! }));
-const data = join(folder, "rows.jsonl");
-writeFileSync(data, rows.map((row) => JSON.stringify(row)).join("\n"));
 const [before, after] = ["{labels}: ", " is (an)"];
 const prompt = `${before}{text}${after}\n`;
+const { folder, rows, data, pathOf, withStore } = labelStores(names, prompt);
 const d = 64;
 
 const variants: [string, Partial<BuildOptions>][] = [
@@ -37,18 +32,6 @@ const variants: [string, Partial<BuildOptions>][] = [
     ["the mean", { pooling: "mean" }],
     ["the mean of a layer", { pooling: "mean", layer: 0 }],
 ];
-
-async function withStore<T>(options: Partial<BuildOptions>, work: (store: Datastore) => Promise<T>): Promise<T> {
-    const path = join(folder, `${JSON.stringify(options).replaceAll(/\W/g, "-")}.rtd`);
-    const model = await noiseModel();
-    await buildDatastore({ path, model, task: "label", data: [data], prompt, threads: 1, ...options });
-    const store = await Datastore.open(path);
-    try {
-        return await work(store);
-    } finally {
-        await store.close();
-    }
-}
 
 /** The key of a text and the logits at its prompt's end, from the recorder alone and in float64. */
 async function asked({ pooling, layer }: Partial<BuildOptions>, text: string): Promise<{ key: number[]; logits: Float32Array }> {
@@ -154,7 +137,7 @@ it("pooling stays what it was, and is for labels", async () => {
     await expect(withStore({ pooling: "max" as never }, () => Promise.resolve())).rejects.toThrow(
         /pooling: expected "mean", got "max"/,
     );
-    const path = join(folder, "---.rtd");
+    const path = pathOf({});
     const model = await noiseModel();
     const options = { path, model, task: "label", data: [data], prompt, threads: 1 } as const;
     await buildDatastore(options);

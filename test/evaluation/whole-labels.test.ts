@@ -1,45 +1,16 @@
 /** Labels of several tokens and of several spellings on a model of noise, against their definition in float64. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
 import type { LabelFigures } from "../../lib/evaluation/label.js";
-import {
-    attach,
-    buildDatastore,
-    classify,
-    createRecorder,
-    Datastore,
-    evaluate,
-    tune,
-    type BuildOptions,
-    type Evaluation,
-} from "../../lib/index.js";
+import { attach, buildDatastore, classify, createRecorder, evaluate, tune, type Evaluation } from "../../lib/index.js";
 import type { Token } from "../../lib/node-llama-cpp.js";
 import { contextOf, generate, noiseModel } from "../llama/models.js";
-
-const folder = mkdtempSync(join(tmpdir(), "rtd-whole-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+import { labelStores } from "./label-stores.js";
 
 const names = ["and", "ant", "bee"]; // a token is a character
-const rows = Array.from({ length: 15 }, (_, i) => ({ text: `it has ${(i * 7) % 23} legs`, label: names[i % 3]! }));
-const data = join(folder, "rows.jsonl");
-writeFileSync(data, rows.map((row) => JSON.stringify(row)).join("\n"));
 const prompt = "{text} is (an)\n";
+const { rows, data, pathOf, withStore } = labelStores(names, prompt);
 const d = 64;
-
-async function withStore<T>(options: Partial<BuildOptions>, work: (store: Datastore) => Promise<T>): Promise<T> {
-    const path = join(folder, `${JSON.stringify(options).replaceAll(/\W/g, "-")}.rtd`);
-    const model = await noiseModel();
-    await buildDatastore({ path, model, task: "label", data: [data], prompt, threads: 1, ...options });
-    const store = await Datastore.open(path);
-    try {
-        return await work(store);
-    } finally {
-        await store.close();
-    }
-}
 
 async function promptOf(text: string): Promise<Token[]> {
     const model = await noiseModel();
@@ -214,7 +185,7 @@ describe("spellings", () => {
 
     it("stay what they were", async () => {
         await withStore({ labels }, () => Promise.resolve());
-        const path = join(folder, `${JSON.stringify({ labels }).replaceAll(/\W/g, "-")}.rtd`);
+        const path = pathOf({ labels });
         const model = await noiseModel();
         const options = { path, model, task: "label", data: [data], threads: 1 } as const;
         expect(await buildDatastore({ ...options, labels })).toMatchObject({ added: 0 });

@@ -10,20 +10,29 @@ namespace {
 
 using namespace test;
 
-RowOptions only(uint32_t space, float weight = 1) {
+RowOptions nearest(float weight = 1) {
     RowOptions options;
     options.k = 1;
     options.referenceWeight = weight;
     options.temperature = 1;
+    return options;
+}
+
+RowOptions only(uint32_t space, float weight = 1) {
+    RowOptions options = nearest(weight);
     options.namespaces = std::vector<uint32_t>{space};
     return options;
 }
 
-std::shared_ptr<Attachment> attach(const std::vector<int32_t>& tokens, OptionTable table, bool isRuled = false) {
-    rtd_index* index = indexOf(tokens);
-    auto attachment = std::make_shared<Attachment>(index, 1, std::move(table), isRuled);
+// Takes the index over.
+std::shared_ptr<Attachment> attachTo(rtd_index* index, OptionTable table, bool isRuled, const char* layer) {
+    auto attachment = std::make_shared<Attachment>(index, 1, std::move(table), isRuled, layer);
     rtd_index_release(index);
     return attachment;
+}
+
+std::shared_ptr<Attachment> attach(const std::vector<int32_t>& tokens, OptionTable table, bool isRuled = false) {
+    return attachTo(indexOf(tokens), std::move(table), isRuled, "");
 }
 
 // Two sequences, each with its own answer; the micro-batches come in the other order.
@@ -244,23 +253,8 @@ namespace {
 
 // Keys that are the states of block 0 at both sequences' last tokens, with tokens 3 and 4; of the last norm's states each is nearest to the other's.
 std::shared_ptr<Attachment> attachToBlock(const char* layer) {
-    rtd_index_options options{};
-    options.struct_size = sizeof options;
-    options.dim = kDim;
-    options.threads = 1;
-    rtd_index* index = nullptr;
-    CHECK_EQUAL(rtd_index_create(&options, &index), RTD_OK);
-    const std::vector<float> keys{0, 1, 0, 2, /**/ 1, 7, 0, 2, /**/ 0, 1, 1, 2, /**/ 0, 0, 0, 2};
-    const std::vector<int32_t> tokens{3, 4, 5, 6};
-    const rtd_matrix matrix{keys.data(), tokens.size(), kDim, 0, RTD_F32};
-    CHECK_EQUAL(rtd_index_add(index, &matrix, tokens.data(), nullptr, nullptr), RTD_OK);
-    RowOptions nearest;
-    nearest.k = 1;
-    nearest.referenceWeight = 1;
-    nearest.temperature = 1;
-    auto attachment = std::make_shared<Attachment>(index, 1, OptionTable{nearest, {}}, false, layer);
-    rtd_index_release(index);
-    return attachment;
+    rtd_index* index = indexOf({3, 4, 5, 6}, {0, 1, 0, 2, /**/ 1, 7, 0, 2, /**/ 0, 1, 1, 2, /**/ 0, 0, 0, 2});
+    return attachTo(index, {nearest(), {}}, false, layer);
 }
 
 }  // namespace

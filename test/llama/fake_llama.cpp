@@ -214,14 +214,14 @@ Attached attachedTo(std::shared_ptr<Attachment> attachment, std::shared_ptr<Reco
     return {std::move(attachment), std::move(recording), {kDim, kVocabulary}};
 }
 
-rtd_index* indexOf(const std::vector<int32_t>& tokens) {
+rtd_index* indexOf(const std::vector<int32_t>& tokens, std::vector<float> keys) {
     rtd_index_options options{};
     options.struct_size = sizeof options;
     options.dim = kDim;
     options.threads = 1;
     rtd_index* index = nullptr;
     CHECK_EQUAL(rtd_index_create(&options, &index), RTD_OK);
-    const std::vector<float> keys(tokens.size() * kDim, 0.0F);
+    keys.resize(tokens.size() * kDim);
     std::vector<uint32_t> namespaces;
     for (size_t i = 0; i < tokens.size(); ++i) namespaces.push_back(static_cast<uint32_t>(i));
     const rtd_matrix matrix{keys.data(), tokens.size(), kDim, 0, RTD_F32};

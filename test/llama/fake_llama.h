@@ -59,7 +59,7 @@ struct FakeLlama {
 
 Attached attachedTo(std::shared_ptr<Attachment> attachment, std::shared_ptr<Recording> recording = nullptr);
 
-// An index of one key at the origin for each token, in namespaces 0, 1, ...
-rtd_index* indexOf(const std::vector<int32_t>& tokens);
+// A sealed index of one key for each token, in namespaces 0, 1, ...; all at the origin where no keys are given.
+rtd_index* indexOf(const std::vector<int32_t>& tokens, std::vector<float> keys = {});
 
 }  // namespace test

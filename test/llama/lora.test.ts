@@ -5,9 +5,9 @@ import { join } from "node:path";
 import type { LlamaContext, LlamaContextSequence, LlamaModel, Token } from "node-llama-cpp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { attach, createIndex, createRecorder, fuseSync, type ReferenceIndex } from "../../lib/index.js";
+import { attach, createRecorder, fuseSync, type ReferenceIndex } from "../../lib/index.js";
 import { writeAdapter } from "./gguf.js";
-import { contextOf, generate, noiseModel } from "./models.js";
+import { contextOf, generate, indexOn, noiseModel } from "./models.js";
 
 const folder = mkdtempSync(join(tmpdir(), "rtd-lora-"));
 const lora = join(folder, "adapter.gguf");
@@ -24,17 +24,6 @@ async function logitsAfter(sequence: LlamaContextSequence, prompt: readonly Toke
     ]);
     const logits = results[last]!.next.logits!;
     return Float32Array.from({ length: logits.size }, (_, token) => logits.get(token as Token)!);
-}
-
-/** Of every position of a text, as the model of a context sees it: hidden states, and the token that follows. */
-async function indexOn(context: LlamaContext, tokens: readonly Token[]): Promise<ReferenceIndex> {
-    const recorder = await createRecorder(context);
-    const { hidden } = await recorder.record(tokens.slice(0, -1));
-    await recorder.dispose();
-    const index = createIndex({ dim: recorder.embeddingSize, threads: 1 });
-    index.add(hidden, Int32Array.from(tokens.slice(1)));
-    index.sealSync();
-    return index;
 }
 
 async function hiddenAfter(context: LlamaContext, tokens: readonly Token[]): Promise<Float32Array> {

@@ -86,7 +86,15 @@ export async function generate(
 
 /** An index of a text's hidden states, each with the token that follows it. */
 export async function indexOf(model: LlamaModel, tokens: Token[], options: RecorderOptions = {}): Promise<ReferenceIndex> {
-    const context = await contextOf(model, { contextSize: tokens.length + 1 });
+    return indexOn(await contextOf(model, { contextSize: tokens.length + 1 }), tokens, options);
+}
+
+/** The same as the model of a context sees it, with the context's adapters. */
+export async function indexOn(
+    context: LlamaContext,
+    tokens: readonly Token[],
+    options: RecorderOptions = {},
+): Promise<ReferenceIndex> {
     const recorder = await createRecorder(context, options);
     const { hidden } = await recorder.record(tokens.slice(0, -1));
     await recorder.dispose();
