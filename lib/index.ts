@@ -37,6 +37,7 @@ export {
 } from "./llama/attach.js";
 export { Attachment, type AttachmentStats } from "./llama/attachment.js";
 export { fingerprintModel, type FingerprintOptions } from "./llama/fingerprint.js";
+export type { LoraAdapter } from "./llama/lora.js";
 export type { Layer } from "./llama/layer.js";
 export { createRecorder, record, Recorder, type Recorded, type RecorderOptions, type RecordOptions } from "./llama/record.js";
 export { supported, type LlamaSupport } from "./llama/support.js";

@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { Command, Option } from "commander";
 
+import type { LoraAdapter } from "../llama/lora.js";
 import { RtdError } from "../errors.js";
 import type { Layer } from "../llama/layer.js";
 import type { FitMethod } from "../transform.js";
@@ -39,7 +40,7 @@ interface BuildFlags extends ModelFlags, Cut {
     wholeLabels?: true;
     pooling?: Pooling;
     layer?: Layer;
-    lora?: string[];
+    lora?: LoraAdapter[];
     pruneAbove?: number;
     shots?: number;
     shotSeed?: number;

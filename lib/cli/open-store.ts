@@ -1,5 +1,6 @@
 import { Option } from "commander";
 
+import type { LoraAdapter } from "../llama/lora.js";
 import { Datastore } from "../datastore.js";
 import type { MismatchField } from "../fingerprint.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
@@ -12,7 +13,7 @@ import { withModel, type ModelFlags } from "./with-model.js";
 export interface OpenFlags {
     allowMismatch?: MismatchField[] | undefined;
     threads?: number | undefined;
-    lora?: string[] | undefined;
+    lora?: LoraAdapter[] | undefined;
 }
 
 export const mismatchOption = () =>

@@ -1,6 +1,7 @@
 /** Options that several commands share, and the parsers of their values. */
 import { InvalidArgumentError, Option } from "commander";
 
+import type { LoraAdapter } from "../llama/lora.js";
 import type { Layer } from "../llama/layer.js";
 import { tasks } from "../recipes/data.js";
 
@@ -27,7 +28,15 @@ export const layerOf = (text: string): Layer => (/^\d+$/.test(text) ? Number(tex
 export const gpuOption = () => new Option("--no-gpu", "run the model on the CPU");
 
 export const loraOption = () =>
-    new Option("--lora <file...>", "LoRA adapters, in GGUF files, that the model runs with; a datastore is bound to them");
+    new Option(
+        "--lora <file...>",
+        "LoRA adapters, in GGUF files, that the model runs with; adapter.gguf@0.5 is half of one. A datastore is bound to them",
+    ).argParser((text: string, before: LoraAdapter[] = []) => [...before, adapterOf(text)]);
+
+function adapterOf(text: string): LoraAdapter {
+    const [, file, scale] = /^(.+)@(-?\d*\.?\d+)$/.exec(text) ?? [];
+    return file === undefined ? text : { file, scale: Number(scale) };
+}
 
 export const cutOptions = () => [
     new Option("--seed <n>", "shuffle the rows; the same seed always gives the same order").argParser(

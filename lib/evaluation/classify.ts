@@ -1,4 +1,5 @@
 /** Classification of texts that have no label yet, by the model and a label store. */
+import type { LoraAdapter } from "../llama/lora.js";
 import { expectFlag, invalid } from "../arguments.js";
 import type { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
@@ -36,8 +37,8 @@ export interface ClassifyOptions extends FusionSettings {
     matchedBias?: boolean | undefined;
     /** How many of the references that weigh most are described. Default 3. */
     references?: number | undefined;
-    /** Files of LoRA adapters that the model runs with, at scale 1; those that the store was built with. Default: none. */
-    lora?: readonly string[] | undefined;
+    /** LoRA adapters that the model runs with; those that the store was built with. Default: none. */
+    lora?: readonly LoraAdapter[] | undefined;
     /** A folder where runs of the model are kept. */
     cacheDirectory?: string | undefined;
     threads?: number | undefined;

@@ -1,4 +1,5 @@
 /** Generation with a reference, and for each token the entries of the store that voted for it. */
+import type { LoraAdapter } from "../llama/lora.js";
 import type { Datastore } from "../datastore.js";
 import { attach, type Step } from "../llama/attach.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
@@ -20,8 +21,8 @@ export interface GenerateOptions {
     references?: boolean | undefined;
     /** As of `attach`. */
     matchedBias?: boolean | undefined;
-    /** Files of LoRA adapters that the model runs with, at scale 1; those that the store was built with. Default: none. */
-    lora?: readonly string[] | undefined;
+    /** LoRA adapters that the model runs with; those that the store was built with. Default: none. */
+    lora?: readonly LoraAdapter[] | undefined;
     threads?: number | undefined;
     signal?: AbortSignal | undefined;
     onText?: ((text: string) => void) | undefined;

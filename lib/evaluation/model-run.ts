@@ -2,6 +2,7 @@
  * What the model says of the passages of an evaluation, in the few numbers that any setting of the reference needs: so one run of the model serves
  * them all, and the next evaluation of the same data needs none.
  */
+import type { LoraAdapter } from "../llama/lora.js";
 import { fuseSync, logProbabilities } from "../fusion.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import type { Progress } from "../recipes/build.js";
@@ -31,7 +32,7 @@ export interface RunOptions {
     labels?: readonly (readonly Token[])[] | undefined;
     /** As of a recorder. */
     layer?: string | undefined;
-    lora?: readonly string[] | undefined;
+    lora?: readonly LoraAdapter[] | undefined;
     unit: Progress["unit"];
     cache?: RunCache | undefined;
     threads?: number | undefined;

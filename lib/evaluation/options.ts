@@ -1,3 +1,4 @@
+import type { LoraAdapter } from "../llama/lora.js";
 import { describe, expectFlag, invalid } from "../arguments.js";
 import type { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
@@ -38,8 +39,8 @@ export interface EvaluateOptions extends Cut, FusionSettings {
      * search finds nearest to it, the nearest last. An example that asks the same as the prompt is left out. Default 0: without.
      */
     retrieved?: number | undefined;
-    /** Files of LoRA adapters that the model runs with, at scale 1; those that the store was built with. Default: none. */
-    lora?: readonly string[] | undefined;
+    /** LoRA adapters that the model runs with; those that the store was built with. Default: none. */
+    lora?: readonly LoraAdapter[] | undefined;
     /** A folder where runs of the model are kept, so that the next evaluation of the same data needs none. */
     cacheDirectory?: string | undefined;
     threads?: number | undefined;

@@ -4,14 +4,15 @@ import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import path from "node:path";
 
+import { adapterOf, type LoraAdapter } from "./lora.js";
 import { defined } from "../defined.js";
 import { RtdError } from "../errors.js";
 import type { ModelFingerprint } from "../fingerprint.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
 
 export interface FingerprintOptions {
-    /** Files of the LoRA adapters that the context is created with: they change the hidden states. */
-    lora?: readonly string[] | undefined;
+    /** The LoRA adapters that the context is created with: they change the hidden states. */
+    lora?: readonly LoraAdapter[] | undefined;
 }
 
 /**
@@ -38,7 +39,7 @@ export async function fingerprintModel(model: LlamaModel, options: FingerprintOp
             quantization: /^\S+ \S+ (?:\(guessed\) )?(.+)$/.exec(model.typeDescription)?.[1],
             tokenizer: [tokenizer.ggml.model, tokenizer.ggml.pre].filter((name) => name !== undefined).join("/"),
             chatTemplate: template === undefined ? undefined : sha256(template),
-            lora: options.lora?.length ? await Promise.all(options.lora.map(describeFile)) : undefined,
+            lora: options.lora?.length ? await Promise.all(options.lora.map(describeAdapter)) : undefined,
         }),
     };
 }
@@ -58,9 +59,12 @@ function modelFiles(first: string): string[] {
     return Array.from({ length: Number(total) }, (_, i) => `${stem}${String(i + 1).padStart(5, "0")}-of-${total}.gguf`);
 }
 
-async function describeFile(file: string): Promise<{ file: string; sha256: string }> {
+/** Scale 1 is not said, as it was not by stores that knew no other. */
+async function describeAdapter(adapter: LoraAdapter): Promise<{ file: string; scale?: number; sha256: string }> {
+    const { file, scale } = adapterOf(adapter);
     try {
-        return { file: path.basename(file), sha256: (await hashFile(path.resolve(file))).sha256 };
+        const { sha256 } = await hashFile(path.resolve(file));
+        return { file: path.basename(file), ...(scale !== 1 && { scale }), sha256 };
     } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
         throw new RtdError("ERR_RTD_NOT_FOUND", `lora: ${file}: no such file`);

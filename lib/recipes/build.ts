@@ -2,6 +2,7 @@
  * Building a datastore from data files. Work is sealed every so many entries; the origin of the last sealed entry says where to go on, so
  * an interrupted build continues when it is started again, and data that a store already has is not added twice.
  */
+import type { LoraAdapter } from "../llama/lora.js";
 import { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
 import type { ModelFingerprint } from "../fingerprint.js";
@@ -56,8 +57,8 @@ export interface BuildOptions extends Cut, IndexSettings, ShotOptions {
     pooling?: Pooling | undefined;
     /** Whose states the keys are. Default: those after the last norm. */
     layer?: Layer | undefined;
-    /** Files of LoRA adapters that the model runs with, at scale 1; kept in the store's fingerprint of its model. Default: none. */
-    lora?: readonly string[] | undefined;
+    /** LoRA adapters that the model runs with; kept in the store's fingerprint of its model. Default: none. */
+    lora?: readonly LoraAdapter[] | undefined;
     /** Leaves out entries whose value the model alone says with a probability above this, 0 to 1. Default: none. */
     pruneAbove?: number | undefined;
     /**

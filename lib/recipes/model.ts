@@ -1,4 +1,5 @@
 /** Loading a model by node-llama-cpp, which is an optional peer dependency and therefore imported only when needed. */
+import { adapterOf, type LoraAdapter } from "../llama/lora.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -74,19 +75,18 @@ async function resolveName(resolveModelFile: typeof NodeLlamaCpp.resolveModelFil
 
 export interface ContextSettings {
     threads?: number | undefined;
-    /** Files of LoRA adapters. */
-    lora?: readonly string[] | undefined;
+    lora?: readonly LoraAdapter[] | undefined;
 }
 
 /**
- * A context of a model, with adapters at scale 1.
+ * A context of a model, with adapters.
  * @throws RtdError `ERR_RTD_BAD_FORMAT` where they are none for the model
  */
 export async function createContext(
     model: LlamaModel,
     { threads, lora = [], ...sizes }: ContextSettings & { contextSize: number; batchSize?: number },
 ): Promise<NodeLlamaCpp.LlamaContext> {
-    const adapters = lora.map((filePath) => ({ filePath: resolve(filePath) }));
+    const adapters = lora.map(adapterOf).map(({ file, scale }) => ({ filePath: resolve(file), scale }));
     try {
         return await model.createContext({
             ...sizes,
@@ -97,7 +97,7 @@ export async function createContext(
         if (adapters.length === 0) throw cause;
         throw new RtdError(
             "ERR_RTD_BAD_FORMAT",
-            `lora: llama.cpp cannot run ${model.filename ?? "the model"} with ${lora.join(", ")} ` +
+            `lora: llama.cpp cannot run ${model.filename ?? "the model"} with ${adapters.map(({ filePath }) => filePath).join(", ")} ` +
                 `(${cause instanceof Error ? cause.message : String(cause)}); it takes GGUF files of LoRA adapters for this model`,
             { cause },
         );

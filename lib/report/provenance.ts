@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { dirname } from "node:path";
 
+import type { LoraAdapter } from "../llama/lora.js";
 import type { Datastore } from "../datastore.js";
 import { defined } from "../defined.js";
 import type { ModelFingerprint } from "../fingerprint.js";
@@ -48,7 +49,7 @@ export async function provenanceOf(
         offset,
         limit,
         lora: adapters,
-    }: Cut & { data?: readonly string[]; lora?: readonly string[] | undefined } = {},
+    }: Cut & { data?: readonly string[]; lora?: readonly LoraAdapter[] | undefined } = {},
 ): Promise<Provenance> {
     const { file, sha256, bytes, architecture, quantization, lora } = await fingerprintModel(model, { lora: adapters });
     const { metric, heads, backend } = store.index;

@@ -1,6 +1,7 @@
 /** Fits a store's space, k, temperature and weight to its own examples, and keeps them. */
 import { setImmediate } from "node:timers/promises";
 
+import type { LoraAdapter } from "../llama/lora.js";
 import type { Datastore } from "../datastore.js";
 import { defined } from "../defined.js";
 import { RtdError } from "../errors.js";
@@ -40,8 +41,8 @@ export interface TuneOptions extends Cut {
      * recorded in each. Default: none.
      */
     layers?: readonly Layer[] | undefined;
-    /** Files of LoRA adapters that the model runs with, at scale 1; those that the store was built with. Default: none. */
-    lora?: readonly string[] | undefined;
+    /** LoRA adapters that the model runs with; those that the store was built with. Default: none. */
+    lora?: readonly LoraAdapter[] | undefined;
     /** A folder where runs of the model are kept. */
     cacheDirectory?: string | undefined;
     threads?: number | undefined;

@@ -68,6 +68,32 @@ describe("a store of a model with an adapter", () => {
         expect(furthest(own!, without!)).toBeGreaterThan(0.5);
     });
 
+    it("may have a part of it", async () => {
+        const model = await noiseModel();
+        const half = [{ file: adapter, scale: 0.5 }];
+        const keysOf = async (path: string) => {
+            await using store = await Datastore.open(path);
+            return { keys: store.keysOf(Uint32Array.from({ length: 16 }, (_, id) => id)), lora: store.manifest.model.lora };
+        };
+        const own = await keysOf(await build("half.rtd", { model, lora: half, ...labels }));
+        const { keys } = await keysOf(
+            await build("halved.rtd", { model: await noiseModel({ adapted: 7, adaptedBy: 0.5 }), ...labels }),
+        );
+        const furthest = (other: Float32Array) => Math.max(...own.keys.map((x, i) => Math.abs(x - other[i]!)));
+        expect(furthest(keys)).toBeLessThan(0.02);
+        expect(furthest((await keysOf(join(folder, "labels.rtd"))).keys)).toBeGreaterThan(0.3);
+        expect(own.lora).toMatchObject([{ file: "adapter.gguf", scale: 0.5 }]);
+        const path = join(folder, "half.rtd");
+        await expect(Datastore.open(path, { model: await fingerprintModel(model, { lora }) })).rejects.toThrow(
+            /lora: the store has/,
+        );
+        await using store = await Datastore.open(path, { model: await fingerprintModel(model, { lora: half }) });
+        expect(store.size).toBe(16);
+        await expect(buildDatastore({ path, model, ...labels, lora: [{ file: adapter } as never] })).rejects.toThrow(
+            "lora: expected files, or files with scales",
+        );
+    });
+
     it("is evaluated, tuned and asked for labels as that model is", async () => {
         const [model, whole] = [await noiseModel(), await adapted()];
         await using store = await Datastore.open(join(folder, "labels.rtd"));
@@ -136,6 +162,8 @@ it("--lora is an option of every command that runs the model", async () => {
     const given = ["--lora", adapter];
     const flags = ["--task", "label", "--data", data[0]!, "--prompt", "{text} ("];
     expect(await rtd("build", path, ...common, ...flags, ...given)).toMatchObject({ code: 0 });
+    const half = await rtd("eval", path, ...common, "--data", asked[0]!, "--lora", `${adapter}@0.5`);
+    expect([half.code, half.stderr]).toEqual([1, expect.stringContaining('the model [{"file":"adapter.gguf","scale":0.5,')]);
     for (const [command, ...rest] of [
         ["eval", "--data", asked[0]!, "--no-cache", "--json"],
         ["tune", "--dry-run", "--keep-space", "--no-cache", "--json"],

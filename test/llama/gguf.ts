@@ -28,6 +28,8 @@ export interface ModelShape {
     window?: number;
     /** `llama`: with the weights of the adapter of this seed (see {@link writeAdapter}) worked into the model's own. */
     adapted?: number;
+    /** By how much of them. Default 1. */
+    adaptedBy?: number;
 }
 
 /** The bits of GGUF that are needed: 32-bit numbers, strings, and lists of them. */
@@ -46,6 +48,7 @@ export function writeModel(path: string, shape: ModelShape = {}): void {
         seed = 1,
         window = 16,
         adapted,
+        adaptedBy = 1,
     } = shape;
     const feedForward = 2 * embeddingSize;
     const metadata: [string, Value][] = [
@@ -76,7 +79,7 @@ export function writeModel(path: string, shape: ModelShape = {}): void {
         dims,
         (values, random) => {
             fill(values, random);
-            for (const delta of deltas) if (delta.name === name) addProduct(values, delta);
+            for (const delta of deltas) if (delta.name === name) addProduct(values, delta, adaptedBy);
         },
     ]);
     writeFileSync(path, encode(metadata, merged, generator(seed)));
@@ -123,12 +126,12 @@ function adapterOf({ embeddingSize: d = 64, layers = 2, vocabulary = 355 }: Mode
     });
 }
 
-function addProduct(matrix: Float32Array, { columns, rows, a, b }: Delta): void {
+function addProduct(matrix: Float32Array, { columns, rows, a, b }: Delta, scale: number): void {
     for (let row = 0; row < rows; row++)
         for (let column = 0; column < columns; column++) {
             let sum = 0;
             for (let i = 0; i < rank; i++) sum += b[row * rank + i]! * a[i * columns + column]!;
-            matrix[row * columns + column]! += (alpha / rank) * sum;
+            matrix[row * columns + column]! += scale * (alpha / rank) * sum;
         }
 }
 
