@@ -42,6 +42,7 @@ Attached contexts, rtd eval and rtd generate use what it writes.
 Examples:
   $ rtd tune animals.rtd --model model.gguf
   $ rtd tune facts.rtd --model model.gguf --data the-same-in-other-words.jsonl --limit 100
+  $ rtd tune novel.rtd --model model.gguf --layers 24 28
   $ rtd tune novel.rtd --model model.gguf --dry-run --json --report novel.html
 `;
 

@@ -166,8 +166,15 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     const layerTrials =
         layers &&
         (await tryLayers({
-            ...{ ...asking, ...inSpace, layers, own: metadata.layer, passages },
-            ...{ k: mostHits(1), right, inUnits, compare: difference },
+            ...asking,
+            ...inSpace,
+            own: metadata.layer,
+            layers,
+            passages,
+            right,
+            k: mostHits(1),
+            inUnits,
+            compare: difference,
         }));
     if ((isBetter || isGated) && !dryRun) {
         const { k, temperatureScale, referenceWeight, gate } = chosen;
