@@ -17,6 +17,7 @@ import { duration, progressLine } from "../cli/progress.js";
 import { withModel } from "../cli/with-model.js";
 import { packageRoot } from "../package-root.js";
 import type { Progress } from "../recipes/build.js";
+import { hashFile } from "../recipes/source.js";
 import { cacheDirectory, demoModel } from "./fetch-model.js";
 import { tables } from "./document.js";
 import { measure, type Measurement } from "./measure.js";
@@ -43,8 +44,10 @@ const program = new Command("reproduce")
 async function run(flags: Flags): Promise<void> {
     const { out, threads } = flags;
     const tasks = fullTasks();
-    // Other tasks or another model do not go on from what these have done.
-    const directory = join(flags.work, hash({ tasks, model: flags.model ?? demoModel.sha256 }));
+    const files = new Set(tasks.flatMap(({ references, tests }) => [references, ...tests].map(({ data }) => data)));
+    const data = await Promise.all([...files].map(hashFile));
+    // Other tasks, data or another model do not go on from what these have done.
+    const directory = join(flags.work, hash({ tasks, data, model: flags.model ?? demoModel.sha256 }));
     await mkdir(directory, { recursive: true });
     const finished = join(directory, "measurements.json");
     const known = new Map((await readMeasurements(finished)).map((measurement) => [measurement.name, measurement]));

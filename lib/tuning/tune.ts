@@ -77,7 +77,7 @@ export interface TuneReport {
     seconds: number;
 }
 
-const mostNeighbours = 2 << 20;
+const mostNeighbours = 8 << 20; // 12 bytes each
 /** Fewer examples or blocks say nothing about noise. */
 const fewestUnits = 10;
 

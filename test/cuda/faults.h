@@ -46,7 +46,7 @@ constexpr Fault kFaults[] = {
      "loadAcquire(&a.workspace.control->transformed) == s.counts.transforms", "true"},
     {"seeds are measured before queries are there", "search_fuse.cuh", "awaitQueries(a, s);  // whose", "awaitQueries(a, s)", ""},
     {"queries are projected before they are there", "search_fuse.cuh", "awaitQueries(a, s);  // which it projects", "awaitQueries(a, s)", ""},
-    {"queries are scanned for before they are there", "search_fuse.cuh", "awaitQueries(a, s);       //", "awaitQueries(a, s)", ""},
+    {"queries are scanned for before they are there", "search_fuse.cuh", "awaitQueries(a, s);  // which keys", "awaitQueries(a, s)", ""},
     {"no reset", "search_fuse.cuh", "storeRelaxed(&a.workspace.rows[b", "storeRelaxed(&a.workspace.rows[b * a.layout.heads].notFinite, 0u)", ""},
     {"no reset", "search_fuse.cuh", "storeRelaxed(&control.transformed", "storeRelaxed(&control.transformed, 0u)", ""},
 
