@@ -9,7 +9,7 @@ import { attach, createIndex, Datastore, fuseSync, RtdError, supported, type Att
 import { matchedTokenBiasOf } from "../../lib/evaluation/matched-bias.js";
 import { tap } from "../../lib/llama/tap.js";
 import { LabelLogits } from "../../lib/recipes/label-logits.js";
-import { constantIndex, contextOf, generate, indexOf, noiseModel } from "./models.js";
+import { constantIndex, contextOf, generate, indexOf, noiseModel, storeOf } from "./models.js";
 
 const text = "Peter Piper picked a peck of pickled peppers, a peck of pickled peppers Peter Piper picked.";
 
@@ -62,14 +62,8 @@ describe("options", () => {
 
     it("default to those of a store's recipe", async () => {
         const { index, context, sequence, prompt, rest } = await recital();
-        const path = mkdtempSync(join(tmpdir(), "rtd-attach-"));
-        onTestFinished(() => rmSync(path, { recursive: true }));
-        const metadata = { defaults: { k: 1, referenceWeight: 1, temperatureScale: 0.1 } };
-        await using store = await Datastore.create(path, { dim: index.dim, metadata });
-        const ids = Uint32Array.from({ length: index.size }, (_, i) => i);
-        store.append(index.keysOf(ids), index.entriesOf(ids).tokens);
-        await store.seal();
-        await attach(context, store);
+        const defaults = { k: 1, referenceWeight: 1, temperatureScale: 0.1 };
+        await attach(context, await storeOf(index, { defaults }));
         expect(await generate(sequence, prompt, 10)).toEqual(rest);
     });
 

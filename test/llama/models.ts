@@ -12,9 +12,16 @@ import {
     type SequenceEvaluateOptions,
     type Token,
 } from "node-llama-cpp";
-import { afterAll, afterEach } from "vitest";
+import { afterAll, afterEach, onTestFinished } from "vitest";
 
-import { createIndex, createRecorder, type RecorderOptions, type ReferenceIndex } from "../../lib/index.js";
+import {
+    createIndex,
+    createRecorder,
+    Datastore,
+    type JsonObject,
+    type RecorderOptions,
+    type ReferenceIndex,
+} from "../../lib/index.js";
 import { writeModel, type ModelShape } from "./gguf.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "rtd-llama-"));
@@ -102,6 +109,20 @@ export async function indexOn(
     index.add(hidden, Int32Array.from(tokens.slice(1)));
     index.sealSync();
     return index;
+}
+
+/** A sealed store of an index's entries, which is gone after the test. */
+export async function storeOf(index: ReferenceIndex, metadata: JsonObject = {}): Promise<Datastore> {
+    const directory = mkdtempSync(path.join(tmpdir(), "rtd-llama-store-"));
+    const store = await Datastore.create(path.join(directory, "store.rtd"), { dim: index.dim, metadata });
+    onTestFinished(async () => {
+        await store.close();
+        rmSync(directory, { recursive: true });
+    });
+    const ids = Uint32Array.from({ length: index.size }, (_, id) => id);
+    store.append(index.keysOf(ids), index.entriesOf(ids).tokens);
+    await store.seal();
+    return store;
 }
 
 /** An index in which every row finds one token: whatever is asked, weight 1 generates it. */

@@ -2,8 +2,18 @@
 import { DraftSequenceTokenPredictor, InputLookupTokenPredictor, type LlamaContextSequence, type Token } from "node-llama-cpp";
 import { describe, expect, it, vi } from "vitest";
 
-import { attach, createIndex, logProbabilities, type Attachment, type RuleRow, type Step } from "../../lib/index.js";
-import { constantIndex, contextOf, generate, indexOf, noiseModel } from "./models.js";
+import {
+    attach,
+    createIndex,
+    fitSpace,
+    fuse,
+    logProbabilities,
+    type Attachment,
+    type FuseResult,
+    type RuleRow,
+    type Step,
+} from "../../lib/index.js";
+import { constantIndex, contextOf, generate, indexOf, noiseModel, storeOf } from "./models.js";
 
 const text = "Peter Piper picked a peck of pickled peppers, a peck of pickled peppers Peter Piper picked.";
 const rejection = (code: string, message = /./): unknown =>
@@ -73,6 +83,77 @@ describe("a rule", () => {
         expect(decided).toEqual(await run({ gate: undefined, referenceWeight: 0.25, temperature }));
         expect(decided[0]!.figures).toMatchObject({ referenceWeight: 0.25, temperature: Math.fround(temperature) });
     });
+
+    it.each([
+        ["standardised", { heads: 4 }, "standardise"],
+        ["whitened", { heads: 1 }, "whiten"],
+    ] as const)(
+        "and a gate weigh rows by %s keys as they are searched and fused by hand, to the bit",
+        async (_, space, method) => {
+            const { index, context, sequence, prompt } = await recital();
+            const store = await storeOf(index);
+            await store.setSpace(space);
+            const untransformed = store.index;
+            await fitSpace(store, { method });
+            const temperature = 2 * store.index.temperature!;
+            const options = {
+                k: 8,
+                gate: { bias: 0, hitEntropy: -1, largestVote: 2, modelEntropy: 0.25, maxWeight: 0.5 },
+                bias: { tokens: [7], values: [2] },
+            };
+            // Of four rows the rule decides both, one or nothing, which leaves the row to the gate.
+            const decisions = [{ referenceWeight: 0.25, temperature }, { referenceWeight: 0.75 }, { temperature }, {}];
+            const asked = prompt.map((token): [Token, object] => [token, { generateNext: { token: true } }]);
+            const stepsWith = async (given: object) => {
+                const steps: Step[] = [];
+                const attachment = await attach(context, store, {
+                    ...options,
+                    ...given,
+                    onStep: (step) => void steps.push(step),
+                });
+                await sequence.clearHistory();
+                await sequence.controlledEvaluate(asked);
+                await vi.waitFor(() => expect(steps).toHaveLength(prompt.length));
+                attachment.detach();
+                return steps;
+            };
+            const alone = await stepsWith({ gate: undefined, referenceWeight: 0 });
+            const told: RuleRow[] = [];
+            const steps = await stepsWith({
+                rule: (row: RuleRow) => {
+                    told.push(row);
+                    return decisions[row.position % 4];
+                },
+            });
+
+            const flat = (arrays: Float32Array[]) => Float32Array.from(arrays.flatMap((array) => [...array]));
+            const queries = flat(alone.map(({ hidden }) => hidden));
+            const vocabulary = alone[0]!.logits.length;
+            const logits = flat(alone.map((step) => step.logits));
+            const hits = await store.index.search(queries, { k: options.k });
+            const { gate, bias } = options;
+            const common = { gate, bias, temperature: store.index.temperature!, figures: true };
+            const before = await fuse(hits, logits.slice(), common);
+            const { figures } = await fuse(hits, logits, {
+                ...common,
+                rows: steps.map(({ position }) => decisions[position % 4]!),
+            });
+            const rowOf = (columns: FuseResult["figures"], i: number) =>
+                Object.fromEntries(Object.entries(columns!).map(([name, values]) => [name, values[i]]));
+            for (const [i, step] of steps.entries()) {
+                const kept = options.k * space.heads;
+                expect(step.hits.distances).toEqual(hits.distances.slice(i * kept, (i + 1) * kept));
+                expect(step.hits.tokens).toEqual(hits.tokens.slice(i * kept, (i + 1) * kept));
+                expect(told[i]!.figures).toEqual(rowOf(before.figures, i));
+                expect(step.figures).toEqual(rowOf(figures, i));
+                expect(step.logits).toEqual(logits.slice(i * vocabulary, (i + 1) * vocabulary));
+                expect(step.logits).not.toEqual(alone[i]!.logits);
+            }
+            const { tokens } = await untransformed.search(queries, { k: options.k });
+            expect(tokens).toHaveLength(hits.tokens.length);
+            expect(tokens).not.toEqual(hits.tokens);
+        },
+    );
 
     it("is asked about every row of a batch with several sequences and micro-batches, each by its own name", async () => {
         for (const batchSize of [64, 4]) {
