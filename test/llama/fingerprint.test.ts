@@ -5,7 +5,7 @@ import path from "node:path";
 import type { LlamaModel } from "node-llama-cpp";
 import { afterAll, beforeEach, expect, it } from "vitest";
 
-import { fingerprintModel } from "../../lib/index.js";
+import { fingerprintModel, type LoraAdapter } from "../../lib/index.js";
 import { noiseModel } from "./models.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "rtd-fingerprint-"));
@@ -75,6 +75,17 @@ it("covers all parts of a split model, and adapters", async () => {
     writeFileSync(parts[1]!, "part 3");
     utimesSync(parts[1]!, new Date(), new Date(Date.now() + 5000));
     expect((await fingerprintModel(split)).sha256).not.toBe(first.sha256);
+});
+
+it("says an adapter's scale, unless it is 1: stores from before there were scales say none", async () => {
+    const model = await noiseModel();
+    const file = path.join(folder, "scaled.gguf");
+    writeFileSync(file, "scaled");
+    const loraOf = async (adapter: LoraAdapter) => JSON.stringify((await fingerprintModel(model, { lora: [adapter] })).lora);
+    const plain = JSON.stringify([{ file: "scaled.gguf", sha256: sha256(file) }]); // stores' are compared as JSON
+    expect(await loraOf(file)).toBe(plain);
+    expect(await loraOf({ file, scale: 1 })).toBe(plain);
+    expect(JSON.parse(await loraOf({ file, scale: -0.5 }))).toEqual([{ file: "scaled.gguf", scale: -0.5, sha256: sha256(file) }]);
 });
 
 it("does without a cache that cannot be read or written", async () => {
