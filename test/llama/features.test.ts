@@ -167,28 +167,31 @@ describe("token prediction", () => {
         const model = await noiseModel();
         const tokens = model.tokenize(text);
         const prompt = tokens.slice(0, 40);
-        const [context, draft] = [await contextOf(model, { sequences: 4 }), await contextOf(model, { sequences: 2 })];
+        const context = await contextOf(model, { sequences: 4 });
         const options = { k: 8, referenceWeight: 0.25, temperature: 3 };
         const sequence = context.getSequence();
         const alone = await generate(sequence, prompt, 40);
         const index = await indexOf(model, tokens);
         const attachment = await attach(context, index, options);
-        const drafting = await attach(draft, index, options);
         const merged = await generate(sequence, prompt, 40);
         const isOf = (other: Token[]) => merged.filter((token, i) => token === other[i]).length;
         for (const other of [alone, tokens.slice(40, 80)]) expect(isOf(other)).toBeLessThan(40);
         for (const wanted of [merged, alone]) {
+            if (wanted === alone) attachment.off();
             const lookup = new InputLookupTokenPredictor();
             lookup.updateInputTokens([...prompt, ...wanted]);
-            const drafted = new DraftSequenceTokenPredictor(draft.getSequence(), { minTokens: 1, minConfidence: 0 });
-            for (const tokenPredictor of [lookup, drafted]) {
-                const predicting = context.getSequence({ tokenPredictor });
-                expect(await generate(predicting, prompt, 40)).toEqual(wanted);
-                expect(predicting.tokenPredictions.validated).toBeGreaterThan(10);
-                void predicting.dispose();
-            }
-            attachment.off();
-            drafting.off();
+            const lookingUp = context.getSequence({ tokenPredictor: lookup });
+            expect(await generate(lookingUp, prompt, 40)).toEqual(wanted);
+            expect(lookingUp.tokenPredictions.validated).toBeGreaterThan(10);
+            void lookingUp.dispose();
+            const draft = await contextOf(model);
+            if (wanted === merged) await attach(draft, index, options);
+            const tokenPredictor = new DraftSequenceTokenPredictor(draft.getSequence(), { minTokens: 1, minConfidence: 0 });
+            const drafting = context.getSequence({ tokenPredictor });
+            expect(await generate(drafting, prompt, 40)).toEqual(wanted);
+            // Half of the tokens where a draft is ready in time. node-llama-cpp 3.22 refutes some in one of ten runs, attached to or not.
+            expect(drafting.tokenPredictions.validated).toBeGreaterThan(5);
+            void drafting.dispose();
         }
     });
 });
