@@ -116,6 +116,7 @@ const tune: Names<TuneOptions> = {
     ...modelRun,
     store: true,
     data: true,
+    sample: true,
     dryRun: true,
     keepSpace: true,
     layers: true,

@@ -11,8 +11,9 @@ import { tuningReport } from "../report/tuning.js";
 import { grid, type Tried } from "../tuning/grid.js";
 import { layerOutcome, type LayerTrial } from "../tuning/layers.js";
 import { gateOutcome, simpler, tune, type TuneReport } from "../tuning/tune.js";
+import { defaultSample } from "../tuning/validation.js";
 import { mismatchOption, withModelAndStore, type OpenFlags } from "./open-store.js";
-import { cutOptions, gpuOption, jsonOption, layerOf, loraOption, modelOption, reportOption, threadsOption } from "./options.js";
+import { cutOptions, gpuOption, jsonOption, layerOf, loraOption, modelOption, reportOption, threadsOption, wholeNumber } from "./options.js";
 import { print, printJson, table } from "./output.js";
 import { count, duration } from "./progress.js";
 import type { ModelFlags } from "./with-model.js";
@@ -20,6 +21,7 @@ import type { ModelFlags } from "./with-model.js";
 interface TuneFlags extends ModelFlags, OpenFlags, Cut {
     data?: string[];
     dryRun?: boolean;
+    sample?: number;
     keepSpace?: boolean;
     layers?: Layer[];
     cache: boolean;
@@ -27,8 +29,8 @@ interface TuneFlags extends ModelFlags, OpenFlags, Cut {
 }
 
 const examples = `
-Asks the store some of its own examples (500 of labels, 4,096 tokens of a text) as if they were not in it: no entry
-of an example answers for itself, and of a text none within 512 tokens. Settings are compared by the
+Asks the store a sample of its own examples as if they were not in it: no entry of an example answers for itself, and
+of a text none within 512 tokens. A larger sample takes longer, and makes smaller differences certain. Settings are compared by the
 log-probability of the right answer. Label stores are also tried with several heads, and with keys
 that are standardised, whitened or projected (projections are fitted to labels: never to those of the examples they
 answer for). What the store has is kept unless another setting is better beyond noise (95%), and of those that are as
@@ -43,6 +45,7 @@ Examples:
   $ rtd tune animals.rtd --model model.gguf
   $ rtd tune facts.rtd --model model.gguf --data the-same-in-other-words.jsonl --limit 100
   $ rtd tune novel.rtd --model model.gguf --layers 24 28
+  $ rtd tune novel.rtd --model model.gguf --sample 16384
   $ rtd tune novel.rtd --model model.gguf --dry-run --json --report novel.html
 `;
 
@@ -55,6 +58,12 @@ export function tuneCommand(): Command {
         .argument("<store>", "directory of the datastore")
         .addOption(modelOption())
         .addOption(new Option("-d, --data <file...>", "ask the rows of other data, instead of the store's own examples"))
+        .addOption(
+            new Option(
+                "--sample <n>",
+                `ask so many of the store's own examples (default: ${defaultSample.label}), of a text so many tokens (default: ${count(defaultSample.text)})`,
+            ).argParser(wholeNumber(1)),
+        )
         .option("--dry-run", "change nothing")
         .option("--keep-space", "fit k, temperature and weight alone: no other heads, no transform")
         .addOption(

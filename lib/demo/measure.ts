@@ -106,7 +106,8 @@ async function* measureVariant(task: MeasuredTask, variant: Variant, options: Me
         await store.setMetadata({ ...metadata, space: variant.space, defaults: fusionDefaults[task.task] });
         const title = `${task.title}, ${variant.name}`;
         const told = (what: string) => (progress: Progress) => onProgress?.(`${title}, ${what}`, progress);
-        if (variant.isTuned) await tune({ store, model, cacheDirectory, threads, signal, onProgress: told("tuning") });
+        const { isTuned, sample } = variant;
+        if (isTuned) await tune({ store, model, sample, cacheDirectory, threads, signal, onProgress: told("tuning") });
         const { defaults, space = variant.space } = recipeOf(store);
         for (const test of task.tests) {
             const { shots, retrieved } = variant;

@@ -33,8 +33,9 @@ export interface MeasuredTask {
 export interface Variant {
     name: string;
     space: Space;
-    /** k, T, weight and space are then fitted to the store's own examples (`rtd tune`). */
+    /** k, T, weight and space are then fitted to the store's own examples (`rtd tune`), to a sample of this size. */
     isTuned?: boolean;
+    sample?: number;
     /** Only so many examples of the store: the first ones, or those whose labels the model alone finds least probable. */
     examples?: number;
     areHardest?: boolean;
@@ -47,6 +48,7 @@ export interface Variant {
 export const plain: Variant = { name: "keys as they are", space: spaceOf(1) };
 const heads16: Variant = { name: "16 heads", space: spaceOf(16) };
 const tuned: Variant = { ...plain, name: "tuned", isTuned: true };
+const tunedLong: Variant = { ...tuned, sample: 16_384 };
 const whitened: Variant = { name: "whitened", space: spaceOf(1, "whiten") };
 const inContext: Variant = { ...plain, name: "5-shot", shots: { count: 5, tests: 300 } };
 const retrieved: Variant = { ...plain, name: "3 retrieved", retrieved: { count: 3, tests: 100 } };
@@ -267,16 +269,16 @@ export const fullTasks = (): MeasuredTask[] => [
         ...factsTask(fullSizes.facts),
         variants: [plain, heads16, whitened, retrieved, { ...inContext, shots: { count: 5, tests: 100 } }],
     },
-    { ...textTask(fullSizes.text), variants: [plain, tuned, whitened] },
+    { ...textTask(fullSizes.text), variants: [plain, tunedLong, whitened] },
     { ...manyFactsTask(), variants: [plain, heads16, whitened] },
     { ...statementsTask(), variants: [plain, whitened] },
     { ...elementsTask(), variants: [plain, heads16, whitened] },
     { ...definitionsTask(), variants: [plain, tuned] },
-    { ...playTask(), variants: [plain, tuned] },
+    { ...playTask(), variants: [plain, tunedLong] },
     { ...elementsChoiceTask(), variants: [plain, whitened] },
     ...shotTasks(),
     { ...contextTask(), variants: [plain, heads16, tuned] },
-    { ...ofLayer(textTask(fullSizes.text)), variants: [plain, tuned] },
+    { ...ofLayer(textTask(fullSizes.text)), variants: [plain, tunedLong] },
     { ...ofLayer(labelTask(fullSizes.labels)), variants: [plain, heads16, tuned] },
     { ...ofLayer(authorshipTask()), variants: [plain, heads16, tuned] },
 ];

@@ -32,6 +32,11 @@ export interface TuneOptions extends Cut {
      * are asked as if they were not in it. Chat stores need it: a fact that is left out is answered by no other.
      */
     data?: readonly string[] | undefined;
+    /**
+     * How many of the store's own examples are asked (of a text: tokens), at least 1; all where it has fewer. More make smaller differences certain, and take
+     * longer. Default: {@link defaultSample}.
+     */
+    sample?: number | undefined;
     /** Only says what it would keep. */
     dryRun?: boolean | undefined;
     /** Whether only k, temperature and weight are fitted, in the space that the store has. Default false. */
@@ -77,7 +82,7 @@ export interface TuneReport {
     seconds: number;
 }
 
-const mostNeighbours = 8 << 20; // 12 bytes each
+const mostNeighbours = 20 << 20; // 12 bytes each
 /** Fewer examples or blocks say nothing about noise. */
 const fewestUnits = 10;
 
@@ -87,7 +92,7 @@ const fewestUnits = 10;
  * @throws RtdError `ERR_RTD_UNSUPPORTED` (chat stores without other data, and what is too little), `ERR_RTD_NOT_FOUND` (their data has moved), `ERR_RTD_NO_TEMPERATURE`
  */
 export async function tune(options: TuneOptions): Promise<TuneReport> {
-    const { store, model, data, dryRun = false, keepSpace = false, layers, cacheDirectory, signal, onProgress } = options;
+    const { store, model, data, sample, dryRun = false, keepSpace = false, layers, cacheDirectory, signal, onProgress } = options;
     const started = performance.now();
     expectOptions(options, "tune");
     const metadata = recipeOf(store);
@@ -101,6 +106,7 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
             "ERR_RTD_INVALID_ARGUMENT",
             "layers are compared by the store's own examples: leave out layers, or data; chat stores cannot be asked so",
         );
+    expectSizes(options);
     const own = store.index.temperature;
     if (own === undefined)
         throw new RtdError("ERR_RTD_NO_TEMPERATURE", `${store.path} is empty or was never sealed: build it first`);
@@ -109,7 +115,7 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     if (store.size === 0)
         throw new RtdError("ERR_RTD_UNSUPPORTED", `${store.path} has no entries left: there is nothing to tune`);
     const { passages, canonical } =
-        data === undefined ? await ownPassages(store, model, metadata) : await otherPassages(data, model, metadata, options);
+        data === undefined ? await ownPassages(store, model, metadata, sample) : await otherPassages(data, model, metadata, options);
     const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model, options));
     const progressUnit = reading === undefined ? "tokens" : "examples";
     const asking = { ...options, labels: reading?.candidates, cache, unit: progressUnit } as const;
@@ -239,6 +245,20 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
                 `${store.path}: ${asked} of the ${metadata.recipe === "text" ? "tokens" : "examples"} have other entries to learn from, too few to tune on (${fewestUnits * block} at least); add data, or give k, T and weight yourself`,
             );
     }
+}
+
+/** Own examples are sampled, other data is cut. */
+function expectSizes({ data, sample, seed, offset, limit }: TuneOptions): void {
+    const invalid = (message: string): never => {
+        throw new RtdError("ERR_RTD_INVALID_ARGUMENT", message);
+    };
+    if (sample !== undefined && !(Number.isSafeInteger(sample) && sample >= 1))
+        invalid(`sample: expected a whole number not below 1, got ${String(sample)}`);
+    if (data !== undefined && sample !== undefined)
+        invalid("sample is of the store's own examples: leave it out, or data; other data is cut by seed, offset and limit");
+    const [cut] = Object.entries({ seed, offset, limit }).filter(([, value]) => value !== undefined);
+    if (data === undefined && cut !== undefined)
+        invalid(`${cut[0]} is of other data: give data, or leave it out; of the store's own examples, sample says how many are asked`);
 }
 
 /** Parts of a text, of alternating blocks, that a gate is fitted without in turn. */

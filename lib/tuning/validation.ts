@@ -15,8 +15,8 @@ import { rowsOfSource } from "../recipes/source.js";
 import { mostHits } from "../reference-index.js";
 import type { Fold } from "./spaces.js";
 
-/** Rows that are asked: enough for differences of a few percent, few enough for a minute of the model's time. */
-const asked = { label: 500, text: 4096 } as const;
+/** Examples, or tokens of a text, that are asked: enough for differences of a few percent, few enough for a minute of the model's time. */
+export const defaultSample = { label: 500, text: 4096 } as const;
 
 /** Entries so near in a text do not answer: they have read the same words. */
 const windowLeftOut = 512;
@@ -27,8 +27,16 @@ export interface OwnPassages {
     canonical: (example: number) => number;
 }
 
-/** Passages of the store's own sources, numbered as the store numbers examples. @throws RtdError `ERR_RTD_NOT_FOUND` where none of the data is left */
-export async function ownPassages(store: Datastore, model: LlamaModel, metadata: RecipeMetadata): Promise<OwnPassages> {
+/**
+ * A sample of the passages of the store's own sources, numbered as the store numbers examples.
+ * @throws RtdError `ERR_RTD_NOT_FOUND` where none of the data is left
+ */
+export async function ownPassages(
+    store: Datastore,
+    model: LlamaModel,
+    metadata: RecipeMetadata,
+    sample: number = defaultSample[metadata.recipe === "text" ? "text" : "label"],
+): Promise<OwnPassages> {
     const passages: Passage[] = [];
     const firstOf = new Map<string, number>();
     const canonical = new Map<number, number>();
@@ -54,7 +62,7 @@ export async function ownPassages(store: Datastore, model: LlamaModel, metadata:
             `${store.path}: the data it was built from has been moved or changed (${metadata.sources.flatMap(({ files }) => files.map(({ path }) => path)).join(", ")}); put it back to tune on it`,
         );
     return {
-        passages: sampleOf(passages, asked[metadata.recipe === "text" ? "text" : "label"]),
+        passages: sampleOf(passages, sample),
         canonical: (example) => canonical.get(example) ?? example,
     };
 }

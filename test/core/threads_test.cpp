@@ -160,7 +160,7 @@ TEST("a search can be stopped at any tile, and then writes nothing") {
     };
     const rtd_matrix queries = matrixOf(c.queries, shape.dim);
     for (uint32_t threads = 1; threads <= 2; ++threads)
-        for (int after = 0;; ++after) {
+        for (int after = 0;; after += test::kIsSlow ? 5 : 1) {
             Counter counter{after};
             rtd_call_options call = {sizeof call, threads, Counter::stop, &counter, RTD_MEMORY_HOST, nullptr, nullptr, nullptr};
             std::vector<float> logits = c.logits;

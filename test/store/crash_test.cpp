@@ -231,7 +231,7 @@ TEST("crash: a second crash, during the recovery from the first") {
     const Run& run = undisturbed();
     int recoveries = 0;
     atEveryOperation([&](size_t step, size_t n, const std::string&) {
-        if (step == 0) return;
+        if (step == 0 || (test::kIsSlow && n % 5 != step % 5)) return;
         // The process dies, the machine goes on: the next writer sees all, synced or not, and tidies up. Then the power fails.
         FakeFileSystem died;
         auto store = runUpTo(died, step);
@@ -255,7 +255,7 @@ TEST("crash: a second crash, during the recovery from the first") {
             }
         }
     });
-    CHECK(recoveries > 400);
+    CHECK(recoveries > (test::kIsSlow ? 80 : 400));
 }
 
 // A failing operation: the call says so, nothing has changed, and once the reason is gone the same call succeeds.
