@@ -13,7 +13,17 @@ import { layerOutcome, type LayerTrial } from "../tuning/layers.js";
 import { gateOutcome, simpler, tune, type TuneReport } from "../tuning/tune.js";
 import { defaultSample } from "../tuning/validation.js";
 import { mismatchOption, withModelAndStore, type OpenFlags } from "./open-store.js";
-import { cutOptions, gpuOption, jsonOption, layerOf, loraOption, modelOption, reportOption, threadsOption, wholeNumber } from "./options.js";
+import {
+    cutOptions,
+    gpuOption,
+    jsonOption,
+    layerOf,
+    loraOption,
+    modelOption,
+    reportOption,
+    threadsOption,
+    wholeNumber,
+} from "./options.js";
 import { print, printJson, table } from "./output.js";
 import { count, duration } from "./progress.js";
 import type { ModelFlags } from "./with-model.js";

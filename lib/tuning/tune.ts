@@ -115,7 +115,9 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     if (store.size === 0)
         throw new RtdError("ERR_RTD_UNSUPPORTED", `${store.path} has no entries left: there is nothing to tune`);
     const { passages, canonical } =
-        data === undefined ? await ownPassages(store, model, metadata, sample) : await otherPassages(data, model, metadata, options);
+        data === undefined
+            ? await ownPassages(store, model, metadata, sample)
+            : await otherPassages(data, model, metadata, options);
     const cache = cacheDirectory === undefined ? undefined : new RunCache(cacheDirectory, await fingerprintModel(model, options));
     const progressUnit = reading === undefined ? "tokens" : "examples";
     const asking = { ...options, labels: reading?.candidates, cache, unit: progressUnit } as const;
@@ -258,7 +260,9 @@ function expectSizes({ data, sample, seed, offset, limit }: TuneOptions): void {
         invalid("sample is of the store's own examples: leave it out, or data; other data is cut by seed, offset and limit");
     const [cut] = Object.entries({ seed, offset, limit }).filter(([, value]) => value !== undefined);
     if (data === undefined && cut !== undefined)
-        invalid(`${cut[0]} is of other data: give data, or leave it out; of the store's own examples, sample says how many are asked`);
+        invalid(
+            `${cut[0]} is of other data: give data, or leave it out; of the store's own examples, sample says how many are asked`,
+        );
 }
 
 /** Parts of a text, of alternating blocks, that a gate is fitted without in turn. */
