@@ -2,16 +2,16 @@
 import { readFile } from "node:fs/promises";
 import { Command, Option } from "commander";
 
-import type { LoraAdapter } from "../llama/lora.js";
 import { RtdError } from "../errors.js";
 import type { Layer } from "../llama/layer.js";
-import type { FitMethod } from "../transform.js";
-import type { Dtype, Metric } from "../types.js";
+import type { LoraAdapter } from "../llama/lora.js";
 import { buildDatastore, type BuildReport } from "../recipes/build.js";
 import type { Cut } from "../recipes/cut.js";
 import type { Task } from "../recipes/data.js";
 import { poolings, type Pooling } from "../recipes/label.js";
 import type { Spellings } from "../recipes/spelling.js";
+import type { FitMethod } from "../transform.js";
+import type { Dtype, Metric } from "../types.js";
 import { interruptible } from "./interrupt.js";
 import {
     cutOptions,

@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 
 import { classify, type Classification } from "../evaluation/classify.js";
 import { readQueries, type LabelQuery } from "../recipes/data.js";
+import { mismatchOption, withModelAndStore, type OpenFlags } from "./open-store.js";
 import {
     fusionOptions,
     gpuOption,
@@ -13,7 +14,6 @@ import {
     wholeNumber,
     type FusionFlags,
 } from "./options.js";
-import { mismatchOption, withModelAndStore, type OpenFlags } from "./open-store.js";
 import { percent, print, printJson } from "./output.js";
 import type { ModelFlags } from "./with-model.js";
 

@@ -10,6 +10,7 @@ import { evaluationReport } from "../report/evaluation.js";
 import { expectReportFile, writeReport } from "../report/file.js";
 import { provenanceOf } from "../report/provenance.js";
 import { describe } from "./evaluation-tables.js";
+import { mismatchOption, withModelAndStore, type OpenFlags } from "./open-store.js";
 import {
     cutOptions,
     dataOption,
@@ -24,7 +25,6 @@ import {
     wholeNumber,
     type FusionFlags,
 } from "./options.js";
-import { mismatchOption, withModelAndStore, type OpenFlags } from "./open-store.js";
 import { print, printJson } from "./output.js";
 import type { ModelFlags } from "./with-model.js";
 

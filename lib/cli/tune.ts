@@ -4,9 +4,9 @@ import { Command, Option } from "commander";
 
 import { cacheDirectory } from "../demo/fetch-model.js";
 import type { Layer } from "../llama/layer.js";
+import type { Cut } from "../recipes/cut.js";
 import { expectReportFile, writeReport } from "../report/file.js";
 import { provenanceOf } from "../report/provenance.js";
-import type { Cut } from "../recipes/cut.js";
 import { tuningReport } from "../report/tuning.js";
 import { grid, type Tried } from "../tuning/grid.js";
 import { layerOutcome, type LayerTrial } from "../tuning/layers.js";

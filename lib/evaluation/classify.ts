@@ -1,9 +1,9 @@
 /** Classification of texts that have no label yet, by the model and a label store. */
-import type { LoraAdapter } from "../llama/lora.js";
 import { expectFlag, invalid } from "../arguments.js";
 import type { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
+import type { LoraAdapter } from "../llama/lora.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
 import { expectOptions } from "../option-names.js";
 import type { Progress } from "../recipes/build.js";

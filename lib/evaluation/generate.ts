@@ -1,7 +1,7 @@
 /** Generation with a reference, and for each token the entries of the store that voted for it. */
-import type { LoraAdapter } from "../llama/lora.js";
 import type { Datastore } from "../datastore.js";
 import { attach, type Step } from "../llama/attach.js";
+import type { LoraAdapter } from "../llama/lora.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import { createContext } from "../recipes/model.js";
 import { References, type ReferenceText } from "../recipes/references.js";

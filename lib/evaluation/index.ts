@@ -2,9 +2,9 @@
 import { RtdError } from "../errors.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
 import { expectOptions } from "../option-names.js";
-import { recipeOf } from "../recipes/metadata.js";
 import { passagesOf } from "../recipes/build.js";
 import { readRows, type Row, type Task } from "../recipes/data.js";
+import { recipeOf } from "../recipes/metadata.js";
 import type { Shots } from "../recipes/passage.js";
 import { evaluateChat, type ChatFigures } from "./chat.js";
 import { evaluateLabel, type LabelFigures } from "./label.js";

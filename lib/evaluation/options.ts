@@ -1,12 +1,13 @@
-import type { LoraAdapter } from "../llama/lora.js";
 import { describe, expectFlag, invalid } from "../arguments.js";
 import type { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
+import type { LoraAdapter } from "../llama/lora.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
 import type { Progress } from "../recipes/build.js";
 import type { Cut } from "../recipes/cut.js";
 import type { Task } from "../recipes/data.js";
 import type { RecipeMetadata } from "../recipes/metadata.js";
+import { ownTemperatureScale } from "../reference-index.js";
 import type { Gate } from "../types.js";
 
 /** How the reference is merged; what is left out comes from the store's defaults. */
@@ -83,9 +84,6 @@ export interface Fusion {
     gate?: Gate | undefined;
 }
 
-/** The manifest's temperature is this multiple of median(d_64 - d_1). */
-const manifestScale = 0.4;
-
 /** Settings with the store's defaults filled in. */
 export function fusionOf(store: Datastore, { defaults }: RecipeMetadata, settings: FusionSettings): Fusion {
     const { k = defaults.k, referenceWeight = defaults.referenceWeight, temperatureScale = defaults.temperatureScale } = settings;
@@ -96,6 +94,6 @@ export function fusionOf(store: Datastore, { defaults }: RecipeMetadata, setting
             `${store.path} is empty or was never sealed: build it, or give a temperature`,
         );
     const gate = settings.referenceWeight === undefined ? defaults.gate : undefined;
-    const temperature = settings.temperature ?? ((unit as number) * temperatureScale) / manifestScale;
+    const temperature = settings.temperature ?? ((unit as number) * temperatureScale) / ownTemperatureScale;
     return { k, referenceWeight, temperature, ...(gate && { gate }) };
 }

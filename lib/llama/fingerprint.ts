@@ -4,11 +4,11 @@ import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import path from "node:path";
 
-import { adapterOf, type LoraAdapter } from "./lora.js";
 import { defined } from "../defined.js";
 import { RtdError } from "../errors.js";
 import type { ModelFingerprint } from "../fingerprint.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
+import { adapterOf, type LoraAdapter } from "./lora.js";
 
 export interface FingerprintOptions {
     /** The LoRA adapters that the context is created with: they change the hidden states. */

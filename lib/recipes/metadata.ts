@@ -1,9 +1,9 @@
 /** What a store made by a recipe says about itself in its metadata, and how that is read back. */
 import type { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
-import { tasks, type Task } from "./data.js";
 import type { Space } from "../tuning/spaces.js";
 import type { Gate } from "../types.js";
+import { tasks, type Task } from "./data.js";
 import { isStoredShots, type StoredShots } from "./in-context.js";
 import { poolings, type LabelRecipe } from "./label.js";
 import type { Label, Spelling } from "./spelling.js";

@@ -1,9 +1,9 @@
 /** Every setting of k, temperature and weight on the same neighbours: the model runs once, and so does the search. */
 import { setImmediate } from "node:timers/promises";
 
-import { fuseSync } from "../fusion.js";
 import type { ModelRun } from "../evaluation/model-run.js";
 import { voteFiguresOf } from "../evaluation/votes.js";
+import { fuseSync } from "../fusion.js";
 import type { FusionDefaults } from "../recipes/metadata.js";
 import type { GateRows } from "./gate.js";
 import type { Neighbours } from "./validation.js";

@@ -7,9 +7,8 @@ import type { Interval } from "../evaluation/bootstrap.js";
 import { runModel, type RunOptions } from "../evaluation/model-run.js";
 import { layerName, type Layer } from "../llama/layer.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
-import { fusionDefaults } from "../recipes/metadata.js";
 import type { Passage } from "../recipes/passage.js";
-import { createIndex } from "../reference-index.js";
+import { createIndex, ownTemperatureScale } from "../reference-index.js";
 import { tryAll, type Scored, type Tried } from "./grid.js";
 import { findNeighbours, noNeighbours } from "./validation.js";
 
@@ -59,7 +58,7 @@ export async function tryLayers(options: LayerOptions): Promise<LayerTrial[]> {
         const near = noNeighbours(right.length, 1, Math.min(options.k, rows.length));
         const searched = { index, ids: Uint32Array.from(rows, ({ id }) => id) };
         await findNeighbours(near, store, { searched, holds: () => true }, run, options.passages, { ...options, k: near.k });
-        const unit = (index.temperature as number) / fusionDefaults.label.temperatureScale;
+        const unit = (index.temperature as number) / ownTemperatureScale;
         const { bestOfEach } = await tryAll(run, near, right, { space: layer ?? "last norm", unit, inUnits, signal });
         const { rows: scores, ...best } = bestOfEach.reduce((a, b) => (b.score > a.score ? b : a));
         first ??= { ...best, rows: scores };

@@ -1,7 +1,6 @@
 /** Fits a store's space, k, temperature and weight to its own examples, and keeps them. */
 import { setImmediate } from "node:timers/promises";
 
-import type { LoraAdapter } from "../llama/lora.js";
 import type { Datastore } from "../datastore.js";
 import { defined } from "../defined.js";
 import { RtdError } from "../errors.js";
@@ -11,12 +10,14 @@ import { runModel } from "../evaluation/model-run.js";
 import { RunCache } from "../evaluation/run-cache.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
 import type { Layer } from "../llama/layer.js";
+import type { LoraAdapter } from "../llama/lora.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
 import { expectOptions } from "../option-names.js";
 import type { Progress } from "../recipes/build.js";
-import { fusionDefaults, recipeOf, type RecipeMetadata } from "../recipes/metadata.js";
 import type { Cut } from "../recipes/cut.js";
+import { recipeOf, type RecipeMetadata } from "../recipes/metadata.js";
 import type { Passage } from "../recipes/passage.js";
+import { ownTemperatureScale } from "../reference-index.js";
 import { crossFittedWeights, fitGate, gateWeights } from "./gate.js";
 import { climb, gateRowsOf, grid, hasNeighbours, meanOf, scoreOf, tryAll, type Scored, type Tried } from "./grid.js";
 import { tryLayers, type LayerTrial } from "./layers.js";
@@ -135,7 +136,7 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     for (const [done, space] of spaces.entries()) {
         onProgress?.({ done, total: spaces.length, unit: "spaces" });
         const { near, unit } = await neighboursIn(space);
-        if (space === present || space.name === present.name) {
+        if (space.name === present.name) {
             expectEnough(near);
             const { k, temperatureScale, referenceWeight, gate } = metadata.defaults;
             const [most, temperature] = [Math.min(k, near.k), temperatureScale * unit];
@@ -202,7 +203,7 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     async function neighboursIn(space: Space): Promise<{ near: Neighbours; unit: number }> {
         const options = { ...inSpace, k: mostHits(space.heads) };
         if (!others.includes(space))
-            return { near: await neighboursOf(store, run, passages, options), unit: (own as number) / manifestScale };
+            return { near: await neighboursOf(store, run, passages, options), unit: (own as number) / ownTemperatureScale };
         const near = noNeighbours(values.length, space.heads, options.k);
         const temperature = await foldsIn(
             store,
@@ -211,7 +212,7 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
             (fold) => findNeighbours(near, store, fold, run, passages, options),
             signal,
         );
-        return { near, unit: temperature / manifestScale };
+        return { near, unit: temperature / ownTemperatureScale };
     }
 
     /** From the best setting with a fixed weight to the next k and temperature, as long as that is better. */
@@ -243,9 +244,6 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
 
 /** Parts of a text, of alternating blocks, that a gate is fitted without in turn. */
 const gateParts = 4;
-
-/** Of an index's own temperature: see the manifest's. */
-const manifestScale = fusionDefaults.label.temperatureScale;
 
 /** What a store is searched in now, by the name it has among those that are tried. */
 function presentSpace({ index }: Datastore, { space }: RecipeMetadata): Space {
