@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { Command, Option } from "commander";
 
 import { RtdError } from "../errors.js";
+import { readError } from "../file-error.js";
 import type { Layer } from "../llama/layer.js";
 import type { LoraAdapter } from "../llama/lora.js";
 import { buildDatastore, type BuildReport } from "../recipes/build.js";
@@ -151,10 +152,16 @@ async function run(path: string, { model: name, gpu, json, prompt, labels: file,
 }
 
 async function readSpellings(file: string): Promise<Spellings> {
+    const text = await readFile(file, "utf8").catch((error: unknown) => {
+        throw readError(file, error);
+    });
     try {
-        return JSON.parse(await readFile(file, "utf8")) as Spellings; // which the recipe checks
+        return JSON.parse(text) as Spellings; // which the recipe checks
     } catch (error) {
-        throw new RtdError("ERR_RTD_BAD_FORMAT", `${file}: cannot be read as JSON (${(error as Error).message})`);
+        throw new RtdError(
+            "ERR_RTD_BAD_FORMAT",
+            `${file}: cannot be read as JSON (${(error as Error).message}); expected spellings by label, as {"animal": ["animal", "animals"]}`,
+        );
     }
 }
 

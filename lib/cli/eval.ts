@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { Command, Option } from "commander";
 
-import { cacheDirectory } from "../demo/fetch-model.js";
+import { cacheDirectory } from "../cache-directory.js";
 import { evaluate } from "../evaluation/index.js";
 import type { Cut } from "../recipes/cut.js";
 import type { Task } from "../recipes/data.js";

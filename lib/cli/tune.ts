@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { Command, Option } from "commander";
 
-import { cacheDirectory } from "../demo/fetch-model.js";
+import { cacheDirectory } from "../cache-directory.js";
 import type { Layer } from "../llama/layer.js";
 import type { Cut } from "../recipes/cut.js";
 import { expectReportFile, writeReport } from "../report/file.js";

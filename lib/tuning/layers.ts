@@ -2,6 +2,7 @@
  * Other layers' states as keys: a sample of the store's own examples is recorded in each and answers for itself, an example never for itself. Keys of another layer are
  * another store, so what is found is only told.
  */
+import { describe, invalid } from "../arguments.js";
 import type { Datastore } from "../datastore.js";
 import type { Interval } from "../evaluation/bootstrap.js";
 import { runModel, type RunOptions } from "../evaluation/model-run.js";
@@ -36,6 +37,12 @@ export interface LayerOptions extends Omit<RunOptions, "layer"> {
     right: Int32Array;
     inUnits: (rows: Float64Array) => Float64Array;
     compare: (a: Scored, b: Scored) => { value: number; interval: Interval };
+}
+
+/** Whether they are names; only a graph says which of them it has. */
+export function expectLayers(layers: unknown): void {
+    if (layers !== undefined && !Array.isArray(layers)) invalid(`layers: expected an array, got ${describe(layers)}`);
+    layers?.forEach(layerName);
 }
 
 /** @throws RtdError `ERR_RTD_INVALID_ARGUMENT` (the model has no states of such a name) */

@@ -1,6 +1,7 @@
 /** Fits a store's space, k, temperature and weight to its own examples, and keeps them. */
 import { setImmediate } from "node:timers/promises";
 
+import { expectFlag } from "../arguments.js";
 import type { Datastore } from "../datastore.js";
 import { defined } from "../defined.js";
 import { RtdError } from "../errors.js";
@@ -8,19 +9,19 @@ import { blockInterval, blockTokens, type Interval } from "../evaluation/bootstr
 import { labelReading } from "../evaluation/label-reading.js";
 import { runModel } from "../evaluation/model-run.js";
 import { RunCache } from "../evaluation/run-cache.js";
-import { fingerprintModel } from "../llama/fingerprint.js";
+import { expectLlamaModel, fingerprintModel } from "../llama/fingerprint.js";
 import type { Layer } from "../llama/layer.js";
 import type { LoraAdapter } from "../llama/lora.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
-import { expectOptions } from "../option-names.js";
+import { expectGivenOptions } from "../option-names.js";
 import type { Progress } from "../recipes/build.js";
-import type { Cut } from "../recipes/cut.js";
+import { expectCut, type Cut } from "../recipes/cut.js";
 import { recipeOf, type RecipeMetadata } from "../recipes/metadata.js";
 import type { Passage } from "../recipes/passage.js";
 import { ownTemperatureScale } from "../reference-index.js";
 import { crossFittedWeights, fitGate, gateWeights } from "./gate.js";
 import { climb, gateRowsOf, grid, hasNeighbours, meanOf, scoreOf, tryAll, type Scored, type Tried } from "./grid.js";
-import { tryLayers, type LayerTrial } from "./layers.js";
+import { expectLayers, tryLayers, type LayerTrial } from "./layers.js";
 import { foldsIn, setTo, spaceOf, spacesFor, type Space } from "./spaces.js";
 import { findNeighbours, neighboursOf, noNeighbours, otherPassages, ownPassages, type Neighbours } from "./validation.js";
 
@@ -88,10 +89,15 @@ const fewestUnits = 10;
  * @throws RtdError `ERR_RTD_UNSUPPORTED` (chat stores without other data, and what is too little), `ERR_RTD_NOT_FOUND` (their data has moved), `ERR_RTD_NO_TEMPERATURE`
  */
 export async function tune(options: TuneOptions): Promise<TuneReport> {
-    const { store, model, data, dryRun = false, keepSpace = false, layers, cacheDirectory, signal, onProgress } = options;
     const started = performance.now();
-    expectOptions(options, "tune");
+    expectGivenOptions(options, "tune");
+    const { store, model, data, dryRun = false, keepSpace = false, layers, cacheDirectory, signal, onProgress } = options;
+    expectCut(options);
+    expectFlag(dryRun, "dryRun");
+    expectFlag(keepSpace, "keepSpace");
+    expectLayers(layers);
     const metadata = recipeOf(store);
+    expectLlamaModel(model);
     if (metadata.recipe === "chat" && data === undefined)
         throw new RtdError(
             "ERR_RTD_UNSUPPORTED",
