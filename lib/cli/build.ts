@@ -11,6 +11,7 @@ import type { Cut } from "../recipes/cut.js";
 import type { Task } from "../recipes/data.js";
 import { poolings, type Pooling } from "../recipes/label.js";
 import type { Spellings } from "../recipes/spelling.js";
+import { counted } from "../report/units.js";
 import type { FitMethod } from "../transform.js";
 import type { Dtype, Metric } from "../types.js";
 import { interruptible } from "./interrupt.js";
@@ -29,7 +30,7 @@ import {
     wholeNumber,
 } from "./options.js";
 import { print, printJson } from "./output.js";
-import { count, duration, progressLine } from "./progress.js";
+import { duration, progressLine } from "./progress.js";
 import { withModel, type ModelFlags } from "./with-model.js";
 
 interface BuildFlags extends ModelFlags, Cut {
@@ -167,7 +168,7 @@ async function readSpellings(file: string): Promise<Spellings> {
 
 function sentence({ path, added, entries, leftOut, examples, temperature, seconds }: BuildReport): string {
     const what =
-        added > 0 ? `${count(added)} entries added in ${duration(seconds)}` : "nothing to add, the data is there already";
-    const pruned = leftOut > 0 ? ` (${count(leftOut)} that the model says by itself are left out)` : "";
-    return `${path}: ${what}; ${count(entries)} entries of ${count(examples)} examples${pruned}, temperature ${temperature?.toPrecision(3) ?? "not known"}`;
+        added > 0 ? `${counted(added)} entries added in ${duration(seconds)}` : "nothing to add, the data is there already";
+    const pruned = leftOut > 0 ? ` (${counted(leftOut)} that the model says by itself are left out)` : "";
+    return `${path}: ${what}; ${counted(entries)} entries of ${counted(examples)} examples${pruned}, temperature ${temperature?.toPrecision(3) ?? "not known"}`;
 }

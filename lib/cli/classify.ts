@@ -59,7 +59,7 @@ async function run(path: string, options: ClassifyFlags, command: Command): Prom
         ...text.map((one): LabelQuery => ({ kind: "labelled", text: one })),
         ...(await readQueries(data)),
     ];
-    if (queries.length === 0) command.error("error: nothing to label; give --text or --data");
+    if (queries.length === 0) command.error("error: nothing to label; give --text, or --data with rows in it");
     const { k, temperature, temperatureScale, matchedBias, references, threads, lora } = flags;
     const found = await withModelAndStore(path, { model: name, gpu, ...flags }, "labelling by", (opened) =>
         classify({

@@ -5,7 +5,8 @@ import { Command, Option } from "commander";
 import { cacheDirectory } from "../cache-directory.js";
 import { evaluate } from "../evaluation/index.js";
 import type { Cut } from "../recipes/cut.js";
-import type { Task } from "../recipes/data.js";
+import { tasks, type Task } from "../recipes/data.js";
+import { fusionDefaults } from "../recipes/metadata.js";
 import { evaluationReport } from "../report/evaluation.js";
 import { expectReportFile, writeReport } from "../report/file.js";
 import { provenanceOf } from "../report/provenance.js";
@@ -40,6 +41,11 @@ interface EvalFlags extends ModelFlags, OpenFlags, Cut, FusionFlags {
     report?: string;
 }
 
+function defaultsOf(task: Task): string {
+    const { k, referenceWeight, temperatureScale } = fusionDefaults[task];
+    return `  ${task.padEnd(5)}  k ${k}, weight ${referenceWeight}, temperature scale ${temperatureScale}`;
+}
+
 const examples = `
 Figures:
   label  accuracy among the labels, macro-F1 and calibration error: of the model, of the model with the bias per
@@ -56,10 +62,8 @@ Figures:
   In brackets: 95% intervals, by resampling examples (text: blocks of 50 tokens). What the model says of label and text
   data is kept in the user's cache, so that another evaluation of the same data takes seconds.
 
-Defaults:
-  label  k 16, weight 0.8, temperature scale 0.4
-  text   k 1024, weight 0.1, temperature scale 0.2
-  chat   k 4, weight 0.7, temperature scale 0.1
+Defaults, unless the store was tuned:
+${tasks.map(defaultsOf).join("\n")}
 
 Examples:
   $ rtd eval animals.rtd --model model.gguf --data test.jsonl --shots 5

@@ -4,9 +4,9 @@ import { Command } from "commander";
 import { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
 import { leftOutOf, recipeOf, type RecipeMetadata } from "../recipes/metadata.js";
+import { counted } from "../report/units.js";
 import { jsonOption } from "./options.js";
 import { print, printJson, properties } from "./output.js";
-import { count } from "./progress.js";
 
 const examples = `
 Examples:
@@ -88,17 +88,21 @@ function describe(info: Info): string {
     const lines = properties({
         store: info.path,
         entries:
-            info.live === info.entries ? count(info.entries) : `${count(info.live)} (${count(info.entries - info.live)} removed)`,
+            info.live === info.entries
+                ? counted(info.entries)
+                : `${counted(info.live)} (${counted(info.entries - info.live)} removed)`,
         keys: `${info.dim} x ${info.dtype}, ${info.metric}, ${info.heads} head${info.heads === 1 ? "" : "s"}`,
         searched:
             info.transform &&
             `through ${info.space?.method === undefined ? `a ${info.transform}` : `a transform (${info.space.name})`}, ${info.searchedDim} dimensions`,
         cascade:
-            info.cascaded === info.entries ? "over all entries" : `over ${count(info.cascaded)} entries, the others are scanned`,
+            info.cascaded === info.entries
+                ? "over all entries"
+                : `over ${counted(info.cascaded)} entries, the others are scanned`,
         pooling: info.pooling,
         layer: info.layer,
         shots: info.shots && `${info.shots.rows.length} in-context examples before every prompt (seed ${info.shots.seed})`,
-        pruned: info.pruneAbove && `${count(leftOutOf(sources))} entries that the model says with more than ${info.pruneAbove}`,
+        pruned: info.pruneAbove && `${counted(leftOutOf(sources))} entries that the model says with more than ${info.pruneAbove}`,
         temperature: info.temperature?.toPrecision(4),
         ...Object.fromEntries(Object.entries(info.model).map(([name, value]) => [`model ${name}`, short(value)])),
         metadata: info.metadata && Object.keys(info.metadata).length > 0 ? short(info.metadata) : undefined,
@@ -117,7 +121,7 @@ function describe(info: Info): string {
         ]
             .filter(Boolean)
             .join(", ");
-        return `source   ${files.map((file) => file.path).join(", ")}${cut && ` (${cut})`}: ${count(examples)} examples${complete ? "" : ", not finished"}`;
+        return `source   ${files.map((file) => file.path).join(", ")}${cut && ` (${cut})`}: ${counted(examples)} examples${complete ? "" : ", not finished"}`;
     });
     return [lines, ...sourceLines].join("\n");
 }

@@ -8,13 +8,14 @@ import type { Cut } from "../recipes/cut.js";
 import { expectReportFile, writeReport } from "../report/file.js";
 import { provenanceOf } from "../report/provenance.js";
 import { tuningReport } from "../report/tuning.js";
+import { counted } from "../report/units.js";
 import { grid, type Tried } from "../tuning/grid.js";
 import { layerOutcome, type LayerTrial } from "../tuning/layers.js";
 import { gateOutcome, simpler, tune, type TuneReport } from "../tuning/tune.js";
 import { mismatchOption, withModelAndStore, type OpenFlags } from "./open-store.js";
 import { cutOptions, gpuOption, jsonOption, layerOf, loraOption, modelOption, reportOption, threadsOption } from "./options.js";
 import { print, printJson, table } from "./output.js";
-import { count, duration } from "./progress.js";
+import { duration } from "./progress.js";
 import type { ModelFlags } from "./with-model.js";
 
 interface TuneFlags extends ModelFlags, OpenFlags, Cut {
@@ -164,6 +165,6 @@ export function describe(report: TuneReport, isDryRun: boolean): string {
         settings,
         found,
         ...(layers === undefined ? [] : [inLayers(layers), layerOutcome(layers)]),
-        `by ${count(rows)} rows, in ${duration(seconds)}`,
+        `by ${counted(rows)} rows, in ${duration(seconds)}`,
     ].join("\n\n");
 }
