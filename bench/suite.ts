@@ -2,8 +2,9 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import { packageRoot } from "../lib/package-root.js";
 import type { ProgressLine } from "../lib/cli/progress.js";
+import { writeError } from "../lib/file-error.js";
+import { packageRoot } from "../lib/package-root.js";
 import { advice } from "./advice.js";
 import type { Effort } from "./engine.js";
 import type { Results } from "./figures.js";
@@ -44,7 +45,9 @@ export async function runSuite(cases: readonly Case[], options: RunOptions, line
     };
     const bench = new Workbench(options.effort ?? efforts[quick ? "quick" : "full"], machine, peers, versions, signal, line);
     bench.missing.push(...missing);
-    await mkdir(out, { recursive: true });
+    await mkdir(out, { recursive: true }).catch((error: unknown) => {
+        throw writeError(out, "the results", "folder", error);
+    });
     const results: Results = {
         format: "node-rtd-bench",
         version: 1,

@@ -1,6 +1,6 @@
 /** The figures of a run for a terminal. */
-import { bytes as size, milliseconds as time, percent, table } from "../lib/cli/output.js";
-import { count } from "../lib/cli/progress.js";
+import { milliseconds as time, percent, table } from "../lib/cli/output.js";
+import { bytes as size, counted } from "../lib/report/units.js";
 import type { Figure, Results } from "./figures.js";
 import { targetTable } from "./targets.js";
 
@@ -39,7 +39,7 @@ function blocks(figures: readonly Figure[]): string[] {
 
 function titleOf({ group, set, n, d, metric, dtype, heads, k, batch, threads }: Figure): string {
     const parts = [
-        n !== null && d !== null && `${count(n)} keys of ${d}${dtype === null ? "" : ` ${dtype}`}`,
+        n !== null && d !== null && `${counted(n)} keys of ${d}${dtype === null ? "" : ` ${dtype}`}`,
         metric,
         heads !== null && heads > 1 && `${heads} heads`,
         k !== null && `k ${k}`,
@@ -76,7 +76,7 @@ function blockTable(figures: readonly Figure[]): string {
 }
 
 function survivorText({ scanned, level1, level2, level2b, level3, exact }: NonNullable<Figure["survivors"]>): string {
-    const whole = (value: number) => count(Math.round(value));
+    const whole = (value: number) => counted(Math.round(value));
     const cascade = [level1, level2, ...(level2b > 0 ? [level2b] : []), level3, exact].map(whole).join(" > ");
     return [level1 > 0 && cascade, scanned > 0 && `${whole(scanned)} scanned`].filter(Boolean).join(", ");
 }

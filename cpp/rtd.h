@@ -170,9 +170,8 @@ typedef struct rtd_row_options {
 typedef enum rtd_row_status {
     RTD_ROW_MERGED = 0,
     RTD_ROW_UNCHANGED = 1,  /* weight 0 or skipped: the logits were not even read. Or, in a row that can be merged, no hit with a finite distance */
-    RTD_ROW_UNMERGEABLE = 2 /* NaN, +infinity or nothing but -infinity among the logits, or a query on the device that is not finite,
-                                or is not under the transform:
-                                left as it was, for every weight above 0 */
+    RTD_ROW_UNMERGEABLE = 2 /* left as it was, whatever weight above 0 it has: its logits hold NaN or +infinity or nothing but -infinity; or its
+                             * query, given on the device, holds NaN or infinity, as it is or once it has gone through the index's transform */
 } rtd_row_status;
 
 /* What a row of logits is weighed by. */

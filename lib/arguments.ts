@@ -40,6 +40,13 @@ export function expectFlag(value: unknown, name: string): void {
     if (value !== undefined && typeof value !== "boolean") invalid(`${name}: expected true or false, got ${describe(value)}`);
 }
 
+/** A whole number; `most` is left out where there is no other limit than that of numbers. */
+export function expectWhole(value: unknown, name: string, least: number, most = Number.MAX_SAFE_INTEGER): void {
+    if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most)) return;
+    const range = most === Number.MAX_SAFE_INTEGER ? `not below ${least}` : `from ${least} to ${most}`;
+    invalid(`${name}: expected a whole number ${range}, got ${describe(value)}`);
+}
+
 export function expectSignal(value: unknown): void {
     if (value !== undefined && !(value instanceof AbortSignal))
         invalid(`signal: expected an AbortSignal, got ${describe(value)}`);

@@ -151,7 +151,9 @@ export class Datastore implements AsyncDisposable {
      * @throws RtdError `ERR_RTD_NOT_FOUND` where no store is
      */
     static async verify(path: string, options?: Pick<CallOptions, "signal">): Promise<FileReport[]> {
-        return cancellable(options?.signal, (task) => native().storeVerify(String(path), task));
+        if (typeof path !== "string") invalid(`path: expected a string, got ${describe(path)}`);
+        expectOptions(options, "verifyStore");
+        return cancellable(options?.signal, (task) => native().storeVerify(path, task));
     }
 
     /** The entries. Read-only: append and remove go through the store. {@link setSpace} puts another one in its place. */
@@ -244,6 +246,7 @@ export class Datastore implements AsyncDisposable {
     /** Reads every file through and compares lengths, headers and checksums: one report for each, also for good ones. */
     async verify(options?: Pick<CallOptions, "signal">): Promise<FileReport[]> {
         this.#expectOpen();
+        expectOptions(options, "verifyStore");
         return cancellable(options?.signal, (task) => native().storeVerify(this.#handle.number, task));
     }
 

@@ -1,5 +1,6 @@
 /** Transforms fitted to the keys that a store holds. */
-import type { Datastore, SearchSpace } from "./datastore.js";
+import { describe, invalid } from "./arguments.js";
+import { Datastore, type SearchSpace } from "./datastore.js";
 import { RtdError } from "./errors.js";
 import { expectOptions } from "./option-names.js";
 import { fitTransform, type FitMethod, type KeyTransform } from "./transform.js";
@@ -22,6 +23,7 @@ const mostFitted = 16_384;
  */
 export async function fitSpace(store: Datastore, options: FitSpaceOptions = {}): Promise<KeyTransform> {
     expectOptions(options, "fitSpace");
+    if (!(store instanceof Datastore)) invalid(`store: expected a store (Datastore.open), got ${describe(store)}`);
     const { method = "whiten", shrinkage, signal, onProgress } = options;
     const transform = await fitTo(store, liveEntries(store), { method, shrinkage, signal });
     const space: SearchSpace = method === "standardise" ? { transform } : { heads: 1, transform };

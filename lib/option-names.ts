@@ -37,6 +37,7 @@ const add: Names<AddOptions> = { namespaces: true };
 const call: Names<CallOptions> = { threads: true, signal: true };
 const seal: Names<SealOptions> = { ...call, onProgress: true };
 const sealStore: Names<Omit<SealOptions, "threads">> = { signal: true, onProgress: true };
+const verifyStore: Names<Pick<CallOptions, "signal">> = { signal: true };
 const storeIndex: Names<Omit<IndexOptions, "transform">> = {
     dim: true,
     metric: true,
@@ -155,6 +156,7 @@ const known = {
     call,
     seal,
     sealStore,
+    verifyStore,
     index,
     fitTransform,
     fitSpace,
@@ -179,9 +181,13 @@ const known = {
 /** Options that are objects themselves, wherever they are known. */
 const parts = ["bias", "gate"] as const;
 
-/** Throws unless options are an object without other names, or left out; what is undefined is as if left out. */
+/** {@link expectGivenOptions}, or left out. */
 export function expectOptions(options: unknown, kind: keyof typeof known, name = "options"): void {
-    if (options === undefined) return;
+    if (options !== undefined) expectGivenOptions(options, kind, name);
+}
+
+/** Throws unless options are an object without other names; what is undefined is as if left out. */
+export function expectGivenOptions(options: unknown, kind: keyof typeof known, name = "options"): asserts options is object {
     expectObject(options, name);
     for (const key of Object.keys(options))
         if (!Object.hasOwn(known[kind], key) && (options as Record<string, unknown>)[key] !== undefined)

@@ -21,6 +21,8 @@ import type {
 
 /** A search's `k` at most. */
 export const mostHits = 2048;
+/** An index's own temperature is this multiple of median(d_64 - d_1) over its keys, the unit of temperature scales. */
+export const ownTemperatureScale = 0.4;
 
 let handleOfIndex: (index: ReferenceIndex) => Handle;
 let isIndexOfOurs: (value: object) => boolean;

@@ -1,7 +1,7 @@
 /** Linear maps of keys: distances are taken where what matters weighs more. */
 import { cancellable, plain } from "./calls.js";
 import { native } from "./native.js";
-import { expectOptions } from "./option-names.js";
+import { expectGivenOptions } from "./option-names.js";
 import type { CallOptions, FloatArray } from "./types.js";
 
 /** z = W (x - mean), for every key and every query of an index: W is diagonal (`scale`) or a matrix, of which one is given. */
@@ -37,6 +37,6 @@ export interface FitTransformOptions extends CallOptions {
  * @throws RtdError `ERR_RTD_INVALID_ARGUMENT` (also where the keys do not vary), `ERR_RTD_NOT_FINITE`
  */
 export async function fitTransform(keys: FloatArray, options: FitTransformOptions): Promise<KeyTransform> {
-    expectOptions(options, "fitTransform");
-    return cancellable(options?.signal, (task) => native().fitTransform(options, plain(keys), options.classes, task));
+    expectGivenOptions(options, "fitTransform");
+    return cancellable(options.signal, (task) => native().fitTransform(options, plain(keys), options.classes, task));
 }

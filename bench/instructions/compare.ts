@@ -1,6 +1,6 @@
 /** Instruction counts against the committed ones. */
 import { table } from "../../lib/cli/output.js";
-import { count } from "../../lib/cli/progress.js";
+import { counted } from "../../lib/report/units.js";
 
 export interface Baseline {
     /** What compiled the counted program, and for which processors. */
@@ -29,7 +29,7 @@ export function compareCounts(baseline: Baseline, now: Baseline): { lines: strin
             : `${change > 0 ? "+" : ""}${(100 * change).toFixed(2)}%`;
         return [
             name,
-            ...[before, after].map((value) => (value === undefined ? "-" : count(value))),
+            ...[before, after].map((value) => (value === undefined ? "-" : counted(value))),
             text,
             isSame ? "" : "CHANGED",
         ];

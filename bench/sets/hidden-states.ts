@@ -3,11 +3,12 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 
+import { cacheDirectory } from "../../lib/cache-directory.js";
 import type { ProgressLine } from "../../lib/cli/progress.js";
 import { withModel } from "../../lib/cli/with-model.js";
 import { Datastore } from "../../lib/datastore.js";
 import type { Dtype, IndexInfo } from "../../lib/types.js";
-import { cacheDirectory, fetchDemoModel } from "../../lib/demo/fetch-model.js";
+import { fetchDemoModel } from "../../lib/demo/fetch-model.js";
 import { fullSizes, textTask } from "../../lib/demo/tasks.js";
 import { hashFile } from "../../lib/recipes/source.js";
 import { buildDatastore } from "../../lib/recipes/build.js";

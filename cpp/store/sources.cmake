@@ -11,4 +11,5 @@ target_sources(rtd_objects PRIVATE
     ${CMAKE_CURRENT_SOURCE_DIR}/store/store.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/store/store_abi.cpp
     ${CMAKE_CURRENT_SOURCE_DIR}/store/transform_file.cpp
-    ${CMAKE_CURRENT_SOURCE_DIR}/store/verify.cpp)
+    ${CMAKE_CURRENT_SOURCE_DIR}/store/verify.cpp
+    ${CMAKE_CURRENT_SOURCE_DIR}/store/write_entries.cpp)

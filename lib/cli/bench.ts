@@ -83,12 +83,12 @@ async function run(
         const options = { quick, store, hdf5, model, threads, signal };
         const all = await plan(options);
         const cases = all.filter(({ name }) => filter?.test(name) ?? true);
-        if (flags.list) return print(cases.map(({ name }) => name).join("\n"));
         if (cases.length === 0)
             throw new RtdError(
                 "ERR_RTD_INVALID_ARGUMENT",
                 `no case matches ${String(filter)}; rtd bench --list prints the names of all ${all.length}`,
             );
+        if (flags.list) return print(cases.map(({ name }) => name).join("\n"));
         const line = progressLine("bench", { silent: flags.json });
         let results;
         try {

@@ -2,16 +2,18 @@
 import { readFile } from "node:fs/promises";
 import { Command, Option } from "commander";
 
-import type { LoraAdapter } from "../llama/lora.js";
 import { RtdError } from "../errors.js";
+import { readError } from "../file-error.js";
 import type { Layer } from "../llama/layer.js";
-import type { FitMethod } from "../transform.js";
-import type { Dtype, Metric } from "../types.js";
+import type { LoraAdapter } from "../llama/lora.js";
 import { buildDatastore, type BuildReport } from "../recipes/build.js";
 import type { Cut } from "../recipes/cut.js";
 import type { Task } from "../recipes/data.js";
 import { poolings, type Pooling } from "../recipes/label.js";
 import type { Spellings } from "../recipes/spelling.js";
+import { counted } from "../report/units.js";
+import type { FitMethod } from "../transform.js";
+import type { Dtype, Metric } from "../types.js";
 import { interruptible } from "./interrupt.js";
 import {
     cutOptions,
@@ -28,7 +30,7 @@ import {
     wholeNumber,
 } from "./options.js";
 import { print, printJson } from "./output.js";
-import { count, duration, progressLine } from "./progress.js";
+import { duration, progressLine } from "./progress.js";
 import { withModel, type ModelFlags } from "./with-model.js";
 
 interface BuildFlags extends ModelFlags, Cut {
@@ -151,16 +153,22 @@ async function run(path: string, { model: name, gpu, json, prompt, labels: file,
 }
 
 async function readSpellings(file: string): Promise<Spellings> {
+    const text = await readFile(file, "utf8").catch((error: unknown) => {
+        throw readError(file, error);
+    });
     try {
-        return JSON.parse(await readFile(file, "utf8")) as Spellings; // which the recipe checks
+        return JSON.parse(text) as Spellings; // which the recipe checks
     } catch (error) {
-        throw new RtdError("ERR_RTD_BAD_FORMAT", `${file}: cannot be read as JSON (${(error as Error).message})`);
+        throw new RtdError(
+            "ERR_RTD_BAD_FORMAT",
+            `${file}: cannot be read as JSON (${(error as Error).message}); expected spellings by label, as {"animal": ["animal", "animals"]}`,
+        );
     }
 }
 
 function sentence({ path, added, entries, leftOut, examples, temperature, seconds }: BuildReport): string {
     const what =
-        added > 0 ? `${count(added)} entries added in ${duration(seconds)}` : "nothing to add, the data is there already";
-    const pruned = leftOut > 0 ? ` (${count(leftOut)} that the model says by itself are left out)` : "";
-    return `${path}: ${what}; ${count(entries)} entries of ${count(examples)} examples${pruned}, temperature ${temperature?.toPrecision(3) ?? "not known"}`;
+        added > 0 ? `${counted(added)} entries added in ${duration(seconds)}` : "nothing to add, the data is there already";
+    const pruned = leftOut > 0 ? ` (${counted(leftOut)} that the model says by itself are left out)` : "";
+    return `${path}: ${what}; ${counted(entries)} entries of ${counted(examples)} examples${pruned}, temperature ${temperature?.toPrecision(3) ?? "not known"}`;
 }

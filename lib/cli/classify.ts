@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 
 import { classify, type Classification } from "../evaluation/classify.js";
 import { readQueries, type LabelQuery } from "../recipes/data.js";
+import { mismatchOption, withModelAndStore, type OpenFlags } from "./open-store.js";
 import {
     fusionOptions,
     gpuOption,
@@ -13,7 +14,6 @@ import {
     wholeNumber,
     type FusionFlags,
 } from "./options.js";
-import { mismatchOption, withModelAndStore, type OpenFlags } from "./open-store.js";
 import { percent, print, printJson } from "./output.js";
 import type { ModelFlags } from "./with-model.js";
 
@@ -59,7 +59,7 @@ async function run(path: string, options: ClassifyFlags, command: Command): Prom
         ...text.map((one): LabelQuery => ({ kind: "labelled", text: one })),
         ...(await readQueries(data)),
     ];
-    if (queries.length === 0) command.error("error: nothing to label; give --text or --data");
+    if (queries.length === 0) command.error("error: nothing to label; give --text, or --data with rows in it");
     const { k, temperature, temperatureScale, matchedBias, references, threads, lora } = flags;
     const found = await withModelAndStore(path, { model: name, gpu, ...flags }, "labelling by", (opened) =>
         classify({

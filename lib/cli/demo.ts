@@ -3,12 +3,13 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 
-import { cacheDirectory } from "../demo/fetch-model.js";
+import { cacheDirectory } from "../cache-directory.js";
 import { measure, storePath, type Measurement } from "../demo/measure.js";
 import { summary } from "../demo/summary.js";
 import { demoTasks, type MeasuredTask } from "../demo/tasks.js";
-import { fusionOf } from "../evaluation/options.js";
 import { generate, type GeneratedToken } from "../evaluation/generate.js";
+import { fusionOf } from "../evaluation/options.js";
+import { writeError } from "../file-error.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
 import type { Progress } from "../recipes/build.js";
 import { plainPrompt } from "../recipes/chat.js";
@@ -76,8 +77,10 @@ async function measureAll(
     flags: DemoFlags,
     signal: AbortSignal,
 ): Promise<Measurement[]> {
+    await mkdir(directory, { recursive: true }).catch((error: unknown) => {
+        throw writeError(directory, "the datastores", "folder", error);
+    });
     for (const task of tasks) await rm(storePath(directory, task), { recursive: true, force: true });
-    await mkdir(directory, { recursive: true });
     const line = progressLine("demo", { silent: flags.json });
     const measurements: Measurement[] = [];
     try {

@@ -2,14 +2,16 @@
 import { join } from "node:path";
 import { Command, Option } from "commander";
 
-import { cacheDirectory } from "../demo/fetch-model.js";
+import { cacheDirectory } from "../cache-directory.js";
 import { evaluate } from "../evaluation/index.js";
 import type { Cut } from "../recipes/cut.js";
-import type { Task } from "../recipes/data.js";
+import { tasks, type Task } from "../recipes/data.js";
+import { fusionDefaults } from "../recipes/metadata.js";
 import { evaluationReport } from "../report/evaluation.js";
 import { expectReportFile, writeReport } from "../report/file.js";
 import { provenanceOf } from "../report/provenance.js";
 import { describe } from "./evaluation-tables.js";
+import { mismatchOption, withModelAndStore, type OpenFlags } from "./open-store.js";
 import {
     cutOptions,
     dataOption,
@@ -24,7 +26,6 @@ import {
     wholeNumber,
     type FusionFlags,
 } from "./options.js";
-import { mismatchOption, withModelAndStore, type OpenFlags } from "./open-store.js";
 import { print, printJson } from "./output.js";
 import type { ModelFlags } from "./with-model.js";
 
@@ -38,6 +39,11 @@ interface EvalFlags extends ModelFlags, OpenFlags, Cut, FusionFlags {
     shotSeeds?: number;
     retrieved?: number;
     report?: string;
+}
+
+function defaultsOf(task: Task): string {
+    const { k, referenceWeight, temperatureScale } = fusionDefaults[task];
+    return `  ${task.padEnd(5)}  k ${k}, weight ${referenceWeight}, temperature scale ${temperatureScale}`;
 }
 
 const examples = `
@@ -56,10 +62,8 @@ Figures:
   In brackets: 95% intervals, by resampling examples (text: blocks of 50 tokens). What the model says of label and text
   data is kept in the user's cache, so that another evaluation of the same data takes seconds.
 
-Defaults:
-  label  k 16, weight 0.8, temperature scale 0.4
-  text   k 1024, weight 0.1, temperature scale 0.2
-  chat   k 4, weight 0.7, temperature scale 0.1
+Defaults, unless the store was tuned:
+${tasks.map(defaultsOf).join("\n")}
 
 Examples:
   $ rtd eval animals.rtd --model model.gguf --data test.jsonl --shots 5

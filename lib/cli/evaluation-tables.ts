@@ -7,7 +7,8 @@ import type { LabelFigures, LabelScore } from "../evaluation/label.js";
 import { examplesOf, namedAnswers, namedMethods, settingsOf, type ExamplesCost } from "../evaluation/names.js";
 import type { Perplexity, TextFigures } from "../evaluation/text.js";
 import type { Times } from "../evaluation/times.js";
-import { bytes, milliseconds, percent, table } from "./output.js";
+import { bytes } from "../report/units.js";
+import { milliseconds, percent, table } from "./output.js";
 import { duration } from "./progress.js";
 
 /** The figures as tables, and what they were measured with. */

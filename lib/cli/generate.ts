@@ -1,15 +1,16 @@
 /** rtd generate */
 import { Command, InvalidArgumentError, Option } from "commander";
 
-import { fusionOf } from "../evaluation/options.js";
-import { generate, type GeneratedToken } from "../evaluation/generate.js";
-import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import { RtdError } from "../errors.js";
+import { generate, type GeneratedToken } from "../evaluation/generate.js";
+import { fusionOf } from "../evaluation/options.js";
+import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import { chatWrapperOf, completedPrompts, earlierTurns, plainPrompt, templatedPrompt } from "../recipes/chat.js";
 import type { ChatRow, LabelRow } from "../recipes/data.js";
 import { answeredPrompts } from "../recipes/label.js";
 import { labelRecipeOf, recipeOf, type RecipeMetadata } from "../recipes/metadata.js";
 import { interruptible } from "./interrupt.js";
+import { mismatchOption, withStore, type OpenFlags } from "./open-store.js";
 import {
     fusionOptions,
     gpuOption,
@@ -22,7 +23,6 @@ import {
     wholeNumber,
     type FusionFlags,
 } from "./options.js";
-import { mismatchOption, withStore, type OpenFlags } from "./open-store.js";
 import { percent, print, printJson } from "./output.js";
 import { withModel, type ModelFlags } from "./with-model.js";
 

@@ -2,10 +2,11 @@
 import { Command } from "commander";
 
 import { Datastore } from "../datastore.js";
-import { leftOutOf, type RecipeMetadata } from "../recipes/metadata.js";
+import { RtdError } from "../errors.js";
+import { leftOutOf, recipeOf, type RecipeMetadata } from "../recipes/metadata.js";
+import { counted } from "../report/units.js";
 import { jsonOption } from "./options.js";
 import { print, printJson, properties } from "./output.js";
-import { count } from "./progress.js";
 
 const examples = `
 Examples:
@@ -27,8 +28,7 @@ async function run(path: string, { json }: { json?: boolean }): Promise<void> {
     try {
         const { dim, metric, dtype, heads, entries, size, temperature } = store.index;
         const { cascaded } = store.index.info();
-        const metadata = { ...(store.metadata as Partial<RecipeMetadata>) };
-        delete metadata.labelLogits; // long, and of no use to a reader
+        const kept = recipeIn(store) ?? { metadata: store.metadata };
         const model = store.manifest.model;
         const { searchedDim } = store.index.info();
         const transform = store.manifest.transform?.kind;
@@ -45,12 +45,24 @@ async function run(path: string, { json }: { json?: boolean }): Promise<void> {
             cascaded,
             temperature,
             model,
-            ...metadata,
+            ...kept,
         };
         if (json) printJson(info);
         else print(describe(info));
     } finally {
         await store.close();
+    }
+}
+
+/** What a recipe says of a store, but for what is long and of no use to a reader; undefined where the metadata are an application's own. */
+function recipeIn(store: Datastore): RecipeMetadata | undefined {
+    try {
+        const recipe = { ...recipeOf(store) };
+        delete recipe.labelLogits;
+        return recipe;
+    } catch (error) {
+        if (error instanceof RtdError && error.code === "ERR_RTD_BAD_FORMAT") return undefined;
+        throw error;
     }
 }
 
@@ -67,6 +79,8 @@ type Info = {
     cascaded: number;
     temperature: number | undefined;
     model: object;
+    /** An application's own. */
+    metadata?: object;
 } & Partial<RecipeMetadata>;
 
 function describe(info: Info): string {
@@ -74,19 +88,24 @@ function describe(info: Info): string {
     const lines = properties({
         store: info.path,
         entries:
-            info.live === info.entries ? count(info.entries) : `${count(info.live)} (${count(info.entries - info.live)} removed)`,
+            info.live === info.entries
+                ? counted(info.entries)
+                : `${counted(info.live)} (${counted(info.entries - info.live)} removed)`,
         keys: `${info.dim} x ${info.dtype}, ${info.metric}, ${info.heads} head${info.heads === 1 ? "" : "s"}`,
         searched:
             info.transform &&
             `through ${info.space?.method === undefined ? `a ${info.transform}` : `a transform (${info.space.name})`}, ${info.searchedDim} dimensions`,
         cascade:
-            info.cascaded === info.entries ? "over all entries" : `over ${count(info.cascaded)} entries, the others are scanned`,
+            info.cascaded === info.entries
+                ? "over all entries"
+                : `over ${counted(info.cascaded)} entries, the others are scanned`,
         pooling: info.pooling,
         layer: info.layer,
         shots: info.shots && `${info.shots.rows.length} in-context examples before every prompt (seed ${info.shots.seed})`,
-        pruned: info.pruneAbove && `${count(leftOutOf(sources))} entries that the model says with more than ${info.pruneAbove}`,
+        pruned: info.pruneAbove && `${counted(leftOutOf(sources))} entries that the model says with more than ${info.pruneAbove}`,
         temperature: info.temperature?.toPrecision(4),
         ...Object.fromEntries(Object.entries(info.model).map(([name, value]) => [`model ${name}`, short(value)])),
+        metadata: info.metadata && Object.keys(info.metadata).length > 0 ? short(info.metadata) : undefined,
         recipe,
         prompt: prompt && JSON.stringify(prompt),
         labels: labels && labels.map(({ name }) => name).join(", ") + (info.wholeLabels ? " (whole)" : ""),
@@ -102,7 +121,7 @@ function describe(info: Info): string {
         ]
             .filter(Boolean)
             .join(", ");
-        return `source   ${files.map((file) => file.path).join(", ")}${cut && ` (${cut})`}: ${count(examples)} examples${complete ? "" : ", not finished"}`;
+        return `source   ${files.map((file) => file.path).join(", ")}${cut && ` (${cut})`}: ${counted(examples)} examples${complete ? "" : ", not finished"}`;
     });
     return [lines, ...sourceLines].join("\n");
 }

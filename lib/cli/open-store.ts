@@ -1,9 +1,9 @@
 import { Option } from "commander";
 
-import type { LoraAdapter } from "../llama/lora.js";
 import { Datastore } from "../datastore.js";
 import type { MismatchField } from "../fingerprint.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
+import type { LoraAdapter } from "../llama/lora.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
 import type { Progress } from "../recipes/build.js";
 import { interruptible } from "./interrupt.js";

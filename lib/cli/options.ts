@@ -1,8 +1,8 @@
 /** Options that several commands share, and the parsers of their values. */
 import { InvalidArgumentError, Option } from "commander";
 
-import type { LoraAdapter } from "../llama/lora.js";
 import type { Layer } from "../llama/layer.js";
+import type { LoraAdapter } from "../llama/lora.js";
 import { tasks } from "../recipes/data.js";
 
 export const modelOption = () =>

@@ -34,9 +34,3 @@ export function milliseconds(value: number): string {
     if (value < 1) return `${(1e3 * value).toPrecision(3)} µs`;
     return value < 1000 ? `${value.toPrecision(3)} ms` : `${(value / 1000).toPrecision(3)} s`;
 }
-
-/** "4.55 MB", in powers of 1,000 as bandwidths are. */
-export function bytes(value: number): string {
-    const [unit, factor] = value < 1e6 ? (["kB", 1e3] as const) : value < 1e9 ? (["MB", 1e6] as const) : (["GB", 1e9] as const);
-    return `${(value / factor).toPrecision(3)} ${unit}`;
-}

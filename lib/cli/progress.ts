@@ -2,6 +2,7 @@
 import ora from "ora";
 
 import type { Progress } from "../recipes/build.js";
+import { counted } from "../report/units.js";
 
 /** Of anything: a build's progress and others'. */
 type Counted = Omit<Progress, "unit"> & { unit: string };
@@ -56,10 +57,10 @@ export function progressLine(name: string, { silent = false }: { silent?: boolea
 
 /** `fresh` of what is done took `seconds`; the rest was there before. */
 export function progressText({ done, total, unit }: Counted, fresh: number, seconds: number): string {
-    const counted = `${count(done)} of ${count(total)} ${unit}`;
-    if (fresh <= 0 || seconds <= 0) return counted;
+    const soFar = `${counted(done)} of ${counted(total)} ${unit}`;
+    if (fresh <= 0 || seconds <= 0) return soFar;
     const rate = fresh / seconds;
-    return `${counted}, ${rate < 10 ? rate.toFixed(1) : count(Math.round(rate))} ${unit}/s, ${duration((total - done) / rate)} left`;
+    return `${soFar}, ${rate < 10 ? rate.toFixed(1) : counted(Math.round(rate))} ${unit}/s, ${duration((total - done) / rate)} left`;
 }
 
 /** "1 h 05 min", "3 min 20 s", "12 s". */
@@ -69,5 +70,3 @@ export function duration(seconds: number): string {
     if (hours > 0) return `${hours} h ${String(minutes).padStart(2, "0")} min`;
     return minutes > 0 ? `${minutes} min ${String(rest).padStart(2, "0")} s` : `${rest} s`;
 }
-
-export const count = (value: number): string => value.toLocaleString("en-US");

@@ -2,12 +2,13 @@
 import { join } from "node:path";
 import { Command, Option } from "commander";
 
-import { cacheDirectory } from "../demo/fetch-model.js";
+import { cacheDirectory } from "../cache-directory.js";
 import type { Layer } from "../llama/layer.js";
+import type { Cut } from "../recipes/cut.js";
 import { expectReportFile, writeReport } from "../report/file.js";
 import { provenanceOf } from "../report/provenance.js";
-import type { Cut } from "../recipes/cut.js";
 import { tuningReport } from "../report/tuning.js";
+import { counted } from "../report/units.js";
 import { grid, type Tried } from "../tuning/grid.js";
 import { layerOutcome, type LayerTrial } from "../tuning/layers.js";
 import { gateOutcome, simpler, tune, type TuneReport } from "../tuning/tune.js";
@@ -25,7 +26,7 @@ import {
     wholeNumber,
 } from "./options.js";
 import { print, printJson, table } from "./output.js";
-import { count, duration } from "./progress.js";
+import { duration } from "./progress.js";
 import type { ModelFlags } from "./with-model.js";
 
 interface TuneFlags extends ModelFlags, OpenFlags, Cut {
@@ -71,7 +72,7 @@ export function tuneCommand(): Command {
         .addOption(
             new Option(
                 "--sample <n>",
-                `ask so many of the store's own examples (default: ${defaultSample.label}), of a text so many tokens (default: ${count(defaultSample.text)})`,
+                `ask so many of the store's own examples (default: ${defaultSample.label}), of a text so many tokens (default: ${counted(defaultSample.text)})`,
             ).argParser(wholeNumber(1)),
         )
         .option("--dry-run", "change nothing")
@@ -183,6 +184,6 @@ export function describe(report: TuneReport, isDryRun: boolean): string {
         settings,
         found,
         ...(layers === undefined ? [] : [inLayers(layers), layerOutcome(layers)]),
-        `by ${count(rows)} rows, in ${duration(seconds)}`,
+        `by ${counted(rows)} rows, in ${duration(seconds)}`,
     ].join("\n\n");
 }

@@ -1,5 +1,5 @@
 /** What `npm run reproduce` found, as tables in Markdown. */
-import { bytes, percent, table } from "../cli/output.js";
+import { percent, table } from "../cli/output.js";
 import type { Interval } from "../evaluation/bootstrap.js";
 import type { ChatFigures } from "../evaluation/chat.js";
 import type { Evaluation } from "../evaluation/index.js";
@@ -7,6 +7,7 @@ import type { LabelFigures, LabelScore } from "../evaluation/label.js";
 import { examplesOf, namedAnswers, namedMethods, type ExamplesCost, type Named } from "../evaluation/names.js";
 import type { TextFigures } from "../evaluation/text.js";
 import type { Times } from "../evaluation/times.js";
+import { bytes, counted } from "../report/units.js";
 import type { Measurement } from "./measure.js";
 
 type Of<Figures> = Measurement & { evaluation: Evaluation & Figures };
@@ -40,7 +41,6 @@ const settings = ({ variant, settings: { space, k, temperatureScale, referenceWe
 
 const share = (value: number, interval: Interval): string => `${percent(value)} [${interval.map(percent).join(", ")}]`;
 const accuracyOf = (score: LabelScore | undefined): string => (score === undefined ? "-" : percent(score.accuracy));
-const count = (value: number): string => value.toLocaleString("en-US");
 
 /** Tokens of a prompt, and the time it takes to read them, alone and with the reference. */
 function promptCosts({ promptTokens, milliseconds }: { promptTokens: number; milliseconds: Times }): string[] {
@@ -73,8 +73,8 @@ function labelTable(measurements: readonly Of<LabelFigures>[]): string | undefin
             return [
                 one.title,
                 settings(one),
-                count(one.entries),
-                count(model.count),
+                counted(one.entries),
+                counted(model.count),
                 accuracyOf(model),
                 accuracyOf(modelBiasMatched),
                 share(rtd.accuracy, rtd.interval),
@@ -108,7 +108,7 @@ function examplesTable(measurements: readonly (Of<LabelFigures> | Of<ChatFigures
             const [read, alone, merged] = promptCosts({ promptTokens: tokens, milliseconds }) as [string, string, string];
             const costs = [read, hasReference ? merged : alone, hasReference ? bytes(storeBytes) : "-"];
             const shown = shots > 0 ? `${shots}-shot, ${name}` : name;
-            return [[title, count(score.count), shown, share(score.value, score.interval), ...costs]];
+            return [[title, counted(score.count), shown, share(score.value, score.interval), ...costs]];
         });
     });
     const head = ["set", "tests", "", "accuracy or exact match", "tokens of a prompt", "ms of a prompt", "store"];
@@ -133,8 +133,8 @@ function choiceTable(measurements: readonly Of<LabelFigures>[]): string | undefi
                 [
                     one.title,
                     settings(one),
-                    count(one.entries),
-                    count(score.count),
+                    counted(one.entries),
+                    counted(score.count),
                     name,
                     share(score.accuracy, score.interval),
                     averaged === undefined ? "-" : share(averaged.accuracy, averaged.interval),
@@ -170,8 +170,8 @@ function textTable(measurements: readonly Of<TextFigures>[]): string | undefined
             return [
                 one.title,
                 settings(one),
-                count(one.entries),
-                count(rtd.count),
+                counted(one.entries),
+                counted(rtd.count),
                 model.perplexity.toFixed(2),
                 rtd.perplexity.toFixed(2),
                 change === undefined ? "-" : share(change.value, change.interval),
@@ -206,8 +206,8 @@ function answerTable(measurements: readonly Of<ChatFigures>[]): string | undefin
             return [
                 one.title,
                 settings(one),
-                count(one.entries),
-                count(rtd.count),
+                counted(one.entries),
+                counted(rtd.count),
                 percent(model.exactMatch),
                 share(rtd.exactMatch, rtd.interval),
                 model.f1.toFixed(3),
@@ -225,7 +225,7 @@ function subjectTable(measurements: readonly Of<ChatFigures>[]): string | undefi
             one.title,
             settings(one),
             subject,
-            count(asked),
+            counted(asked),
             share(exactMatch, interval),
         ]),
     );

@@ -2,10 +2,10 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
+import { cacheDirectory } from "../cache-directory.js";
 import { RtdError } from "../errors.js";
 import { hashFile } from "../recipes/source.js";
 
@@ -14,11 +14,6 @@ export const demoModel = {
     file: "SmolLM2-135M-Instruct.Q4_1.gguf",
     sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 } as const;
-
-/** Where the demo keeps the model and its stores: RTD_CACHE, or the user's cache directory. */
-export function cacheDirectory(): string {
-    return process.env["RTD_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "node-rtd");
-}
 
 /** The path of the model's file, downloaded unless it is there. */
 export async function fetchDemoModel(note: (text: string) => void, signal?: AbortSignal): Promise<string> {

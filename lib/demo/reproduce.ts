@@ -8,6 +8,7 @@ import { availableParallelism, cpus } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
 
+import { cacheDirectory } from "../cache-directory.js";
 import { demoModelFile } from "../cli/demo-model.js";
 import { exitCodes, report } from "../cli/exit.js";
 import { interruptible } from "../cli/interrupt.js";
@@ -18,8 +19,8 @@ import { withModel } from "../cli/with-model.js";
 import { packageRoot } from "../package-root.js";
 import type { Progress } from "../recipes/build.js";
 import { hashFile } from "../recipes/source.js";
-import { cacheDirectory, demoModel } from "./fetch-model.js";
 import { tables } from "./document.js";
+import { demoModel } from "./fetch-model.js";
 import { measure, type Measurement } from "./measure.js";
 import { summary } from "./summary.js";
 import { fullTasks } from "./tasks.js";

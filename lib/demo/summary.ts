@@ -1,6 +1,7 @@
 /** Measurements as a table. */
 import { percent, table } from "../cli/output.js";
 import type { Evaluation } from "../evaluation/index.js";
+import { counted } from "../report/units.js";
 import type { Measurement } from "./measure.js";
 
 export function summary(measurements: readonly Measurement[], options: { markdown?: boolean } = {}): string {
@@ -19,8 +20,8 @@ export function summary(measurements: readonly Measurement[], options: { markdow
         measurements.map(({ title, variant, entries, evaluation }) => [
             title,
             ...(areAlike ? [] : [variant]),
-            entries.toLocaleString("en-US"),
-            evaluation.rtd.count.toLocaleString("en-US"),
+            counted(entries),
+            counted(evaluation.rtd.count),
             ...figures(evaluation),
         ]),
         options,

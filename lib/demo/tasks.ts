@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { packageRoot } from "../package-root.js";
 import type { Cut } from "../recipes/cut.js";
 import type { Task } from "../recipes/data.js";
-import type { RetrievedContext } from "./retrieved-context.js";
 import { spaceOf, type Space } from "../tuning/spaces.js";
+import type { RetrievedContext } from "./retrieved-context.js";
 
 export interface Part extends Cut {
     data: string;
@@ -165,29 +165,27 @@ export const demoTasks = (): MeasuredTask[] => [
     factsTask(demoSizes.facts),
 ];
 
-/** The same questions to a store of ten times as many facts. */
-function manyFactsTask(): MeasuredTask {
+/** The questions about stored facts, to another store. */
+function factsOf(store: Pick<MeasuredTask, "name" | "title" | "references">): MeasuredTask {
     const { tests, ...task } = factsTask(fullSizes.facts);
-    return {
-        ...task,
+    return { ...task, ...store, tests: tests.slice(0, 1) };
+}
+
+/** A store of ten times as many facts. */
+const manyFactsTask = (): MeasuredTask =>
+    factsOf({
         name: "airports-3000",
         title: "Facts: IATA codes of 3,000 airports",
         references: { data: data("airports-facts.jsonl") },
-        tests: tests.slice(0, 1),
-    };
-}
+    });
 
-/** The same facts as plain statements, asked by the same questions. */
-function statementsTask(): MeasuredTask {
-    const { tests, ...task } = factsTask(fullSizes.facts);
-    return {
-        ...task,
+/** The same facts as plain statements. */
+const statementsTask = (): MeasuredTask =>
+    factsOf({
         name: "airports-statements",
         title: "Facts: IATA codes of airports, stored as statements",
         references: { data: data("airports-statements.jsonl"), limit: fullSizes.facts.references },
-        tests: tests.slice(0, 1),
-    };
-}
+    });
 
 function playTask(): MeasuredTask {
     return {

@@ -1,18 +1,17 @@
 /** Classification of texts that have no label yet, by the model and a label store. */
-import type { LoraAdapter } from "../llama/lora.js";
-import { expectFlag, invalid } from "../arguments.js";
+import { expectFlag, expectWhole, invalid } from "../arguments.js";
 import type { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
-import { fingerprintModel } from "../llama/fingerprint.js";
+import { expectLlamaModel, fingerprintModel } from "../llama/fingerprint.js";
+import type { LoraAdapter } from "../llama/lora.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
-import { expectOptions } from "../option-names.js";
+import { expectGivenOptions } from "../option-names.js";
 import type { Progress } from "../recipes/build.js";
 import type { LabelQuery, LabelRow } from "../recipes/data.js";
 import { queryPassages } from "../recipes/label.js";
 import { labelRecipeOf, recipeOf } from "../recipes/metadata.js";
 import { References, type ReferenceText } from "../recipes/references.js";
 import { valuesOfLabel } from "../recipes/spelling.js";
-import { votesByEntry } from "./generate.js";
 import { openProbabilities } from "./label-methods.js";
 import { labelReading } from "./label-reading.js";
 import { matchedBiasOf } from "./matched-bias.js";
@@ -21,6 +20,7 @@ import { argmax } from "./metrics.js";
 import { runModel } from "./model-run.js";
 import { fusionOf, type FusionSettings } from "./options.js";
 import { RunCache } from "./run-cache.js";
+import { votesByEntry } from "./votes.js";
 
 /** A question with options to choose from, for stores of such. */
 export interface Question {
@@ -69,12 +69,12 @@ export interface ClassReference extends ReferenceText {
  * @throws RtdError `ERR_RTD_INVALID_ARGUMENT` (another kind of store, or of texts), `ERR_RTD_NO_TEMPERATURE` (an empty store); the signal's reason when aborted
  */
 export async function classify(options: ClassifyOptions): Promise<Classification[]> {
-    expectOptions(options, "classify");
+    expectGivenOptions(options, "classify");
     const { store, model, texts, matchedBias = true, references = 3, cacheDirectory, signal } = options;
     expectFlag(matchedBias, "matchedBias");
-    if (!Number.isSafeInteger(references) || references < 0)
-        invalid(`references: expected a whole number not below 0, got ${String(references)}`);
+    expectWhole(references, "references", 0);
     const metadata = recipeOf(store, "label");
+    expectLlamaModel(model);
     const recipe = labelRecipeOf(metadata);
     const queries = queriesOf(texts, recipe.prompt.includes("{question}"));
     const passages = queryPassages(model, queries, recipe, metadata.shots?.rows as LabelRow[] | undefined);

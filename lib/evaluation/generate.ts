@@ -1,13 +1,13 @@
 /** Generation with a reference, and for each token the entries of the store that voted for it. */
-import type { LoraAdapter } from "../llama/lora.js";
 import type { Datastore } from "../datastore.js";
 import { attach, type Step } from "../llama/attach.js";
+import type { LoraAdapter } from "../llama/lora.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import { createContext } from "../recipes/model.js";
 import { References, type ReferenceText } from "../recipes/references.js";
 import { readable, TokenStream } from "../recipes/token-text.js";
-import type { Hits } from "../types.js";
 import type { Fusion } from "./options.js";
+import { votesFor } from "./votes.js";
 
 export interface GenerateOptions {
     model: LlamaModel;
@@ -97,48 +97,6 @@ export async function generate(options: GenerateOptions): Promise<GeneratedToken
     } finally {
         await context.dispose();
     }
-}
-
-export interface Vote {
-    id: number;
-    token: number;
-    distance: number;
-    share: number;
-}
-
-/** The hits of a step that have the token as their value, with their shares of the whole vote (the mean of the heads' votes). */
-export function votesFor(token: number, step: Pick<Step, "hits"> | undefined, temperature: number): Vote[] {
-    return step === undefined ? [] : votesOf(step.hits, temperature).filter((vote) => vote.token === token);
-}
-
-/** The hits of one row with their shares of the vote, largest first; each head's are apart. */
-export function votesOf({ ids, distances, tokens, counts, k }: Hits, temperature: number): Vote[] {
-    const votes: Vote[] = [];
-    for (const [head, count] of counts.entries()) {
-        const first = head * k;
-        const weights = Array.from({ length: count }, (_, i) =>
-            Math.exp(((distances[first] as number) - (distances[first + i] as number)) / temperature),
-        );
-        const sum = weights.reduce((total, weight) => total + weight, 0) * counts.length;
-        for (const [i, weight] of weights.entries())
-            votes.push({
-                id: ids[first + i] as number,
-                token: tokens[first + i] as number,
-                distance: distances[first + i] as number,
-                share: weight / sum,
-            });
-    }
-    return votes.sort((a, b) => b.share - a.share);
-}
-
-/** The same with the votes that heads have for one entry as one, at the smallest of their distances. */
-export function votesByEntry(hits: Hits, temperature: number): Vote[] {
-    const all = new Map<number, Vote>();
-    for (const vote of votesOf(hits, temperature)) {
-        const { share = 0, distance = Infinity } = all.get(vote.id) ?? {};
-        all.set(vote.id, { ...vote, share: share + vote.share, distance: Math.min(distance, vote.distance) });
-    }
-    return [...all.values()].sort((a, b) => b.share - a.share);
 }
 
 /** Steps arrive in their own time, some after the token they led to. */

@@ -1,10 +1,11 @@
 /** Evaluation of a datastore on data: the model alone beside the model with the reference. */
 import { RtdError } from "../errors.js";
-import { fingerprintModel } from "../llama/fingerprint.js";
-import { expectOptions } from "../option-names.js";
-import { recipeOf } from "../recipes/metadata.js";
+import { expectLlamaModel, fingerprintModel } from "../llama/fingerprint.js";
+import { expectGivenOptions } from "../option-names.js";
 import { passagesOf } from "../recipes/build.js";
+import { expectCut } from "../recipes/cut.js";
 import { readRows, type Row, type Task } from "../recipes/data.js";
+import { recipeOf } from "../recipes/metadata.js";
 import type { Shots } from "../recipes/passage.js";
 import { evaluateChat, type ChatFigures } from "./chat.js";
 import { evaluateLabel, type LabelFigures } from "./label.js";
@@ -21,8 +22,10 @@ export type Evaluation = Fusion & { seconds: number; milliseconds: Times } & (
 
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     const started = performance.now();
-    expectOptions(options, "evaluate");
+    expectGivenOptions(options, "evaluate");
+    expectCut(options);
     const metadata = recipeOf(options.store, options.task);
+    expectLlamaModel(options.model);
     expectOptionsFor(options, metadata);
     const fusion = fusionOf(options.store, metadata, options);
     const rows: Row[] = await readRows(options.data, metadata.recipe);

@@ -2,13 +2,13 @@
  * What the model says of the passages of an evaluation, in the few numbers that any setting of the reference needs: so one run of the model serves
  * them all, and the next evaluation of the same data needs none.
  */
-import type { LoraAdapter } from "../llama/lora.js";
 import { fuseSync, logProbabilities } from "../fusion.js";
+import type { LoraAdapter } from "../llama/lora.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import type { Progress } from "../recipes/build.js";
+import { logSumExp } from "../recipes/label-logits.js";
 import type { Passage } from "../recipes/passage.js";
 import { recordPassage, withRecorder } from "../recipes/recording.js";
-import { logSumExp } from "../recipes/label-logits.js";
 import type { RunCache } from "./run-cache.js";
 
 /** Rows are the passages' values, in order. */

@@ -1,12 +1,13 @@
-import type { LoraAdapter } from "../llama/lora.js";
-import { describe, expectFlag, invalid } from "../arguments.js";
+import { describe, expectFlag, expectWhole, invalid } from "../arguments.js";
 import type { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
+import type { LoraAdapter } from "../llama/lora.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
 import type { Progress } from "../recipes/build.js";
 import type { Cut } from "../recipes/cut.js";
 import type { Task } from "../recipes/data.js";
 import type { RecipeMetadata } from "../recipes/metadata.js";
+import { mostHits, ownTemperatureScale } from "../reference-index.js";
 import type { Gate } from "../types.js";
 
 /** How the reference is merged; what is left out comes from the store's defaults. */
@@ -63,11 +64,7 @@ export function expectOptionsFor({ store, ...options }: EvaluateOptions, { recip
             invalid(`${name} is an option of ${takers.join(" and ")} stores; ${store.path} is one of task ${task}: leave it out`);
     expectFlag(options.rotations, "rotations");
     const least = { shots: 0, shotSeeds: 1, retrieved: 0, maxTokens: 1 } as const;
-    for (const name of ["shots", "shotSeeds", "retrieved", "maxTokens"] as const) {
-        const value = options[name];
-        if (value !== undefined && !(Number.isSafeInteger(value) && value >= least[name]))
-            invalid(`${name}: expected a whole number not below ${least[name]}, got ${describe(value)}`);
-    }
+    for (const name of ["shots", "shotSeeds", "retrieved", "maxTokens"] as const) expectWhole(options[name], name, least[name]);
     if (shots !== undefined && (options.shots || options.retrieved))
         invalid(
             `the prompts of ${store.path} have ${shots.rows.length} in-context examples of its own, and its keys are states after them: ` +
@@ -83,11 +80,21 @@ export interface Fusion {
     gate?: Gate | undefined;
 }
 
-/** The manifest's temperature is this multiple of median(d_64 - d_1). */
-const manifestScale = 0.4;
+/** Before the model runs, which may take long. */
+function expectFusion({ k, referenceWeight, ...temperatures }: FusionSettings): void {
+    expectWhole(k, "k", 1, mostHits);
+    if (referenceWeight !== undefined && !(referenceWeight >= 0 && referenceWeight <= 1))
+        invalid(`referenceWeight: expected a number from 0 to 1, got ${describe(referenceWeight)}`);
+    for (const name of ["temperature", "temperatureScale"] as const) {
+        const value = temperatures[name];
+        if (value !== undefined && !(Number.isFinite(value) && value > 0))
+            invalid(`${name}: expected a number above 0, got ${describe(value)}`);
+    }
+}
 
 /** Settings with the store's defaults filled in. */
 export function fusionOf(store: Datastore, { defaults }: RecipeMetadata, settings: FusionSettings): Fusion {
+    expectFusion(settings);
     const { k = defaults.k, referenceWeight = defaults.referenceWeight, temperatureScale = defaults.temperatureScale } = settings;
     const unit = store.index.temperature;
     if (settings.temperature === undefined && unit === undefined)
@@ -96,6 +103,6 @@ export function fusionOf(store: Datastore, { defaults }: RecipeMetadata, setting
             `${store.path} is empty or was never sealed: build it, or give a temperature`,
         );
     const gate = settings.referenceWeight === undefined ? defaults.gate : undefined;
-    const temperature = settings.temperature ?? ((unit as number) * temperatureScale) / manifestScale;
+    const temperature = settings.temperature ?? ((unit as number) * temperatureScale) / ownTemperatureScale;
     return { k, referenceWeight, temperature, ...(gate && { gate }) };
 }

@@ -7,9 +7,9 @@ import type { RecipeMetadata } from "../recipes/metadata.js";
 import type { Passage, Shots } from "../recipes/passage.js";
 import { rowsOfSource } from "../recipes/source.js";
 import { mostHits } from "../reference-index.js";
-import { votesByEntry } from "./generate.js";
 import type { EvaluateOptions, Fusion } from "./options.js";
 import { expectRoom, type Draw, type Shown } from "./shots.js";
+import { votesByEntry } from "./votes.js";
 
 /** Puts before each of the passages that are evaluated the examples nearest to it. states: what the model makes of their prompts, [passages, dim]. */
 export type Retrieve = (states: Float32Array) => Promise<Shown>;

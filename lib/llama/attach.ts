@@ -4,7 +4,7 @@ import { RtdError } from "../errors.js";
 import { matchedTokenBiasOf } from "../evaluation/matched-bias.js";
 import type { LlamaContext } from "../node-llama-cpp.js";
 import { expectOptions } from "../option-names.js";
-import { isIndex, type ReferenceIndex } from "../reference-index.js";
+import { isIndex, ownTemperatureScale, type ReferenceIndex } from "../reference-index.js";
 import type { FuseRowOptions, Gate, Hits, RowFigures, RowOptions, RowStatus } from "../types.js";
 import { Attachment, overlaid } from "./attachment.js";
 import { layerName, type Layer } from "./layer.js";
@@ -82,7 +82,7 @@ export interface Step {
 interface Defaults {
     k?: number;
     referenceWeight?: number;
-    /** Of the median distance that the index's own temperature is 0.4 times of. */
+    /** In place of {@link ownTemperatureScale}. */
     temperatureScale?: number;
     gate?: Gate;
 }
@@ -92,8 +92,6 @@ interface Resolved {
     defaults: ReferenceOptions;
     layer: string | undefined;
 }
-
-const scaleOfOwnTemperature = 0.4;
 
 /**
  * Merges a reference into everything that is decoded on a context from now on, before it is sampled: chat sessions, completions, grammars, JSON
@@ -147,7 +145,7 @@ function resolve(reference: ReferenceIndex | Datastore, wanted: string | undefin
         invalid(`layer: the keys of ${reference.path} are states of ${layer}, not of ${wanted}; leave the option out`);
     const own = reference.index.temperature;
     const temperature =
-        temperatureScale === undefined || own === undefined ? undefined : (own * temperatureScale) / scaleOfOwnTemperature;
+        temperatureScale === undefined || own === undefined ? undefined : (own * temperatureScale) / ownTemperatureScale;
     const bias = matchedBias ? matchedTokenBiasOf(reference.metadata) : undefined;
     return { index: reference.index, defaults: { k, referenceWeight, temperature, gate, bias }, layer };
 }

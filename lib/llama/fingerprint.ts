@@ -1,14 +1,15 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import path from "node:path";
 
-import { adapterOf, type LoraAdapter } from "./lora.js";
+import { cacheDirectory } from "../cache-directory.js";
 import { defined } from "../defined.js";
 import { RtdError } from "../errors.js";
+import { readError } from "../file-error.js";
 import type { ModelFingerprint } from "../fingerprint.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
+import { adapterOf, type LoraAdapter } from "./lora.js";
 
 export interface FingerprintOptions {
     /** The LoRA adapters that the context is created with: they change the hidden states. */
@@ -44,6 +45,11 @@ export async function fingerprintModel(model: LlamaModel, options: FingerprintOp
     };
 }
 
+/** @throws RtdError `ERR_RTD_INVALID_ARGUMENT` where it is none of node-llama-cpp */
+export function expectLlamaModel(model: LlamaModel): void {
+    modelPath(model);
+}
+
 function modelPath(model: LlamaModel): string {
     const found = (model as unknown as { _modelPath?: unknown } | null | undefined)?._modelPath;
     if (typeof found !== "string")
@@ -66,8 +72,7 @@ async function describeAdapter(adapter: LoraAdapter): Promise<{ file: string; sc
         const { sha256 } = await hashFile(path.resolve(file));
         return { file: path.basename(file), ...(scale !== 1 && { scale }), sha256 };
     } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-        throw new RtdError("ERR_RTD_NOT_FOUND", `lora: ${file}: no such file`);
+        throw readError(`lora: ${file}`, error);
     }
 }
 
@@ -85,10 +90,7 @@ async function hashFile(file: string): Promise<{ bytes: number; sha256: string }
     return { bytes, sha256: digest };
 }
 
-function cacheFile(): string {
-    const folder = process.env["XDG_CACHE_HOME"] || path.join(homedir(), ".cache");
-    return path.join(folder, "node-rtd", "models.json");
-}
+const cacheFile = (): string => path.join(cacheDirectory(), "models.json");
 
 async function readCache(): Promise<Cache> {
     try {

@@ -2,32 +2,33 @@
  * Building a datastore from data files. Work is sealed every so many entries; the origin of the last sealed entry says where to go on, so
  * an interrupted build continues when it is started again, and data that a store already has is not added twice.
  */
-import type { LoraAdapter } from "../llama/lora.js";
+import { describe, expectWhole, invalid } from "../arguments.js";
 import { Datastore } from "../datastore.js";
+import { defined } from "../defined.js";
 import { RtdError } from "../errors.js";
 import type { ModelFingerprint } from "../fingerprint.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
 import { layerName, type Layer } from "../llama/layer.js";
+import type { LoraAdapter } from "../llama/lora.js";
 import type { Recorder } from "../llama/record.js";
-import { defined } from "../defined.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
+import { expectGivenOptions } from "../option-names.js";
 import type { FitMethod } from "../transform.js";
+import { setTo, spaceOf } from "../tuning/spaces.js";
 import type { BackendName, Dtype, Metric } from "../types.js";
-import { expectOptions } from "../option-names.js";
 import { chatPassages } from "./chat.js";
-import { cutRows, type Cut } from "./cut.js";
-import { readRows, type ChatRow, type LabelRow, type Row, type Task, type TextRow } from "./data.js";
+import { cutRows, expectCut, type Cut } from "./cut.js";
+import { readRows, tasks, type ChatRow, type LabelRow, type Row, type Task, type TextRow } from "./data.js";
 import { chooseShots, shotsBefore, type ShotOptions } from "./in-context.js";
-import { labelPassages, labelsOf, newLabelRecipe, type Pooling } from "./label.js";
 import { LabelLogits, labelLogitsOf } from "./label-logits.js";
+import { labelPassages, labelsOf, newLabelRecipe, type Pooling } from "./label.js";
 import { fusionDefaults, labelRecipeOf, leftOutOf, recipeOf, type RecipeMetadata, type Source } from "./metadata.js";
 import type { ContextSettings } from "./model.js";
-import { expectSpellings, firstTokens, type Spellings } from "./spelling.js";
 import { longestPassage, type Passage, type Shots } from "./passage.js";
 import { expectPruning, selectRows, unprunedRows } from "./pruning.js";
 import { recordPassage, withRecorder } from "./recording.js";
-import { setTo, spaceOf } from "../tuning/spaces.js";
 import { sourceFor } from "./source.js";
+import { expectSpellings, firstTokens, type Spellings } from "./spelling.js";
 import { textPassages } from "./text.js";
 
 /** Of the store's index; metric, dtype and heads are fixed when the store is made. */
@@ -95,11 +96,16 @@ export interface BuildReport {
 }
 
 const sealAfterSeconds = 60;
+const transforms: readonly (FitMethod | "none")[] = ["none", "standardise", "whiten", "project"];
 
 export async function buildDatastore(options: BuildOptions): Promise<BuildReport> {
-    const { path, model, task } = options;
     const started = performance.now();
-    expectOptions(options, "build");
+    expectGivenOptions(options, "build");
+    const { path, model, task } = options;
+    if (!tasks.includes(task))
+        invalid(`task: expected ${tasks.map((name) => JSON.stringify(name)).join(" or ")}, got ${describe(task)}`);
+    expectCut(options);
+    expectWhole(options.sealEvery, "sealEvery", 1);
     expectTransform(options);
     expectPruning(options.pruneAbove);
     const rows = await readRows(options.data, task);
@@ -154,7 +160,16 @@ export async function buildDatastore(options: BuildOptions): Promise<BuildReport
     }
 }
 
-function expectTransform({ task, transform, shrinkage }: BuildOptions): void {
+/** Before anything is recorded: the transform itself is fitted last. */
+function expectTransform({ task, transform, shrinkage, heads = 1 }: BuildOptions): void {
+    if (transform !== undefined && !transforms.includes(transform))
+        invalid(
+            `transform: expected one of ${transforms.map((name) => JSON.stringify(name)).join(", ")}, got ${describe(transform)}`,
+        );
+    if (shrinkage !== undefined && !(Number.isFinite(shrinkage) && shrinkage >= 0))
+        invalid(`shrinkage: expected a number not below 0, got ${describe(shrinkage)}`);
+    if (heads > 1 && (transform === "whiten" || transform === "project"))
+        invalid(`heads: to ${transform} takes one head, got ${describe(heads)}; leave it out, or standardise instead`);
     if (shrinkage !== undefined && (transform === undefined || transform === "none"))
         throw new RtdError(
             "ERR_RTD_INVALID_ARGUMENT",

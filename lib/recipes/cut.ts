@@ -2,6 +2,7 @@
  * Cutting a data file into parts: rows are shuffled by a seed, then `offset` rows are skipped and `limit` taken. The same file and seed give
  * the same order everywhere, so `limit: n` and `offset: n` never overlap.
  */
+import { expectWhole } from "../arguments.js";
 import { RtdError } from "../errors.js";
 
 export interface Cut {
@@ -9,8 +10,15 @@ export interface Cut {
     seed?: number | undefined;
     /** Rows to skip (for task text: tokens). */
     offset?: number | undefined;
-    /** Rows to take at most (for task text: tokens). */
+    /** Rows to take at most (for task text: tokens), 1 and up. */
     limit?: number | undefined;
+}
+
+/** @throws RtdError `ERR_RTD_INVALID_ARGUMENT` */
+export function expectCut({ seed, offset, limit }: Cut): void {
+    expectWhole(seed, "seed", 0, 2 ** 32 - 1);
+    expectWhole(offset, "offset", 0);
+    expectWhole(limit, "limit", 1);
 }
 
 /** Fisher-Yates from the last row to the first; row i changes places with row floor(u * (i + 1)), u from mulberry32(seed). */

@@ -4,7 +4,7 @@
  */
 import { extname } from "node:path";
 
-import { describe, halfPair } from "../arguments.js";
+import { describe, halfPair, invalid } from "../arguments.js";
 import { RtdError } from "../errors.js";
 import { readLines, type Line } from "./lines.js";
 
@@ -89,6 +89,8 @@ export function askedBy(row: Row): string {
 
 /** The rows of several files, in order. */
 export async function readRows<T extends Task>(files: readonly string[], task: T): Promise<RowsOf[T][]> {
+    if (!Array.isArray(files) || files.length === 0 || !files.every((file) => typeof file === "string"))
+        invalid(`data: expected an array of file names, got ${describe(files)}`);
     const rows: Row[] = [];
     for (const file of files) {
         switch (extname(file).toLowerCase()) {

@@ -2,7 +2,7 @@
  * In-context examples that a store's prompts have before them, chosen once when it is built and kept in its metadata: its keys are states after them, so whatever is
  * asked of the store stands after them too.
  */
-import { describe, invalid } from "../arguments.js";
+import { expectWhole, invalid } from "../arguments.js";
 import { RtdError } from "../errors.js";
 import { cutRows, shuffle, type Cut } from "./cut.js";
 import { askedBy, type Row, type Task } from "./data.js";
@@ -28,9 +28,8 @@ export function chooseShots(
     cut: Cut,
     { shots: count = 0, shotSeed: seed = 1 }: ShotOptions,
 ): StoredShots | undefined {
-    for (const [name, value] of Object.entries({ shots: count, shotSeed: seed }))
-        if (!Number.isSafeInteger(value) || value < 0)
-            invalid(`${name}: expected a whole number not below 0, got ${describe(value)}`);
+    expectWhole(count, "shots", 0);
+    expectWhole(seed, "shotSeed", 0);
     if (count === 0) return undefined;
     if (task === "text") return invalid("shots are for tasks label and chat: a text has no prompts for them to stand before");
     const usable = cutRows(rows, cut);

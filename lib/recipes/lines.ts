@@ -5,6 +5,7 @@
 import { createReadStream } from "node:fs";
 
 import { RtdError } from "../errors.js";
+import { readError } from "../file-error.js";
 
 export interface Line {
     /** Counted from 1. */
@@ -47,7 +48,7 @@ export async function* readLines(file: string, limit = maxLineBytes): AsyncGener
             grow(chunk.subarray(begin));
         }
     } catch (error) {
-        throw fileError(error, file);
+        throw error instanceof RtdError ? error : readError(file, error);
     }
     yield take();
 }
@@ -59,12 +60,4 @@ function decodeLine(bytes: Buffer, file: string, number: number): string {
     } catch {
         throw new RtdError("ERR_RTD_BAD_FORMAT", `${file}:${number}: not valid UTF-8; convert the file to UTF-8`);
     }
-}
-
-function fileError(error: unknown, file: string): unknown {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT") return new RtdError("ERR_RTD_NOT_FOUND", `${file}: no such file`);
-    if (code === "EACCES" || code === "EPERM") return new RtdError("ERR_RTD_PERMISSION", `${file}: reading it is not permitted`);
-    if (code === "EISDIR") return new RtdError("ERR_RTD_INVALID_ARGUMENT", `${file} is a directory; name the files in it`);
-    return error;
 }

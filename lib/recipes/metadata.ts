@@ -1,9 +1,10 @@
 /** What a store made by a recipe says about itself in its metadata, and how that is read back. */
-import type { Datastore } from "../datastore.js";
+import { describe, invalid } from "../arguments.js";
+import { Datastore } from "../datastore.js";
 import { RtdError } from "../errors.js";
-import { tasks, type Task } from "./data.js";
 import type { Space } from "../tuning/spaces.js";
 import type { Gate } from "../types.js";
+import { tasks, type Task } from "./data.js";
 import { isStoredShots, type StoredShots } from "./in-context.js";
 import { poolings, type LabelRecipe } from "./label.js";
 import type { Label, Spelling } from "./spelling.js";
@@ -56,15 +57,19 @@ export interface RecipeMetadata extends Partial<LabelRecipe> {
 
 /** The metadata of a store, which must have been made by a recipe (that of `task`, if one is named). */
 export function recipeOf(store: Datastore, task?: Task): RecipeMetadata {
+    if (!(store instanceof Datastore)) return invalid(`store: expected a store (Datastore.open), got ${describe(store)}`);
     const metadata = store.metadata as Partial<RecipeMetadata>;
     const broken = (what: string): never => {
         throw new RtdError("ERR_RTD_BAD_FORMAT", `${store.path}: ${what}; only stores made by "rtd build" can be used here`);
     };
-    const { recipe, sources, labels, prompt, pooling, layer, pruneAbove, shots } = metadata;
+    const { recipe, defaults, sources, labels, labelLogits, prompt, pooling, layer, pruneAbove, shots } = metadata;
     if (recipe === undefined || !tasks.includes(recipe)) return broken("the store's metadata names no recipe");
+    if (!isDefaults(defaults)) return broken("the metadata's defaults are damaged");
     if (!Array.isArray(sources) || !sources.every(isSource)) return broken("the metadata's sources are damaged");
     if (recipe === "label" && (typeof prompt !== "string" || !Array.isArray(labels) || !labels.every(isLabel)))
         return broken("the metadata's prompt or labels are damaged");
+    if (labelLogits !== undefined && typeof labelLogits !== "string")
+        return broken("the metadata's logits of the labels are damaged");
     if (pooling !== undefined && !poolings.includes(pooling))
         return broken(`the metadata's pooling ${JSON.stringify(pooling)} is not known`);
     if (layer !== undefined && typeof layer !== "string") return broken("the metadata's layer is damaged");
@@ -89,6 +94,14 @@ export function sourceOf(metadata: RecipeMetadata, example: number): Source | un
 }
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+function isDefaults(value: unknown): value is FusionDefaults {
+    const { k, referenceWeight, temperatureScale, gate } = (value ?? {}) as Partial<FusionDefaults>;
+    const areNumbers = [referenceWeight, temperatureScale, ...(gate === undefined ? [] : Object.values(gate))].every(
+        Number.isFinite,
+    );
+    return isCount(k) && areNumbers;
+}
 
 function isSource(value: unknown): value is Source {
     const { files, offset, firstExample, examples, firstEntry = 0, leftOut = 0 } = (value ?? {}) as Partial<Source>;

@@ -1,12 +1,12 @@
 /** Loading a model by node-llama-cpp, which is an optional peer dependency and therefore imported only when needed. */
-import { adapterOf, type LoraAdapter } from "../llama/lora.js";
-import type { LlamaModel } from "../node-llama-cpp.js";
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import type * as NodeLlamaCpp from "node-llama-cpp";
 
 import { RtdError } from "../errors.js";
+import { adapterOf, type LoraAdapter } from "../llama/lora.js";
+import type { LlamaModel } from "../node-llama-cpp.js";
 
 export interface LoadModelOptions {
     /** "auto" takes whatever GPU node-llama-cpp finds; false the CPU. */

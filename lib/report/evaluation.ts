@@ -1,7 +1,6 @@
 /** The report of an evaluation. */
 import { basename } from "node:path";
 
-import { bytes } from "../cli/output.js";
 import type { Estimate } from "../evaluation/bootstrap.js";
 import type { ChatFigures } from "../evaluation/chat.js";
 import type { Evaluation } from "../evaluation/index.js";
@@ -13,7 +12,7 @@ import { bracketed, comparison, verdict, type Compared } from "./comparison.js";
 import type { Report, Section } from "./description.js";
 import { measuredOn } from "./measured-on.js";
 import type { Provenance } from "./provenance.js";
-import { counted, withInterval, written } from "./units.js";
+import { bytes, counted, withInterval, written } from "./units.js";
 
 export function evaluationReport(evaluation: Evaluation, provenance: Provenance): Report {
     const { seconds, milliseconds } = evaluation;

@@ -4,7 +4,8 @@ import { access, constants, realpath, rename, rm, stat, writeFile } from "node:f
 import { dirname, join } from "node:path";
 
 import { describe, invalid } from "../arguments.js";
-import { RtdError, type RtdErrorCode } from "../errors.js";
+import { RtdError } from "../errors.js";
+import { writeError } from "../file-error.js";
 import type { Report } from "./description.js";
 import { htmlOf } from "./page.js";
 
@@ -21,7 +22,7 @@ export async function writeReport(path: string, report: Report): Promise<void> {
         await rename(draft, target);
     } catch (error) {
         await rm(draft, { force: true }).catch(() => undefined);
-        throw failure(path, error);
+        throw writeError(path, "the report", "file", error);
     }
 }
 
@@ -45,21 +46,6 @@ export async function expectReportFile(path: string): Promise<void> {
         );
     for (const one of there === undefined ? [folder] : [folder, path])
         await access(one, constants.W_OK).catch((error: unknown) => {
-            throw failure(path, error);
+            throw writeError(path, "the report", "file", error);
         });
-}
-
-const codes: Readonly<Record<string, RtdErrorCode>> = {
-    EACCES: "ERR_RTD_PERMISSION",
-    EPERM: "ERR_RTD_PERMISSION",
-    EROFS: "ERR_RTD_PERMISSION",
-    ENOSPC: "ERR_RTD_NO_SPACE",
-    EDQUOT: "ERR_RTD_NO_SPACE",
-};
-
-function failure(path: string, error: unknown): RtdError {
-    const { code = "", message } = error as NodeJS.ErrnoException;
-    return new RtdError(codes[code] ?? "ERR_RTD_IO", `${path}: the report cannot be written (${message}); name another file`, {
-        cause: error,
-    });
 }

@@ -1,7 +1,6 @@
-import { bytes } from "../cli/output.js";
 import type { Facts, Section } from "./description.js";
 import type { Provenance } from "./provenance.js";
-import { counted } from "./units.js";
+import { bytes, counted } from "./units.js";
 
 /** What a measurement was made of, with facts of its own. */
 export function measuredOn(provenance: Provenance, own: Facts["facts"]): Section {

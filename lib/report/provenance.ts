@@ -3,11 +3,11 @@ import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { dirname } from "node:path";
 
-import type { LoraAdapter } from "../llama/lora.js";
 import type { Datastore } from "../datastore.js";
 import { defined } from "../defined.js";
 import type { ModelFingerprint } from "../fingerprint.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
+import type { LoraAdapter } from "../llama/lora.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
 import { findRoot, packageRoot, versionIn } from "../package-root.js";
 import type { Cut } from "../recipes/cut.js";

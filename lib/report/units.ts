@@ -1,4 +1,4 @@
-/** How numbers are written in a report. */
+/** How numbers are written for people. */
 import type { Interval } from "../evaluation/bootstrap.js";
 
 /** share: of 1, in percent; change: the same with a sign; points: a difference of shares, in percentage points; nats: of logarithms; number: any other. */
@@ -39,4 +39,11 @@ export function withInterval(value: number, interval: Interval, unit: Unit): str
 /** A setting, as it was given. */
 export const writtenExactly = (value: number): string => value.toLocaleString("en-US", { maximumFractionDigits: 20 });
 
+/** "104,999" */
 export const counted = (value: number): string => value.toLocaleString("en-US");
+
+/** "4.55 MB", in powers of 1,000 as bandwidths are. */
+export function bytes(value: number): string {
+    const [unit, factor] = value < 1e6 ? (["kB", 1e3] as const) : value < 1e9 ? (["MB", 1e6] as const) : (["GB", 1e9] as const);
+    return `${(value / factor).toPrecision(3)} ${unit}`;
+}

@@ -1,9 +1,9 @@
 /** Every setting of k, temperature and weight on the same neighbours: the model runs once, and so does the search. */
 import { setImmediate } from "node:timers/promises";
 
-import { fuseSync } from "../fusion.js";
 import type { ModelRun } from "../evaluation/model-run.js";
 import { voteFiguresOf } from "../evaluation/votes.js";
+import { fuseSync } from "../fusion.js";
 import type { FusionDefaults } from "../recipes/metadata.js";
 import type { GateRows } from "./gate.js";
 import type { Neighbours } from "./validation.js";
@@ -23,7 +23,7 @@ export type Score = (referenceWeight: number | Float64Array) => Float64Array;
  */
 export function scoreOf(run: ModelRun, near: Neighbours, right: Int32Array, k: number, temperature: number): Score {
     const { candidates } = run;
-    const votes = votesOf(near, candidates, k, temperature);
+    const votes = referenceOf(near, candidates, k, temperature);
     return (given) =>
         Float64Array.from(right, (candidate, row) => {
             const weight = hasNeighbours(near, row) ? (typeof given === "number" ? given : (given[row] as number)) : 0; // as fusion leaves a row without a hit alone
@@ -39,7 +39,7 @@ export const hasNeighbours = ({ counts, heads }: Neighbours, row: number): boole
 export function gateRowsOf(run: ModelRun, near: Neighbours, right: Int32Array, k: number, temperature: number): GateRows {
     const { candidates } = run;
     const few = firstOf(near, k);
-    const votes = votesOf(near, candidates, k, temperature);
+    const votes = referenceOf(near, candidates, k, temperature);
     return {
         model: Float64Array.from(right, (candidate, row) =>
             Math.exp(run.logProbabilities[row * candidates + candidate] as number),
@@ -68,7 +68,7 @@ function firstOf(near: Neighbours, k: number) {
 }
 
 /** The reference's own distribution over the candidates and all other tokens, [rows, candidates + 1], by the core's fusion at weight 1. */
-function votesOf(near: Neighbours, candidates: number, k: number, temperature: number): Float64Array {
+function referenceOf(near: Neighbours, candidates: number, k: number, temperature: number): Float64Array {
     const hits = firstOf(near, k);
     const logits = new Float32Array((near.counts.length / near.heads) * (candidates + 1));
     fuseSync(hits, logits, { temperature, referenceWeight: 1 });

@@ -2,14 +2,14 @@
  * Other layers' states as keys: a sample of the store's own examples is recorded in each and answers for itself, an example never for itself. Keys of another layer are
  * another store, so what is found is only told.
  */
+import { describe, invalid } from "../arguments.js";
 import type { Datastore } from "../datastore.js";
 import type { Interval } from "../evaluation/bootstrap.js";
 import { runModel, type RunOptions } from "../evaluation/model-run.js";
 import { layerName, type Layer } from "../llama/layer.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
-import { fusionDefaults } from "../recipes/metadata.js";
 import type { Passage } from "../recipes/passage.js";
-import { createIndex } from "../reference-index.js";
+import { createIndex, ownTemperatureScale } from "../reference-index.js";
 import { tryAll, type Scored, type Tried } from "./grid.js";
 import { findNeighbours, noNeighbours } from "./validation.js";
 
@@ -39,6 +39,12 @@ export interface LayerOptions extends Omit<RunOptions, "layer"> {
     compare: (a: Scored, b: Scored) => { value: number; interval: Interval };
 }
 
+/** Whether they are names; only a graph says which of them it has. */
+export function expectLayers(layers: unknown): void {
+    if (layers !== undefined && !Array.isArray(layers)) invalid(`layers: expected an array, got ${describe(layers)}`);
+    layers?.forEach(layerName);
+}
+
 /** @throws RtdError `ERR_RTD_INVALID_ARGUMENT` (the model has no states of such a name) */
 export async function tryLayers(options: LayerOptions): Promise<LayerTrial[]> {
     const { store, own, layers, inUnits, right, signal, compare } = options;
@@ -59,7 +65,7 @@ export async function tryLayers(options: LayerOptions): Promise<LayerTrial[]> {
         const near = noNeighbours(right.length, 1, Math.min(options.k, rows.length));
         const searched = { index, ids: Uint32Array.from(rows, ({ id }) => id) };
         await findNeighbours(near, store, { searched, holds: () => true }, run, options.passages, { ...options, k: near.k });
-        const unit = (index.temperature as number) / fusionDefaults.label.temperatureScale;
+        const unit = (index.temperature as number) / ownTemperatureScale;
         const { bestOfEach } = await tryAll(run, near, right, { space: layer ?? "last norm", unit, inUnits, signal });
         const { rows: scores, ...best } = bestOfEach.reduce((a, b) => (b.score > a.score ? b : a));
         first ??= { ...best, rows: scores };

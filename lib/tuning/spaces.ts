@@ -4,9 +4,9 @@
  */
 import type { Datastore } from "../datastore.js";
 import { fitTo, liveEntries, type Entries } from "../fit-space.js";
-import type { SealOptions } from "../types.js";
 import { createIndex, type ReferenceIndex } from "../reference-index.js";
 import type { KeyTransform, FitMethod } from "../transform.js";
+import type { SealOptions } from "../types.js";
 
 /** What may be searched in; without `method` the keys as they are. */
 export interface Space {

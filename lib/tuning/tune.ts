@@ -1,7 +1,7 @@
 /** Fits a store's space, k, temperature and weight to its own examples, and keeps them. */
 import { setImmediate } from "node:timers/promises";
 
-import type { LoraAdapter } from "../llama/lora.js";
+import { expectFlag } from "../arguments.js";
 import type { Datastore } from "../datastore.js";
 import { defined } from "../defined.js";
 import { RtdError } from "../errors.js";
@@ -9,17 +9,19 @@ import { blockInterval, blockTokens, type Interval } from "../evaluation/bootstr
 import { labelReading } from "../evaluation/label-reading.js";
 import { runModel } from "../evaluation/model-run.js";
 import { RunCache } from "../evaluation/run-cache.js";
-import { fingerprintModel } from "../llama/fingerprint.js";
+import { expectLlamaModel, fingerprintModel } from "../llama/fingerprint.js";
 import type { Layer } from "../llama/layer.js";
+import type { LoraAdapter } from "../llama/lora.js";
 import type { LlamaModel } from "../node-llama-cpp.js";
-import { expectOptions } from "../option-names.js";
+import { expectGivenOptions } from "../option-names.js";
 import type { Progress } from "../recipes/build.js";
-import { fusionDefaults, recipeOf, type RecipeMetadata } from "../recipes/metadata.js";
-import type { Cut } from "../recipes/cut.js";
+import { expectCut, type Cut } from "../recipes/cut.js";
+import { recipeOf, type RecipeMetadata } from "../recipes/metadata.js";
 import type { Passage } from "../recipes/passage.js";
+import { ownTemperatureScale } from "../reference-index.js";
 import { crossFittedWeights, fitGate, gateWeights } from "./gate.js";
 import { climb, gateRowsOf, grid, hasNeighbours, meanOf, scoreOf, tryAll, type Scored, type Tried } from "./grid.js";
-import { tryLayers, type LayerTrial } from "./layers.js";
+import { expectLayers, tryLayers, type LayerTrial } from "./layers.js";
 import { foldsIn, setTo, spaceOf, spacesFor, type Space } from "./spaces.js";
 import { findNeighbours, neighboursOf, noNeighbours, otherPassages, ownPassages, type Neighbours } from "./validation.js";
 
@@ -92,10 +94,15 @@ const fewestUnits = 10;
  * @throws RtdError `ERR_RTD_UNSUPPORTED` (chat stores without other data, and what is too little), `ERR_RTD_NOT_FOUND` (their data has moved), `ERR_RTD_NO_TEMPERATURE`
  */
 export async function tune(options: TuneOptions): Promise<TuneReport> {
-    const { store, model, data, sample, dryRun = false, keepSpace = false, layers, cacheDirectory, signal, onProgress } = options;
     const started = performance.now();
-    expectOptions(options, "tune");
+    expectGivenOptions(options, "tune");
+    const { store, model, data, sample, dryRun = false, keepSpace = false, layers, cacheDirectory, signal, onProgress } = options;
+    expectCut(options);
+    expectFlag(dryRun, "dryRun");
+    expectFlag(keepSpace, "keepSpace");
+    expectLayers(layers);
     const metadata = recipeOf(store);
+    expectLlamaModel(model);
     if (metadata.recipe === "chat" && data === undefined)
         throw new RtdError(
             "ERR_RTD_UNSUPPORTED",
@@ -143,7 +150,7 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     for (const [done, space] of spaces.entries()) {
         onProgress?.({ done, total: spaces.length, unit: "spaces" });
         const { near, unit } = await neighboursIn(space);
-        if (space === present || space.name === present.name) {
+        if (space.name === present.name) {
             expectEnough(near);
             const { k, temperatureScale, referenceWeight, gate } = metadata.defaults;
             const [most, temperature] = [Math.min(k, near.k), temperatureScale * unit];
@@ -210,7 +217,7 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     async function neighboursIn(space: Space): Promise<{ near: Neighbours; unit: number }> {
         const options = { ...inSpace, k: mostHits(space.heads) };
         if (!others.includes(space))
-            return { near: await neighboursOf(store, run, passages, options), unit: (own as number) / manifestScale };
+            return { near: await neighboursOf(store, run, passages, options), unit: (own as number) / ownTemperatureScale };
         const near = noNeighbours(values.length, space.heads, options.k);
         const temperature = await foldsIn(
             store,
@@ -219,7 +226,7 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
             (fold) => findNeighbours(near, store, fold, run, passages, options),
             signal,
         );
-        return { near, unit: temperature / manifestScale };
+        return { near, unit: temperature / ownTemperatureScale };
     }
 
     /** From the best setting with a fixed weight to the next k and temperature, as long as that is better. */
@@ -267,9 +274,6 @@ function expectSizes({ data, sample, seed, offset, limit }: TuneOptions): void {
 
 /** Parts of a text, of alternating blocks, that a gate is fitted without in turn. */
 const gateParts = 4;
-
-/** Of an index's own temperature: see the manifest's. */
-const manifestScale = fusionDefaults.label.temperatureScale;
 
 /** What a store is searched in now, by the name it has among those that are tried. */
 function presentSpace({ index }: Datastore, { space }: RecipeMetadata): Space {

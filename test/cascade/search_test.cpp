@@ -8,16 +8,9 @@
 
 namespace {
 
-// Under sanitizers, and for ARM, which CI emulates, less of everything.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(__aarch64__)
-constexpr bool kIsSlow = true;
-#else
-constexpr bool kIsSlow = false;
-#endif
-
 TEST("random cases give the oracle's bits") {
     const char* wanted = std::getenv("RTD_TEST_CASES");
-    const int cases = wanted ? std::atoi(wanted) : kIsSlow ? 15 : 150;
+    const int cases = wanted ? std::atoi(wanted) : test::kIsSlow ? 15 : 150;
     std::mt19937_64 random(11);
     for (int i = 0; i < cases; ++i) {
         const Shape shape = randomShape(random);
@@ -41,7 +34,7 @@ TEST("every distribution, metric and dtype, some rows at a time and many") {
         for (const rtd_metric metric : {RTD_L2, RTD_DOT})  // l2sq is l2 with another root at the end
             for (const rtd_dtype dtype : {RTD_F32, RTD_F16, RTD_BF16}) {
                 if (dtype == RTD_F16 && distribution == Distribution::huge) continue;
-                if (kIsSlow && n++ % 29 != 0) continue;
+                if (test::kIsSlow && n++ % 29 != 0) continue;
                 const uint32_t dim = std::vector<uint32_t>{64, 300, 576, 33}[++n % 4];
                 Pair pair(distribution, 3001, 20, dim, metric, dtype, 1, nullptr);
                 pair.add(0, 3001);
@@ -59,8 +52,8 @@ TEST("every distribution, metric and dtype, some rows at a time and many") {
 TEST("every back end") {
     for (const char* backend : usableBackends())
         for (const rtd_metric metric : {RTD_L2, RTD_DOT}) {
-            const uint32_t entries = kIsSlow ? 600 : 5000;
-            Pair pair(Distribution::powerLaw, entries, 20, kIsSlow ? 200 : 576, metric, RTD_F32, 1, backend);
+            const uint32_t entries = test::kIsSlow ? 600 : 5000;
+            Pair pair(Distribution::powerLaw, entries, 20, test::kIsSlow ? 200 : 576, metric, RTD_F32, 1, backend);
             pair.add(0, entries);
             pair.seal();
             for (const uint32_t batch : kBatches) pair.compare(batch, 16, 2);
@@ -69,7 +62,7 @@ TEST("every back end") {
 
 TEST("heads, of slices short and long") {
     for (const uint32_t heads : {2u, 4u, 32u}) {
-        if (kIsSlow && heads == 4) continue;
+        if (test::kIsSlow && heads == 4) continue;
         Pair pair(Distribution::powerLaw, 2500, 10, 576, RTD_L2, RTD_F32, heads, nullptr);
         pair.add(0, 2500);
         pair.seal();
@@ -80,7 +73,7 @@ TEST("heads, of slices short and long") {
 
 TEST("removed entries and namespaces do not count, before and after a seal") {
     for (const Distribution distribution : {Distribution::powerLaw, Distribution::duplicates, Distribution::gauss}) {
-        if (kIsSlow && distribution == Distribution::gauss) continue;
+        if (test::kIsSlow && distribution == Distribution::gauss) continue;
         Pair pair(distribution, 4000, 20, 300, RTD_L2, RTD_F32, 1, nullptr);
         pair.add(0, 3000);
         std::vector<uint32_t> some;
@@ -117,7 +110,7 @@ TEST("entries sealed bit by bit, and not at all") {
 
 TEST("a distance threshold, which spares what lies beyond it") {
     for (const rtd_metric metric : {RTD_L2, RTD_L2SQ, RTD_DOT}) {
-        if (kIsSlow && metric != RTD_L2) continue;
+        if (test::kIsSlow && metric != RTD_L2) continue;
         Pair pair(Distribution::powerLaw, 3000, 20, 300, metric, RTD_F32, 1, nullptr);
         pair.add(0, 3000);
         pair.seal();
@@ -128,7 +121,7 @@ TEST("a distance threshold, which spares what lies beyond it") {
 }
 
 TEST("on keys like hidden states few are read, and hardly any in full") {
-    constexpr uint32_t kEntries = kIsSlow ? 5000 : 20000;
+    constexpr uint32_t kEntries = test::kIsSlow ? 5000 : 20000;
     Pair pair(Distribution::powerLaw, kEntries, 20, 576, RTD_L2, RTD_F32, 1, nullptr, RTD_CASCADE_AUTO);
     pair.add(0, kEntries);
     pair.seal(2);
@@ -146,10 +139,10 @@ TEST("on keys like hidden states few are read, and hardly any in full") {
 }
 
 TEST("where many directions separate keys, level 2 goes on, whatever rows and filters there are") {
-    constexpr uint32_t kEntries = kIsSlow ? 2500 : 8000;
+    constexpr uint32_t kEntries = test::kIsSlow ? 2500 : 8000;
     for (const rtd_metric metric : {RTD_L2, RTD_DOT})
         for (const uint32_t heads : {1u, 2u}) {
-            if (kIsSlow && heads == 2) continue;
+            if (test::kIsSlow && heads == 2) continue;
             Pair pair(Distribution::slowDecay, kEntries, 20, 900 * heads, metric, RTD_F32, heads, nullptr, RTD_CASCADE_ALWAYS);
             pair.add(0, kEntries);
             pair.remove({5, 77, 1000});
@@ -175,17 +168,17 @@ TEST("level 2 of whole blocks, where many rows look at much of it") {
 
 TEST("where a cascade cannot help, a search gives up, and the next ones do not begin") {
     for (const Distribution distribution : {Distribution::equal, Distribution::gauss}) {
-        if (kIsSlow && distribution == Distribution::gauss) continue;
+        if (test::kIsSlow && distribution == Distribution::gauss) continue;
         Pair pair(distribution, 8000, 20, 576, RTD_L2, RTD_F32, 1, nullptr, RTD_CASCADE_AUTO);
         pair.add(0, 8000);
         pair.seal();
         uint64_t bounded = 0, scanned = 0;
-        for (int i = 0; i < (kIsSlow ? 20 : 100); ++i) {
+        for (int i = 0; i < (test::kIsSlow ? 20 : 100); ++i) {
             const rtd_search_counts looked = pair.compare(20, 64, 1);
             bounded += looked.level1 > 0;
             scanned += looked.scanned == 8000u * 20;
         }
-        CHECK(scanned == (kIsSlow ? 20 : 100));
+        CHECK(scanned == (test::kIsSlow ? 20 : 100));
         CHECK(bounded < 10);
     }
     Pair pair(Distribution::powerLaw, 5000, 1, 300, RTD_L2, RTD_F32, 1, nullptr, RTD_CASCADE_AUTO);

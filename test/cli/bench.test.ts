@@ -2,6 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import type { Comparison } from "../../bench/compare.js";
@@ -113,6 +114,13 @@ describe("rtd bench", { timeout: 240_000 }, () => {
         ["an earlier run that is not there", ["--compare", "none.json"], 1, /none\.json: no such file; give the results\.json/],
         ["an HDF5 file that is not there", ["--hdf5", "none.hdf5"], 1, /none\.hdf5: no such file/],
         ["a datastore that is not there", [path.join(folder, "none.rtd"), "--quick", "--out", out], 1, /none\.rtd/],
+        [
+            "a file to write into",
+            ["--quick", "--filter", "calls", "--out", fileURLToPath(import.meta.url)],
+            1,
+            /bench\.test\.ts: the results cannot be written \(.*\); name another folder/,
+        ],
+        ["to list what nothing matches", ["--list", "--filter", "nothing-like-it"], 1, /no case matches/],
         ["an unknown option", ["--fast"], 2, /unknown option/],
     ])("refuses %s", async (_, args, code, message) => {
         const outcome = await rtd("bench", ...args);

@@ -1,8 +1,9 @@
 import { describe, expect, it, vi } from "vitest";
 
 import { number, unescape, wholeNumber } from "../../lib/cli/options.js";
-import { bytes, milliseconds, percent, properties, table } from "../../lib/cli/output.js";
+import { milliseconds, percent, properties, table } from "../../lib/cli/output.js";
 import { duration, progressLine, progressText } from "../../lib/cli/progress.js";
+import { bytes } from "../../lib/report/units.js";
 
 describe("progress", () => {
     it("says how far, how fast and how long still", () => {

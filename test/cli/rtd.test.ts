@@ -97,6 +97,14 @@ describe("rtd", () => {
         expect(traced.stderr).toContain("    at ");
     });
 
+    it("names a folder that cannot be one, or a file that is one", async () => {
+        const file = inFolder("label.jsonl");
+        const demo = await rtd("demo", ...common, "--directory", file);
+        expect([demo.code, demo.stderr]).toEqual([1, expect.stringContaining(`${file}: the datastores cannot be written (`)]);
+        const adapted = await build("x.rtd", "label", "label.jsonl", "--lora", folder);
+        expect([adapted.code, adapted.stderr]).toEqual([1, `rtd: lora: ${folder} is a directory; name the files in it\n`]);
+    });
+
     it("names a bad row by file and line, and makes no store", async () => {
         const { code, stderr } = await build("bad.rtd", "label", "bad.jsonl");
         expect(code).toBe(1);
@@ -165,6 +173,8 @@ describe("a label datastore", () => {
         writeFileSync(inFolder("spellings.json"), "{");
         const broken = await build("spelt.rtd", "label", "label.jsonl", ...options);
         expect([broken.code, broken.stderr]).toEqual([1, expect.stringMatching(/spellings\.json: cannot be read as JSON/)]);
+        const gone = await build("spelt.rtd", "label", "label.jsonl", "--labels", inFolder("gone.json"));
+        expect([gone.code, gone.stderr]).toEqual([1, `rtd: ${inFolder("gone.json")}: no such file\n`]);
     });
 
     it("keeps what it was built with", async () => {
@@ -339,6 +349,17 @@ describe("a label datastore", () => {
             { seed: 1, offset: 20, limit: 5, examples: 5, firstExample: 20, complete: true },
         ]);
         expect((await rtd("info", inFolder("label.rtd"))).stdout).toMatch(/entries +25\n/);
+    });
+
+    it("of an application's own is described with what that keeps, whatever its names", async () => {
+        const metadata = { labels: ["a"], sources: 5, path: "mine", dim: 9 };
+        await (await Datastore.create(inFolder("own.rtd"), { dim: 4, metadata })).close();
+        const info = await rtd("info", inFolder("own.rtd"));
+        expect([info.code, info.stdout]).toEqual([0, expect.stringContaining(`metadata   ${JSON.stringify(metadata)}\n`)]);
+        const whole = json((await rtd("info", inFolder("own.rtd"), "--json")).stdout);
+        expect(whole).toMatchObject({ path: inFolder("own.rtd"), dim: 4, metadata });
+        await (await Datastore.create(inFolder("bare.rtd"), { dim: 4 })).close();
+        expect((await rtd("info", inFolder("bare.rtd"))).stdout).not.toContain("metadata");
     });
 
     it("holds each rotation of a question's options", async () => {

@@ -195,6 +195,8 @@ describe("classify", () => {
         [[""], {}, /texts\[0\]: expected a text that is not empty/],
         [["a", { question: "b", options: ["c", "d"] }], {}, /texts\[1\]: expected a text/],
         [["a"], { references: -1 }, /references: expected a whole number not below 0, got -1/],
+        [["a"], { k: 0 }, /k: expected a whole number from 1 to 2048, got 0/],
+        [["a"], { model: {} }, /model: expected a LlamaModel of node-llama-cpp/],
         [["a"], { matchedBias: 1 }, /matchedBias: expected true or false/],
         [["a"], { weight: 1 }, /no option "weight"/],
     ])("refuses %j with %j", async (texts, options, message) => {

@@ -2,7 +2,7 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 
 import { evaluate, type EvaluateOptions } from "../../lib/evaluation/index.js";
 import type { LabelFigures, LabelScore } from "../../lib/evaluation/label.js";
@@ -167,6 +167,27 @@ describe("answers", () => {
         const target = path.join(folder, "never.rtd");
         await expect(buildDatastore({ path: target, model, task: "chat", data, head: 2 } as never)).rejects.toThrow(said("head"));
         expect(existsSync(target)).toBe(false);
+    });
+
+    it.each<[Partial<Record<keyof EvaluateOptions, unknown>>, string]>([
+        [{ k: 0 }, "k: expected a whole number from 1 to 2048, got 0"],
+        [{ k: NaN }, "k: expected a whole number from 1 to 2048, got NaN"],
+        [{ referenceWeight: 1.5 }, "referenceWeight: expected a number from 0 to 1, got 1.5"],
+        [{ temperature: 0 }, "temperature: expected a number above 0, got 0"],
+        [{ temperatureScale: NaN }, "temperatureScale: expected a number above 0, got NaN"],
+        [{ limit: 0 }, "limit: expected a whole number not below 1, got 0"],
+        [{ model: {} }, "model: expected a LlamaModel of node-llama-cpp"],
+        [{ store: {} }, "store: expected a store (Datastore.open), got an object"],
+        [{ data: "questions.jsonl" }, "data: expected an array of file names, got "],
+    ])("are not asked for with %j", async (options, message) => {
+        const onProgress = vi.fn();
+        const data = [file("refused.jsonl", asked)];
+        const wrong = { store: quiz, model: await noiseModel(), data, onProgress, ...options };
+        await expect(evaluate(wrong as EvaluateOptions)).rejects.toMatchObject({
+            code: "ERR_RTD_INVALID_ARGUMENT",
+            message: expect.stringContaining(message) as string,
+        });
+        expect(onProgress).not.toHaveBeenCalled();
     });
 
     it("are not given after examples of another kind, nor after more than there are", async () => {

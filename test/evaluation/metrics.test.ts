@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 
-import { votesFor } from "../../lib/evaluation/generate.js";
 import { matchedBias } from "../../lib/evaluation/matched-bias.js";
 import {
     argmax,
@@ -13,6 +12,7 @@ import {
     perplexity,
     tokenF1,
 } from "../../lib/evaluation/metrics.js";
+import { votesFor } from "../../lib/evaluation/votes.js";
 
 describe("perplexity", () => {
     it("is the inverse of the geometric mean of the probabilities", () => {

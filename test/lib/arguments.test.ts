@@ -1,5 +1,16 @@
 import { describe, expect, test } from "vitest";
-import { createIndex, fuse, fuseSync, logProbabilities } from "../../lib/index.js";
+import {
+    buildDatastore,
+    classify,
+    createIndex,
+    evaluate,
+    fitSpace,
+    fitTransform,
+    fuse,
+    fuseSync,
+    logProbabilities,
+    tune,
+} from "../../lib/index.js";
 import { detach, resizable, tokens, vectors } from "./support/data.js";
 import { expectError } from "./support/expect.js";
 
@@ -374,6 +385,20 @@ describe("logProbabilities refuses", () => {
     ]);
     test("a token beyond the vocabulary", async () =>
         expectError(() => logProbabilities(new Float32Array(3), 3, Int32Array.of(3)), "ERR_RTD_TOKEN_RANGE", "3"));
+});
+
+describe("options that have to be given are missed, and stores", () => {
+    const missing = "options: expected an object, got undefined";
+    const call = (work: (...nothing: never[]) => unknown) => work as () => unknown;
+    invalid([
+        ["buildDatastore", call(buildDatastore), missing],
+        ["evaluate", call(evaluate), missing],
+        ["tune", call(tune), missing],
+        ["classify", call(classify), missing],
+        ["fitTransform", call(fitTransform), missing],
+        ["fitSpace", call(fitSpace), "store: expected a store (Datastore.open), got undefined"],
+        ["tune", () => tune({ store: index } as never), "store: expected a store (Datastore.open), got an object"],
+    ]);
 });
 
 describe("a misspelt option is refused", () => {

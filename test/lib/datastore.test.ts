@@ -340,11 +340,15 @@ describe("opening and creating refuse", () => {
             if (file === segment) expect(all).toContainEqual({ file: "manifest.json", ok: true });
         }
         await expectError(() => Datastore.verify(join(cut, "nowhere")), "ERR_RTD_NOT_FOUND", "nowhere");
+        await expectError(() => Datastore.verify(undefined as never), "ERR_RTD_INVALID_ARGUMENT", "path: expected a string");
+        const misspelt = { singal: undefined, sginal: 1 } as never;
+        await expectError(() => Datastore.verify(cut, misspelt), "ERR_RTD_INVALID_ARGUMENT", 'no option "sginal" here');
     });
 
     test("nothing in a good store", async () => {
         await using store = await filled();
         expect((await store.verify()).map(({ ok }) => ok)).not.toContain(false);
+        await expectError(() => store.verify(5 as never), "ERR_RTD_INVALID_ARGUMENT", "options: expected an object, got 5");
         expect((await readdir(store.path)).sort()).toEqual(
             expect.arrayContaining(["manifest.json", "segment-000001.safetensors"]),
         );

@@ -3,7 +3,7 @@ import { appendFileSync, copyFileSync, mkdtempSync, readFileSync, rmSync, statSy
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { LlamaModel } from "node-llama-cpp";
-import { afterAll, beforeEach, expect, it } from "vitest";
+import { afterAll, beforeEach, expect, it, vi } from "vitest";
 
 import { fingerprintModel, type LoraAdapter } from "../../lib/index.js";
 import { noiseModel } from "./models.js";
@@ -75,6 +75,15 @@ it("covers all parts of a split model, and adapters", async () => {
     writeFileSync(parts[1]!, "part 3");
     utimesSync(parts[1]!, new Date(), new Date(Date.now() + 5000));
     expect((await fingerprintModel(split)).sha256).not.toBe(first.sha256);
+});
+
+it("keeps hashes where everything else is kept that can be made again", async () => {
+    vi.stubEnv("RTD_CACHE", path.join(folder, "elsewhere"));
+    const model = await noiseModel();
+    await fingerprintModel(model);
+    vi.unstubAllEnvs();
+    const kept = JSON.parse(readFileSync(path.join(folder, "elsewhere", "models.json"), "utf8")) as object;
+    expect(kept).toMatchObject({ [pathOf(model)]: { sha256: sha256(pathOf(model)) } });
 });
 
 it("says an adapter's scale, unless it is 1: stores from before there were scales say none", async () => {

@@ -1,5 +1,5 @@
 /** Building on a model of noise: interrupted anywhere, it goes on to the same store. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, it, vi } from "vitest";
@@ -74,6 +74,28 @@ async function buildUntilCrash(name: string, survived: number, options: Partial<
     for (const spy of spies) spy.mockRestore();
     return crashed;
 }
+
+describe("a build", () => {
+    it.each<[object, string]>([
+        [{ task: "labels" }, 'task: expected "label" or "text" or "chat", got "labels"'],
+        [{ data: chat }, "data: expected an array of file names, got "],
+        [{ offset: -1 }, "offset: expected a whole number not below 0, got -1"],
+        [{ limit: NaN }, "limit: expected a whole number not below 1, got NaN"],
+        [{ sealEvery: 0 }, "sealEvery: expected a whole number not below 1, got 0"],
+        [{ transform: "pca" }, 'transform: expected one of "none", "standardise", "whiten", "project", got "pca"'],
+        [{ transform: "whiten", shrinkage: NaN }, "shrinkage: expected a number not below 0, got NaN"],
+        [{ transform: "whiten", heads: 4 }, "heads: to whiten takes one head, got 4"],
+        [{ model: {} }, "model: expected a LlamaModel of node-llama-cpp"],
+    ])("of %j is refused before anything is recorded", async (options, message) => {
+        const onProgress = vi.fn();
+        await expect(build("never.rtd", { ...options, onProgress })).rejects.toMatchObject({
+            code: "ERR_RTD_INVALID_ARGUMENT",
+            message: expect.stringContaining(message) as string,
+        });
+        expect(onProgress).not.toHaveBeenCalled();
+        expect(existsSync(path.join(folder, "never.rtd"))).toBe(false);
+    });
+});
 
 describe("an interrupted build", () => {
     it.each([0, 1, 5, 11])("goes on after %i passages to the same store", async (passages) => {

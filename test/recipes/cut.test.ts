@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { cutRows, shuffle } from "../../lib/recipes/cut.js";
+import { cutRows, expectCut, shuffle, type Cut } from "../../lib/recipes/cut.js";
 
 const numbers = (count: number) => Array.from({ length: count }, (_, i) => i);
 
@@ -28,6 +28,16 @@ describe("shuffle", () => {
 });
 
 describe("cut", () => {
+    it.each([{ seed: NaN }, { seed: -1 }, { seed: 2 ** 32 }, { offset: -1 }, { offset: 0.5 }, { limit: 0 }, { limit: "9" }])(
+        "is not %j",
+        (cut) => {
+            const [[name, value] = []] = Object.entries(cut);
+            expect(() => expectCut(cut as Cut)).toThrow(
+                new RegExp(`^${name}: expected a whole number .+, got ${JSON.stringify(value).replace("null", "NaN")}$`),
+            );
+        },
+    );
+
     it("takes the file's order without a seed", () => {
         expect(cutRows(numbers(5), { offset: 1, limit: 2 })).toEqual([1, 2]);
         expect(cutRows(numbers(5), {})).toEqual(numbers(5));

@@ -56,7 +56,9 @@ describe("lines", () => {
 
     it("of files that cannot be read are errors that say why", async () => {
         await expect(texts(join(directory, "none"))).rejects.toMatchObject({ code: "ERR_RTD_NOT_FOUND" });
+        await expect(texts(join(file("x"), "none"))).rejects.toMatchObject({ code: "ERR_RTD_NOT_FOUND" });
         await expect(texts(directory)).rejects.toMatchObject({ code: "ERR_RTD_INVALID_ARGUMENT" });
+        await expect(texts("a\0b")).rejects.toMatchObject({ code: "ERR_RTD_IO" });
         if (process.getuid?.() === 0) return; // root may read anything
         const path = file("x", "locked.jsonl");
         chmodSync(path, 0);
@@ -65,6 +67,13 @@ describe("lines", () => {
 });
 
 describe("rows", () => {
+    it.each([[undefined], ["rows.jsonl"], [[]], [["rows.jsonl", 5]]])("are not those of %j", async (files) => {
+        await expect(readRows(files as string[], "label")).rejects.toMatchObject({
+            code: "ERR_RTD_INVALID_ARGUMENT",
+            message: expect.stringContaining("data: expected an array of file names, got ") as string,
+        });
+    });
+
     const rows = async (task: Task, ...lines: (object | string)[]) =>
         readRows([file(lines.map((line) => (typeof line === "string" ? line : JSON.stringify(line))).join("\n"))], task);
 

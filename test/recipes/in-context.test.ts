@@ -113,8 +113,16 @@ describe("a label store with in-context examples", () => {
         await expect(build("none.rtd", { shotSeed: 0.5 })).rejects.toThrow("shotSeed: expected a whole number");
         const text = { task: "text", data: [file("text.jsonl", [{ text: "a b c d e" }])], prompt: undefined } as const;
         await expect(build("none.rtd", text)).rejects.toThrow("shots are for tasks label and chat");
-        await store.setMetadata({ ...recipeOf(store), shots: { seed: 1, rows: [null] } });
+        const recipe = recipeOf(store);
+        await store.setMetadata({ ...recipe, shots: { seed: 1, rows: [null] } });
         expect(() => recipeOf(store)).toThrow("the metadata's in-context examples are damaged");
+        const { shots: _, ...whole } = recipe;
+        for (const defaults of [undefined, 1, { ...whole.defaults, k: "4" }, { ...whole.defaults, gate: { bias: null } }]) {
+            await store.setMetadata({ ...whole, defaults });
+            expect(() => recipeOf(store)).toThrow("the metadata's defaults are damaged");
+        }
+        await store.setMetadata({ ...whole, labelLogits: 5 });
+        expect(() => recipeOf(store)).toThrow("the metadata's logits of the labels are damaged");
     });
 });
 

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, vi } from "vitest";
 
 import { Datastore, tune } from "../../lib/index.js";
 import { buildDatastore, type BuildOptions } from "../../lib/recipes/build.js";
@@ -58,7 +58,15 @@ describe("layers", () => {
         await using store = await build("refused.rtd", { prompt });
         const tuning = { store, model, dryRun: true, keepSpace: true };
         await expect(tune({ ...tuning, layers: ["none-7"] })).rejects.toThrow("layer: this model's graph has n");
-        await expect(tune({ ...tuning, layers: [-1] })).rejects.toThrow("layer: expected the name of states");
+        const onProgress = vi.fn(); // no run of the model before
+        const soon = { ...tuning, onProgress };
+        await expect(tune({ ...soon, layers: [-1] })).rejects.toThrow("layer: expected the name of states");
+        await expect(tune({ ...soon, layers: 7 as never })).rejects.toThrow("layers: expected an array, got 7");
+        await expect(tune({ ...soon, dryRun: "no" as never })).rejects.toThrow('dryRun: expected true or false, got "no"');
+        await expect(tune({ ...soon, keepSpace: 1 as never })).rejects.toThrow("keepSpace: expected true or false, got 1");
+        await expect(tune({ ...soon, data: [labels], offset: -1 })).rejects.toThrow("offset: expected a whole number");
+        await expect(tune({ ...soon, model: {} as never })).rejects.toThrow("model: expected a LlamaModel");
+        expect(onProgress).not.toHaveBeenCalled();
         await expect(tune({ ...tuning, layers: [0], data: [labels] })).rejects.toThrow("leave out layers, or data");
     });
 
