@@ -9,6 +9,7 @@ import type { TextFigures } from "../evaluation/text.js";
 import type { Times } from "../evaluation/times.js";
 import { bytes, counted } from "../report/units.js";
 import type { Measurement } from "./measure.js";
+import type { Thinned } from "./thinning.js";
 
 type Of<Figures> = Measurement & { evaluation: Evaluation & Figures };
 
@@ -230,4 +231,17 @@ function subjectTable(measurements: readonly Of<ChatFigures>[]): string | undefi
         ]),
     );
     return markdown(["facts", "searched", "subject", "questions", "exact match, rtd"], rows);
+}
+
+export function thinnedTable(thinned: readonly Thinned[]): string | undefined {
+    return markdown(
+        ["entries that stay", "entries", "perplexity", "change", "above as many by chance"],
+        thinned.map(({ way, entries, perplexity, change, againstChance }) => [
+            way,
+            counted(entries),
+            perplexity.toFixed(2),
+            share(change.value, change.interval),
+            againstChance === undefined ? "-" : share(againstChance.value, againstChance.interval),
+        ]),
+    );
 }

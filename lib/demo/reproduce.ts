@@ -19,11 +19,12 @@ import { withModel } from "../cli/with-model.js";
 import { packageRoot } from "../package-root.js";
 import type { Progress } from "../recipes/build.js";
 import { hashFile } from "../recipes/source.js";
-import { tables } from "./document.js";
+import { tables, thinnedTable } from "./document.js";
 import { demoModel } from "./fetch-model.js";
-import { measure, type Measurement } from "./measure.js";
+import { measure, storePath, type Measurement } from "./measure.js";
 import { summary } from "./summary.js";
 import { fullTasks } from "./tasks.js";
+import { measureThinning, type Thinned } from "./thinning.js";
 
 interface Flags {
     model?: string;
@@ -51,9 +52,10 @@ async function run(flags: Flags): Promise<void> {
     const directory = join(flags.work, hash({ tasks, data, model: flags.model ?? demoModel.sha256 }));
     await mkdir(directory, { recursive: true });
     const finished = join(directory, "measurements.json");
-    const known = new Map((await readMeasurements(finished)).map((measurement) => [measurement.name, measurement]));
-    const measurements = await interruptible(async (signal) => {
+    const known = new Map(((await readList<Measurement>(finished)) ?? []).map((measurement) => [measurement.name, measurement]));
+    const { measured: measurements, thinned } = await interruptible(async (signal) => {
         const measured: Measurement[] = [];
+        const thinned: Thinned[] = [];
         const name = flags.model ?? (await demoModelFile(signal));
         await withModel({ ...flags, model: name }, signal, async (model) => {
             const line = progressLine("reproduce");
@@ -65,27 +67,35 @@ async function run(flags: Flags): Promise<void> {
                     known.set(measurement.name, measurement);
                     await writeFile(finished, JSON.stringify([...known.values()]));
                 }
+                for (const task of tasks.filter(({ isThinned }) => isThinned)) {
+                    const file = join(directory, `${task.name}-thinned.json`);
+                    const options = { model, cacheDirectory: join(directory, "runs"), threads, signal, onProgress };
+                    const some =
+                        (await readList<Thinned>(file)) ?? (await measureThinning(task, storePath(directory, task), options));
+                    await writeFile(file, JSON.stringify(some));
+                    thinned.push(...some);
+                }
             } finally {
                 line.stop();
             }
         });
-        return measured;
+        return { measured, thinned };
     }, "interrupted; npm run reproduce goes on from here");
     await mkdir(out, { recursive: true });
-    const figures = JSON.stringify({ machine: machine(), measurements }, withoutAnswers, 2);
+    const figures = JSON.stringify({ machine: machine(), measurements, thinned }, withoutAnswers, 2);
     await writeFile(join(out, "reproduce.json"), `${figures}\n`);
-    await writeFile(join(out, "reproduce.md"), document(measurements));
+    await writeFile(join(out, "reproduce.md"), document(measurements, thinned));
     print(`${summary(measurements)}\n\nwritten to ${join(out, "reproduce.md")} and ${join(out, "reproduce.json")}`);
 }
 
 /** What was said to each question is kept in the working directory only. */
 const withoutAnswers = (name: string, value: unknown): unknown => (name === "answers" ? undefined : value);
 
-async function readMeasurements(file: string): Promise<Measurement[]> {
+async function readList<T>(file: string): Promise<T[] | undefined> {
     try {
-        return JSON.parse(await readFile(file, "utf8")) as Measurement[];
+        return JSON.parse(await readFile(file, "utf8")) as T[];
     } catch {
-        return [];
+        return undefined;
     }
 }
 
@@ -94,7 +104,7 @@ const hash = (value: unknown): string => createHash("sha256").update(JSON.string
 const machine = (): string =>
     `${cpus()[0]?.model ?? "unknown processor"}, ${availableParallelism()} cores, Node ${process.versions.node}`;
 
-function document(measurements: readonly Measurement[]): string {
+function document(measurements: readonly Measurement[], thinned: readonly Thinned[]): string {
     const seconds = measurements.reduce((sum, { evaluation }) => sum + evaluation.seconds, 0);
     return `# Figures of \`npm run reproduce\`
 
@@ -103,6 +113,10 @@ median(d_64 - d_1), a the weight of the reference. *Matched bias*: one bias per 
 uniform. In brackets: 95% intervals, by resampling examples, of a text blocks of 50 tokens.
 
 ${tables(measurements)}
+
+## Datastore size against quality: Moby Dick, the pages that follow
+
+${thinnedTable(thinned)}
 
 On ${machine()}; evaluation took ${duration(seconds)}.
 `;

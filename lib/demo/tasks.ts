@@ -26,6 +26,8 @@ export interface MeasuredTask {
     /** In-context examples before every prompt, the stored ones included; chosen by a seed. */
     shots?: { count: number; seed: number };
     tests: (Part & { name: string; title: string })[];
+    /** Whether what a smaller store is worth is measured, too. */
+    isThinned?: boolean;
     /** Ways in which it is searched, each with the recipe's k, T and weight. Default: the keys as they are. */
     variants?: Variant[];
 }
@@ -267,7 +269,7 @@ export const fullTasks = (): MeasuredTask[] => [
         ...factsTask(fullSizes.facts),
         variants: [plain, heads16, whitened, retrieved, { ...inContext, shots: { count: 5, tests: 100 } }],
     },
-    { ...textTask(fullSizes.text), variants: [plain, tunedLong, whitened] },
+    { ...textTask(fullSizes.text), variants: [plain, tunedLong, whitened], isThinned: true },
     { ...manyFactsTask(), variants: [plain, heads16, whitened] },
     { ...statementsTask(), variants: [plain, whitened] },
     { ...elementsTask(), variants: [plain, heads16, whitened] },

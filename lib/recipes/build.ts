@@ -79,7 +79,7 @@ export interface BuildOptions extends Cut, IndexSettings, ShotOptions {
 export interface Progress {
     done: number;
     total: number;
-    unit: "tokens" | "examples" | "answers" | "spaces";
+    unit: "tokens" | "examples" | "answers" | "spaces" | "stores";
 }
 
 export interface BuildReport {

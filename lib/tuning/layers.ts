@@ -11,7 +11,7 @@ import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import type { Passage } from "../recipes/passage.js";
 import { createIndex, ownTemperatureScale } from "../reference-index.js";
 import { tryAll, type Scored, type Tried } from "./grid.js";
-import { findNeighbours, noNeighbours } from "./validation.js";
+import { entriesOfRows, findNeighbours, noNeighbours } from "./validation.js";
 
 export interface LayerTrial {
     /** By llama.cpp's name; undefined: the states after the last norm. */
@@ -72,22 +72,6 @@ export async function tryLayers(options: LayerOptions): Promise<LayerTrial[]> {
         trials.push({ layer, best, gain: layer === own ? undefined : compare({ ...best, rows: scores }, first) });
     }
     return trials;
-}
-
-/** Rows of the sample that the store has as entries: of a pruned one not all are. */
-function entriesOfRows(store: Datastore, passages: readonly Passage[]): { row: number; id: number; token: Token }[] {
-    const ids = Uint32Array.from({ length: store.index.entries }, (_, id) => id);
-    const { examples, positions } = store.origins(ids);
-    const { live, tokens } = store.index.entriesOf(ids);
-    const idAt = new Map(Array.from(ids, (id) => [`${examples[id]} ${positions[id]}`, id]));
-    let row = 0;
-    return passages.flatMap(({ example, position, values }) =>
-        values.flatMap((_, i) => {
-            const id = idAt.get(`${example} ${position + i}`);
-            const at = row++;
-            return id === undefined || live[id] !== 1 ? [] : [{ row: at, id, token: tokens[id] as Token }];
-        }),
-    );
 }
 
 /** Says which layer is worth another store, if one is. */

@@ -94,6 +94,22 @@ export function sampleOf(passages: readonly Passage[], rows: number): Passage[] 
     return sample;
 }
 
+/** Rows of the store's own passages that it has as entries: of a pruned one not all are. */
+export function entriesOfRows(store: Datastore, passages: readonly Passage[]): { row: number; id: number; token: Token }[] {
+    const ids = Uint32Array.from({ length: store.index.entries }, (_, id) => id);
+    const { examples, positions } = store.origins(ids);
+    const { live, tokens } = store.index.entriesOf(ids);
+    const idAt = new Map(Array.from(ids, (id) => [`${examples[id]} ${positions[id]}`, id]));
+    let row = 0;
+    return passages.flatMap(({ example, position, values }) =>
+        values.flatMap((_, i) => {
+            const id = idAt.get(`${example} ${position + i}`);
+            const at = row++;
+            return id === undefined || live[id] !== 1 ? [] : [{ row: at, id, token: tokens[id] as Token }];
+        }),
+    );
+}
+
 /** The nearest entries that may answer, of each head of each row, nearest first. */
 export interface Neighbours {
     k: number;
