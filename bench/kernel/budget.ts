@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { nameOf, root, type Kernel } from "./compiled.js";
+import { hashSources, nameOf, root, type Family, type Kernel } from "./compiled.js";
 import type { Occupancy } from "./occupancy.js";
 
 export type Measured = Kernel & { occupancy: Occupancy };
@@ -25,7 +25,8 @@ interface Figures {
 }
 const isUpper = (figure: keyof Figures): boolean => ["registers", "sharedBytes", "instructions"].includes(figure);
 
-type Budget = Record<string, Record<string, Figures>>;
+/** Of each architecture, and of which sources: see {@link hashSources}. */
+type Budget = Record<string, { sources: string; kernels: Record<string, Figures> }>;
 const path = join(root, "cuda/budget.json");
 
 export function figuresOf({ registers, staticSharedBytes, loop, codes, occupancy }: Measured): Figures {
@@ -47,19 +48,26 @@ export function figuresOf({ registers, staticSharedBytes, loop, codes, occupancy
 export const readBudget = (): Budget => JSON.parse(readFileSync(path, "utf8")) as Budget;
 
 /** Makes what was seen the budget; architectures that were not compiled keep theirs. One kernel a line. */
-export function writeBudget(kernels: Measured[], old: Budget): void {
+export function writeBudget(kernels: Measured[], old: Budget, toolkit: string): void {
     const budget: Budget = { ...old };
-    for (const kernel of kernels) budget[`sm_${String(kernel.sm)}`] = {};
-    for (const kernel of kernels) budget[`sm_${String(kernel.sm)}`]![nameOf(kernel)] = figuresOf(kernel);
+    for (const { sm, family } of kernels) budget[`sm_${String(sm)}`] = { sources: hashSources(family, toolkit), kernels: {} };
+    for (const kernel of kernels) budget[`sm_${String(kernel.sm)}`]!.kernels[nameOf(kernel)] = figuresOf(kernel);
     const lines = Object.entries(budget).map(
         ([sm, all]) =>
-            `    "${sm}": {\n` +
-            Object.entries(all)
+            `    "${sm}": { "sources": "${all.sources}", "kernels": {\n` +
+            Object.entries(all.kernels)
                 .map(([name, figures]) => `        "${name}": ${JSON.stringify(figures).replaceAll(/[:,]/g, "$& ")}`)
                 .join(",\n") +
-            "\n    }",
+            "\n    } }",
     );
     writeFileSync(path, `{\n${lines.join(",\n")}\n}\n`);
+}
+
+/** Of an architecture that was not compiled: whether its budget was made of the present sources, and so is what the compiler makes of them. */
+export function* staleness(sm: number, family: Family, budget: Budget, toolkit: string): Generator<string> {
+    const made = budget[`sm_${String(sm)}`];
+    if (made?.sources !== hashSources(family, toolkit))
+        yield `${made ? "its budget is of other sources" : "no budget"}: npm run kernel:report -- ${String(sm)} --accept`;
 }
 
 export function* faultsOf(kernel: Measured, budget: Budget): Generator<string> {
@@ -72,7 +80,7 @@ export function* faultsOf(kernel: Measured, budget: Budget): Generator<string> {
     if (loop.lds128 === 0 || (key !== "f32" && loop.lds64 === 0)) yield "narrow loads from shared memory in the scan loop";
     if (codes.dp4a === 0) yield "no IDP.4A.U8.S8: the cascade's sums of codes are not there";
     if (queries > 1 && codes.imma === 0) yield "no IMMA.U8.S8: level 3 does not use the tensor cores";
-    const limits = budget[`sm_${String(sm)}`]?.[nameOf(kernel)];
+    const limits = budget[`sm_${String(sm)}`]?.kernels[nameOf(kernel)];
     if (!limits) {
         yield "no budget";
         return;

@@ -46,13 +46,13 @@ function identityOf(mangled: string): Pick<Kernel, "key" | "metric" | "queries">
 
 const options = ["-std=c++20", "-O3", "-Werror=all-warnings", "-Xptxas=-v", "-cubin"];
 
-/** Of everything that the cubins depend on. */
-function contentHash(family: Family, toolkit: string): string {
+/** A hash of all that the cubins depend on. Comments are no part of it. */
+export function hashSources(family: Family, toolkit: string): string {
     const hash = createHash("sha256").update(options.join(" "));
     const headers = readdirSync(join(root, "cuda")).filter((file) => /\.(cuh|h)$/.test(file));
     const shared = ["canonical.h", "bounds.h", "dtype.h"].map((file) => `../cpp/core/${file}`);
     for (const file of [...headers.sort(), `search_fuse_${family}.cu`, ...shared, "../cpp/cascade/rounding.h"])
-        hash.update(readFileSync(join(root, "cuda", file)));
+        hash.update(readFileSync(join(root, "cuda", file), "utf8").replaceAll(/\/\/.*$|\/\*[^]*?\*\//gm, ""));
     const version = spawnSync(join(toolkit, "bin/nvcc"), ["--version"]).stdout;
     return hash.update(version).digest("hex").slice(0, 16);
 }
@@ -102,7 +102,7 @@ export async function compiledKernels(toolkit: string, wanted: number[], jobs: n
     const work = async (): Promise<void> => {
         for (let i = next++; i < tasks.length; i = next++) {
             const { family, sm } = tasks[i]!;
-            const cubin = join(folder, `sm_${String(sm)}-${contentHash(family, toolkit)}.cubin`);
+            const cubin = join(folder, `sm_${String(sm)}-${hashSources(family, toolkit)}.cubin`);
             const log = cubin.replace(".cubin", ".log"); // written last: with it the cubin is whole
             if (!existsSync(log)) {
                 console.error(`compiling cuda/search_fuse_${family}.cu for sm_${String(sm)}`);

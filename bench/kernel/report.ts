@@ -9,14 +9,16 @@
  * --accept    write what was seen to cuda/budget.json instead of checking it
  * --jobs N    compilers at a time
  *
+ * Of architectures that are not compiled, the budget must have been made of the present sources.
+ *
  * The last line is `N passed, N failed`; exit code 1 if a check failed.
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 
-import { faultsOf as budgetFaults, readBudget, textOf as kernelText, writeBudget } from "./budget.js";
+import { faultsOf as budgetFaults, readBudget, staleness, textOf as kernelText, writeBudget } from "./budget.js";
 import { predictCascade, textOf as cascadeText } from "./cascade-model.js";
-import { compiledKernels, families, findToolkit, nameOf } from "./compiled.js";
+import { compiledKernels, families, findToolkit, nameOf, type Family } from "./compiled.js";
 import { emulatedCounts, faultsOf as countFaults, textOf as countsText } from "./emulated.js";
 import { calls, gpus, predict, textOf as modelText } from "./model.js";
 import { occupanciesOf } from "./occupancy.js";
@@ -57,7 +59,7 @@ if (unknown !== undefined) {
 const compiled = await compiledKernels(toolkit, wanted, Number(values.jobs));
 const occupancies = occupanciesOf(toolkit, compiled);
 const kernels = compiled.map((kernel, i) => ({ ...kernel, occupancy: occupancies[i]! }));
-if (values.accept) writeBudget(kernels, readBudget());
+if (values.accept) writeBudget(kernels, readBudget(), toolkit);
 const budget = readBudget();
 const kernelResults = kernels.map((kernel) => ({
     name: nameOf(kernel),
@@ -65,6 +67,12 @@ const kernelResults = kernels.map((kernel) => ({
     arithmeticShare: kernel.loop.arithmetic / kernel.loop.instructions,
     faults: check(kernelText(kernel), [...budgetFaults(kernel, budget)]),
 }));
+for (const family of Object.keys(families) as Family[])
+    for (const sm of families[family])
+        if (wanted.length > 0 && !wanted.includes(sm))
+            check(`sm_${String(sm)}: not compiled now, within its budget as compiled before`, [
+                ...staleness(sm, family, budget, toolkit),
+            ]);
 const countResults = emulatedCounts(Number(values.jobs)).map((counts) => ({
     ...counts,
     faults: check(countsText(counts), [...countFaults(counts)]),

@@ -1,7 +1,7 @@
 /** Fits a store's space, k, temperature and weight to its own examples, and keeps them. */
 import { setImmediate } from "node:timers/promises";
 
-import { expectFlag } from "../arguments.js";
+import { expectFlag, expectWhole, invalid } from "../arguments.js";
 import type { Datastore } from "../datastore.js";
 import { defined } from "../defined.js";
 import { RtdError } from "../errors.js";
@@ -258,14 +258,10 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
 
 /** Own examples are sampled, other data is cut. */
 function expectSizes({ data, sample, seed, offset, limit }: TuneOptions): void {
-    const invalid = (message: string): never => {
-        throw new RtdError("ERR_RTD_INVALID_ARGUMENT", message);
-    };
-    if (sample !== undefined && !(Number.isSafeInteger(sample) && sample >= 1))
-        invalid(`sample: expected a whole number not below 1, got ${String(sample)}`);
+    expectWhole(sample, "sample", 1);
     if (data !== undefined && sample !== undefined)
         invalid("sample is of the store's own examples: leave it out, or data; other data is cut by seed, offset and limit");
-    const [cut] = Object.entries({ seed, offset, limit }).filter(([, value]) => value !== undefined);
+    const cut = Object.entries({ seed, offset, limit }).find(([, value]) => value !== undefined);
     if (data === undefined && cut !== undefined)
         invalid(
             `${cut[0]} is of other data: give data, or leave it out; of the store's own examples, sample says how many are asked`,
