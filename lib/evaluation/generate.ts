@@ -1,4 +1,5 @@
 /** Generation with a reference, and for each token the entries of the store that voted for it. */
+import { invalid } from "../arguments.js";
 import type { Datastore } from "../datastore.js";
 import { attach, type Step } from "../llama/attach.js";
 import type { LoraAdapter } from "../llama/lora.js";
@@ -46,6 +47,7 @@ export interface GeneratedToken {
     references: TokenReference[];
 }
 
+/** @throws RtdError `ERR_RTD_INVALID_ARGUMENT` where the model's context cannot hold the prompt and as many tokens after it */
 export async function generate(options: GenerateOptions): Promise<GeneratedToken[]> {
     const {
         model,
@@ -61,6 +63,10 @@ export async function generate(options: GenerateOptions): Promise<GeneratedToken
         signal,
         onText,
     } = options;
+    if (prompt.length + maxTokens > model.trainContextSize)
+        invalid(
+            `the prompt's ${prompt.length} tokens and ${maxTokens} more do not fit the model's context of ${model.trainContextSize}; shorten the prompt, or generate fewer`,
+        );
     const steps = new StepsByPosition();
     const context = await createContext(model, { contextSize: prompt.length + maxTokens + 1, threads, lora });
     try {

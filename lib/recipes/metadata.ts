@@ -96,11 +96,9 @@ export function sourceOf(metadata: RecipeMetadata, example: number): Source | un
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 function isDefaults(value: unknown): value is FusionDefaults {
-    const { k, referenceWeight, temperatureScale, gate } = (value ?? {}) as Partial<FusionDefaults>;
-    const areNumbers = [referenceWeight, temperatureScale, ...(gate === undefined ? [] : Object.values(gate))].every(
-        Number.isFinite,
-    );
-    return isCount(k) && areNumbers;
+    const { k, referenceWeight, temperatureScale, gate = {} } = (value ?? {}) as Partial<FusionDefaults>;
+    const isGate = typeof gate === "object" && gate !== null && Object.values<unknown>(gate).every(Number.isFinite);
+    return isCount(k) && [referenceWeight, temperatureScale].every(Number.isFinite) && isGate;
 }
 
 function isSource(value: unknown): value is Source {

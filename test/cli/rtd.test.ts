@@ -569,6 +569,13 @@ describe("a chat datastore", () => {
         expect(tokens).toMatchObject([{}, { text: "U", vote: 1, references: [{ example: 1, share: 1, value: "U" }] }, {}, {}]);
     });
 
+    it("is not asked for more than the model's context holds", async () => {
+        const ask = (...args: string[]) => rtd("generate", inFolder("chat.rtd"), ...common, ...args);
+        const long = await ask("--prompt", "a code", "--max-tokens", "100000");
+        expect([long.code, long.stdout]).toEqual([1, ""]);
+        expect(long.stderr).toMatch(/the prompt's \d+ tokens and 100000 more do not fit the model's context of \d+; shorten/);
+    });
+
     it("answers after the in-context examples that its keys were recorded after", async () => {
         await build("few.rtd", "chat", "chat.jsonl", "--shots", "1", "--shot-seed", "2");
         const { stdout } = await rtd("info", inFolder("few.rtd"));

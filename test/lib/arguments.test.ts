@@ -389,7 +389,7 @@ describe("logProbabilities refuses", () => {
 
 describe("options that have to be given are missed, and stores", () => {
     const missing = "options: expected an object, got undefined";
-    const call = (work: (...nothing: never[]) => unknown) => work as () => unknown;
+    const call = (work: (...nothing: never[]) => unknown): (() => unknown) => work;
     invalid([
         ["buildDatastore", call(buildDatastore), missing],
         ["evaluate", call(evaluate), missing],

@@ -116,12 +116,12 @@ describe("a label store with in-context examples", () => {
         const recipe = recipeOf(store);
         await store.setMetadata({ ...recipe, shots: { seed: 1, rows: [null] } });
         expect(() => recipeOf(store)).toThrow("the metadata's in-context examples are damaged");
-        const { shots: _, ...whole } = recipe;
-        for (const defaults of [undefined, 1, { ...whole.defaults, k: "4" }, { ...whole.defaults, gate: { bias: null } }]) {
-            await store.setMetadata({ ...whole, defaults });
+        const own = recipe.defaults;
+        for (const defaults of [undefined, 1, { ...own, k: "4" }, { ...own, gate: null }, { ...own, gate: { bias: null } }]) {
+            await store.setMetadata({ ...recipe, defaults });
             expect(() => recipeOf(store)).toThrow("the metadata's defaults are damaged");
         }
-        await store.setMetadata({ ...whole, labelLogits: 5 });
+        await store.setMetadata({ ...recipe, labelLogits: 5 });
         expect(() => recipeOf(store)).toThrow("the metadata's logits of the labels are damaged");
     });
 });
