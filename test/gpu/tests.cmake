@@ -68,6 +68,8 @@ if(TARGET rtd_cuda)
         add_test(NAME gpu_example_python CONFIGURATIONS gpu
             COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_SOURCE_DIR}/cuda/examples/decoder_step.py $<TARGET_FILE:rtd>)
         set_tests_properties(gpu_example_python PROPERTIES ENVIRONMENT RTD_CUDA_LIBRARY=$<TARGET_FILE:rtd_cuda>)
+    else()
+        message(STATUS "node-rtd: no Python with torch found, testing the device without the example in Python")
     endif()
 
     # Random cases, watched by NVIDIA's sanitizer where it is installed.
