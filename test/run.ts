@@ -168,7 +168,7 @@ async function instructions(): Promise<Count> {
     return found ? { passed: Number(found[1]), failed: Number(found[2]) } : { passed: 0, failed: 1 };
 }
 
-const cmake = { tool: "cmake", install: "cmake 3.24 or newer" };
+const cmake = { tool: "cmake", install: "cmake 3.25 or newer" };
 const suites: Suite[] = [
     { name: "native", what: "C and C++ tests", needs: [cmake], run: () => native("native") },
     {

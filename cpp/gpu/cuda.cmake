@@ -65,7 +65,8 @@ if(wanted STREQUAL "native")
     string(REPLACE "." "" wanted "${wanted}")
     list(REMOVE_DUPLICATES wanted)
     if(NOT wanted)
-        message(STATUS "node-rtd: nvidia-smi shows no CUDA device here, building for all architectures")
+        message(FATAL_ERROR "node-rtd: RTD_CUDA_ARCHITECTURES is native, but nvidia-smi shows no CUDA device here. To build for another machine's, name "
+            "them: cmake --preset gpu -DRTD_CUDA_ARCHITECTURES=90 and so on (80\;90: several).")
     endif()
 endif()
 

@@ -48,15 +48,21 @@ endif()
 # The test tables on a real device. Only by `ctest -C gpu`, as the preset "gpu" does: it fails where there is none.
 if(TARGET rtd_cuda)
     add_executable(test_gpu
+        ${CMAKE_CURRENT_SOURCE_DIR}/cascade/data.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/core/fusion_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/core/index_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/core/search_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/core/threads_test.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/core/weighing_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/backend_test.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/cuda/cascade_test.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/device_pointers_test.cpp
-        ${CMAKE_CURRENT_SOURCE_DIR}/gpu/main.cpp)
+        ${CMAKE_CURRENT_SOURCE_DIR}/gpu/main.cpp
+        ${CMAKE_CURRENT_SOURCE_DIR}/gpu/memory_test.cpp)
     target_compile_definitions(test_gpu PRIVATE RTD_BUILT_MODULE="$<TARGET_FILE:rtd_cuda>")
-    target_link_libraries(test_gpu PRIVATE rtd_harness)
+    find_package(Threads REQUIRED)
+    target_include_directories(test_gpu SYSTEM PRIVATE ${cuda_include})
+    target_link_libraries(test_gpu PRIVATE rtd_harness ${cudart} Threads::Threads ${CMAKE_DL_LIBS} rt)
     add_dependencies(test_gpu rtd_cuda)
     add_test(NAME gpu CONFIGURATIONS gpu COMMAND test_gpu)
     add_test(NAME gpu_example CONFIGURATIONS gpu COMMAND rtd_decoder_step)
@@ -68,6 +74,8 @@ if(TARGET rtd_cuda)
         add_test(NAME gpu_example_python CONFIGURATIONS gpu
             COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_SOURCE_DIR}/cuda/examples/decoder_step.py $<TARGET_FILE:rtd>)
         set_tests_properties(gpu_example_python PROPERTIES ENVIRONMENT RTD_CUDA_LIBRARY=$<TARGET_FILE:rtd_cuda>)
+    else()
+        message(STATUS "node-rtd: no Python with torch found, testing the device without the example in Python")
     endif()
 
     # Random cases, watched by NVIDIA's sanitizer where it is installed.
