@@ -97,7 +97,8 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 
 function isDefaults(value: unknown): value is FusionDefaults {
     const { k, referenceWeight, temperatureScale, gate = {} } = (value ?? {}) as Partial<FusionDefaults>;
-    const isGate = typeof gate === "object" && gate !== null && Object.values<unknown>(gate).every(Number.isFinite);
+    const isGate =
+        typeof gate === "object" && gate !== null && Object.values(gate as Record<string, unknown>).every(Number.isFinite);
     return isCount(k) && [referenceWeight, temperatureScale].every(Number.isFinite) && isGate;
 }
 

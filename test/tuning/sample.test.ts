@@ -49,7 +49,7 @@ describe("the sample that a store is tuned on", () => {
             await expect(tune({ store, model, sample, dryRun: true })).rejects.toThrow(
                 expect.objectContaining({
                     code: "ERR_RTD_INVALID_ARGUMENT",
-                    message: expect.stringContaining("sample: expected a whole number"),
+                    message: expect.stringContaining("sample: expected a whole number") as string,
                 }),
             );
         });
