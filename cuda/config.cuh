@@ -5,13 +5,13 @@
 
 namespace rtd::cuda {
 
-template <typename KeyType, bool kDot, int kQueries_, int kWarps_, int kStages_, int kBlocksPerSm_>
+template <typename KeyType, bool kDot, int kQueries_, int kWarps_, int kStages_>
 struct Config {
     using Key = KeyType;
     static constexpr bool kIsDot = kDot;
     static constexpr uint32_t kQueries = kQueries_;                                   // of one pass over a tile
     static constexpr uint32_t kColumns = kQueries == 1 ? 1 : kQueries < 16 ? 8 : 64;  // queries that the tensor cores take together
-    static constexpr uint32_t kWarps = kWarps_, kThreads = 32 * kWarps, kStages = kStages_, kBlocksPerSm = kBlocksPerSm_;
+    static constexpr uint32_t kWarps = kWarps_, kThreads = 32 * kWarps, kStages = kStages_;
     // A warp's register tile is queries x keys x 4 partial sums a lane.
     static constexpr uint32_t kWarpKeys = 4, kWarpQueries = kQueries < 8 ? kQueries : 8;
     static constexpr uint32_t kQueryWarps = kQueries / kWarpQueries, kKeyWarps = kWarps / kQueryWarps;
@@ -35,14 +35,14 @@ struct SelectScratch {
     uint32_t digit, below, inDigit, collected;
 };
 
-// How many tickets there are of each kind, in the order in which they are given out; those of the scan come last.
+// How many tickets of each kind a launch has, in the order in which they are given out. Tiles to scan come after all of these, uncounted.
 struct Tickets {
     uint32_t transforms;  // kWarps dimensions of all queries each, or kThreads
     uint32_t seeds;       // a row each
     uint32_t lse;         // kWarps pieces of a row's log-sum-exp each
     uint32_t projects;    // kWarps directions each, of a head of a segment
     uint32_t prepares;    // kWarps rows each, of a segment
-    uint32_t beforeKeys;  // all of those
+    uint32_t beforeKeys;  // no kind: the sum of those above, and so the first ticket of keys
     uint32_t shares;      // keys of a segment each
 };
 
@@ -99,6 +99,18 @@ template <class C>
 constexpr size_t sharedBytes(uint32_t hitRoom) {
     const size_t votes = 2 * sizeof(double) * size_t{hitRoom};
     return sizeof(Shared<C>) + sizeof(uint64_t) * size_t{hitRoom} + (kRingBytes<C> > votes ? kRingBytes<C> : votes);
+}
+
+// Blocks an SM that the compiler leaves registers for: two of a single query a pass, at 128 registers a thread, else one. An SM of sm_120 and
+// sm_121 has 100 KB of shared memory, 1 KB of it reserved for each block: where a second block does not fit, whatever k is, a bound of 128
+// registers would buy nothing, and there it costs spills. On sm_75 and sm_86 to sm_89 no second block fits either, but the bound costs none.
+template <class C>
+constexpr uint32_t blocksPerSm() {
+    constexpr uint32_t kBlocks = C::kQueries == 1 ? 2 : 1;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+    if (kBlocks * (sharedBytes<C>(0) + 1024) > 100 * 1024) return 1;
+#endif
+    return kBlocks;
 }
 
 }  // namespace rtd::cuda

@@ -13,9 +13,8 @@ constexpr KeyType kKeyType<Half> = KeyType::f16;
 template <>
 constexpr KeyType kKeyType<Brain> = KeyType::bf16;
 
-// Two blocks an SM where one query leaves them the registers, else one.
 template <typename Key, bool kDot, int kQueries, int kStages>
-using Launched = Config<Key, kDot, kQueries, 8, kStages, kQueries == 1 ? 2 : 1>;
+using Launched = Config<Key, kDot, kQueries, 8, kStages>;
 
 // familyBytes: of shared memory that every architecture of the family gives a block. What does not fit is refused here.
 template <class C, size_t kFamilyBytes>

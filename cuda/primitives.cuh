@@ -192,7 +192,8 @@ struct Brain {  // bfloat16
 RTD_DEVICE float toFloat(Half v) { return __half2float(__ushort_as_half(v.bits)); }
 RTD_DEVICE Half toHalf(float v) { return {__half_as_ushort(__float2half_rn(v))}; }
 
-// Four consecutive elements of shared memory as float32; 16-bit keys convert exactly.
+// Four consecutive elements of shared or global memory, aligned to their size together, as float32; 16-bit keys convert exactly. An ordinary
+// load like loadOrdered(): what this launch wrote to global memory is seen where an acquire lies before.
 RTD_DEVICE void load4(float (&to)[4], const float* p) {
     const float4 v = *reinterpret_cast<const float4*>(p);
     to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;

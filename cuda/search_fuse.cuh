@@ -12,9 +12,9 @@
 //                                                            radix select <-- pool[row] <--- append ----'      v
 //                                                                                '------------------> merge, vote, rewrite
 //
-//   0 transform.cuh Queries become their images under the transform, a warp a dimension. Whoever reads queries waits for that.
+//   0 transform.cuh Queries become their images under the transform, a warp a dimension. Whoever reads queries (1 to 4) waits for all of them.
 //   1 seeds.cuh     Entries expected among the nearest give their row a bound before it is scanned for.
-//   2 prepare.cuh   Queries are projected on a cascade's directions and rounded to its grids, in tickets before those of the keys that wait for them.
+//   2 prepare.cuh   Queries are projected on a cascade's directions and, once all projections are there, rounded to its grids. Shares wait for that.
 //   3 sift.cuh      A block takes a share of keys and lower bounds of all their distances: of level 1 by sums of four products a lane (dp4a), or of
 //                   level 3 for 16 or 64 queries at once on the tensor cores (tensor.cuh). What may be nearer than the bound waits in a queue, is asked
 //                   about by levels 2 and 3 (levels.cuh), sorted, and measured (gather.cuh). Where that rules too little out, a block scans.
@@ -26,9 +26,9 @@
 //                   Of few rows with many finds each (a small datastore has no bound before it ends) several blocks first cut parts of the pool.
 //   select.cuh, sums.cuh, logits.cuh    what these are made of; canonical.h has the arithmetic, which C++ and CUDA share bit for bit.
 //
-// Waiting. There is no grid barrier and no memset. A block waits only for blocks that are running: for tickets before its own, which have been taken,
-// for a cut in progress, or at the end, once all blocks of the grid have started, for the last to arrive. Any number of resident blocks is enough,
-// and any grid gives the same bits.
+// Waiting. There is no grid barrier and no memset. A block waits only for blocks that are running: for tickets before its own, which have been taken
+// (seeds, projections and keys for the images; grids for the projections; shares for the grids), for a cut in progress, or at the end, once all blocks
+// of the grid have started, for the last to arrive. Any number of resident blocks is enough, and any grid gives the same bits.
 //
 // Cost of a scan. Device memory: N rows of keys (padded to 16 bytes a head) and B V logits, each once. L2: the queries again for every tile (kQueries /
 // kTileKeys of the key bytes), and the keys again for every further group of kQueries queries; where the tiles under way (blocks x kTileKeys keys)
@@ -42,7 +42,8 @@
 // N / (P - k) at worst.
 //
 // Cost of a transform. Its matrix once, 4 bytes a number, from device memory (from L2 where it fits and launches follow one another) and 2 instructions
-// a number and query; seeds, shares and tiles begin when it is done, the logits' pieces do not wait. A launch without one has no such tickets.
+// a number and query; seeds, projections, shares and tiles begin when it is done, the logits' pieces do not wait. A launch without one has no such
+// tickets.
 //
 // Cost of a cascade. 34 bytes a key, 128 of those that level 1 leaves, d + 12 of those that level 2 leaves, and the rows of a few k; or, from 8
 // queries on, d + 12 bytes a key for up to 64 queries together and 4 d N B operations of 8-bit integers. Where it is useless the loss is the lower bounds
@@ -185,7 +186,7 @@ RTD_DEVICE bool arrive(const SearchFuseArgs& a, uint32_t mergers) {
 }
 
 template <class C>
-__global__ void __launch_bounds__(C::kThreads, C::kBlocksPerSm) searchFuse(const __grid_constant__ SearchFuseArgs a) {
+__global__ void __launch_bounds__(C::kThreads, blocksPerSm<C>()) searchFuse(const __grid_constant__ SearchFuseArgs a) {
     Shared<C>& s = *reinterpret_cast<Shared<C>*>(sharedMemory());
     auto* hits = reinterpret_cast<uint64_t*>(sharedMemory() + sizeof(Shared<C>));
     auto* ring = reinterpret_cast<char*>(hits + a.hitRoom);

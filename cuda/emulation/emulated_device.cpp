@@ -22,7 +22,7 @@ using KernelFunction = void (*)(const cuda::SearchFuseArgs&);
 // Fewer warps than on a GPU: a lane is a fiber here, and what they do is the same.
 template <typename Key, bool isDot, int kQueries, int kWarps>
 KernelEntry entryOf(cuda::KeyType key) {
-    using C = cuda::Config<Key, isDot, kQueries, kWarps, 3, 1>;
+    using C = cuda::Config<Key, isDot, kQueries, kWarps, 3>;
     const KernelFunction function = [](const cuda::SearchFuseArgs& args) { cuda::searchFuse<C>(args); };
     return {key,
             isDot,

@@ -352,19 +352,19 @@ template <typename Key, bool isDot>
 Answer runConfig(const Case& c, const KernelWay& way, KernelCost& cost) {
     switch (way.config) {
         case 0:
-            return runAs<Config<Key, isDot, 1, 2, 3, 1>>(c, way, cost);
+            return runAs<Config<Key, isDot, 1, 2, 3>>(c, way, cost);
         case 1:
-            return runAs<Config<Key, isDot, 4, 4, 4, 1>>(c, way, cost);
+            return runAs<Config<Key, isDot, 4, 4, 4>>(c, way, cost);
         case 2:
-            return runAs<Config<Key, isDot, 16, 2, 3, 1>>(c, way, cost);
+            return runAs<Config<Key, isDot, 16, 2, 3>>(c, way, cost);
         case 3:
-            return runAs<Config<Key, isDot, 8, 4, 2, 1>>(c, way, cost);
+            return runAs<Config<Key, isDot, 8, 4, 2>>(c, way, cost);
         case 4:
-            return runAs<Config<Key, isDot, 4, 8, 6, 1>>(c, way, cost);
+            return runAs<Config<Key, isDot, 4, 8, 6>>(c, way, cost);
         case 5:
-            return runAs<Config<Key, isDot, 1, 8, 4, 2>>(c, way, cost);
+            return runAs<Config<Key, isDot, 1, 8, 4>>(c, way, cost);
         default:
-            return runAs<Config<Key, isDot, 16, 4, 3, 1>>(c, way, cost);
+            return runAs<Config<Key, isDot, 16, 4, 3>>(c, way, cost);
     }
 }
 
