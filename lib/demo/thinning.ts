@@ -162,7 +162,7 @@ async function logsOf(entries: Entries, { ids, weights }: Kept, scoring: Scoring
     const { k, temperatureScale, referenceWeight } = fusionDefaults.text;
     const temperature = ((index.temperature as number) * temperatureScale) / ownTemperatureScale;
     const fusion = { k: Math.min(k, ids.length), temperature, referenceWeight };
-    if (weights === undefined) return mergeReference(index, run, { fusion, tokens: values, signal });
+    if (weights === undefined) return await mergeReference(index, run, { fusion, tokens: values, signal });
     const logs = new Float64Array(values.length);
     for (let begin = 0; begin < values.length; begin += rowsAtOnce) {
         const queries = run.hidden.subarray(begin * run.dim, (begin + rowsAtOnce) * run.dim);

@@ -21,8 +21,8 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const random = mulberry32(3);
 const words = ["whale ", "sea ", "the ", "white ", "of "];
 const text = join(folder, "text.txt");
-writeFileSync(text, Array.from({ length: 400 }, () => words[Math.floor(random() ** 2 * words.length)]).join(""));
-const [stored, asked] = [600, 120];
+writeFileSync(text, Array.from({ length: 500 }, () => words[Math.floor(random() ** 2 * words.length)]).join(""));
+const [stored, asked] = [600, 300]; // more than are searched together
 
 it("smaller stores have the entries that they should, and score as plain loops say", async () => {
     const model = await noiseModel();
