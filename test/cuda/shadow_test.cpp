@@ -76,7 +76,7 @@ TEST("the kernel reads what was written and stays within shared memory") {
         if (shape.batch > 20) shape.batch = 17;
         const Case c = makeCase(shape, i, false);
         KernelWay way;
-        way.config = static_cast<uint32_t>(random() % kernelConfigCount());
+        way.config = static_cast<uint32_t>(random() % kKernelConfigCount);
         way.seed = random();
         way.grid = 1 + static_cast<uint32_t>(random() % 3);
         way.resident = way.grid;
