@@ -15,7 +15,10 @@ export interface Counts {
     auditedAccesses: number;
     bankConflicts: number;
     uncoalesced: number;
-    /** A warp's loads of one number of a query a lane; in the scan loop, of queries that copies cannot take as they are, they are uncoalesced. */
+    /**
+     * A warp's loads of one number of a float32 query a lane. Those of the scan loop, which are of queries that copies cannot take as they are, are
+     * uncoalesced.
+     */
     queryLoads: number;
     uncoalescedQueryLoads: number;
 }

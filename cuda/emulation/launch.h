@@ -9,7 +9,7 @@ struct Counters {
     uint64_t launches = 0, switches = 0, barriers = 0, collectives = 0;
     uint64_t firstTouches = 0, furtherTouches = 0;             // bytes of the watched memory copied for the first time in a launch, and again
     uint64_t audited = 0, bankConflicts = 0, uncoalesced = 0;  // instructions of warps: vectors of shared memory, copies of 16 bytes
-    uint64_t scalarLoads = 0, uncoalescedScalars = 0;          // the same of loads of queries, one number at a time
+    uint64_t scalarLoads = 0, uncoalescedScalars = 0;          // the same of loads of float32 queries, one number at a time
     uint64_t gathered = 0;                                     // bytes of the watched memory loaded otherwise
     uint64_t checked = 0;                                      // accesses to shared memory that were compared with its shadow
 };
