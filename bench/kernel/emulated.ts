@@ -7,16 +7,20 @@ import { root } from "./compiled.js";
 export interface Counts {
     name: string;
     config: string;
-    calls: number;
-    launches: number;
     /** Bytes of keys: what each call must read once, what it read for the first time, and again. */
     neededBytes: number;
     firstTouchedBytes: number;
     furtherBytes: number;
-    /** Accesses of warps in the scan loop that were looked at, and what was wrong with them. */
+    /** Accesses of warps in the scan loop, to vectors of shared memory and copies, that were looked at, and what was wrong with them. */
     auditedAccesses: number;
     bankConflicts: number;
     uncoalesced: number;
+    /**
+     * A warp's loads of one number of a float32 query a lane. Those of the scan loop, which are of queries that copies cannot take as they are, are
+     * uncoalesced.
+     */
+    queryLoads: number;
+    uncoalescedQueryLoads: number;
 }
 
 /** Builds the preset "native" as far as needed. */
@@ -28,7 +32,6 @@ export function emulatedCounts(jobs: number): Counts[] {
 }
 
 export function* faultsOf(counts: Counts): Generator<string> {
-    if (counts.launches !== counts.calls) yield `${String(counts.launches)} launches for ${String(counts.calls)} calls`;
     if (counts.firstTouchedBytes > 1.05 * counts.neededBytes) yield "more bytes of keys than 1.05 times the needed";
     if (counts.firstTouchedBytes < counts.neededBytes) yield "fewer bytes of keys than there are";
     if (counts.auditedAccesses === 0) yield "no accesses were looked at";
@@ -37,7 +40,9 @@ export function* faultsOf(counts: Counts): Generator<string> {
 }
 
 export function textOf(c: Counts): string {
-    const bytes = `${String(c.firstTouchedBytes)} of ${String(c.neededBytes)} needed bytes of keys, ${String(c.furtherBytes)} again`;
-    const access = `${String(c.auditedAccesses)} accesses: ${String(c.bankConflicts)} bank conflicts, ${String(c.uncoalesced)} uncoalesced`;
-    return `emulated ${c.name} (${c.config}): ${String(c.launches / c.calls)} launch a call; ${bytes}; ${access}`;
+    const again = `${String(c.furtherBytes)} again (from L2, by the model)`;
+    const bytes = `${String(c.firstTouchedBytes)} of ${String(c.neededBytes)} needed bytes of keys, ${again}`;
+    const access = `${String(c.auditedAccesses)} accesses: ${String(c.bankConflicts)} bank conflicts, ${String(c.uncoalesced)} uncoalesced copies`;
+    const queries = `${String(c.queryLoads)} loads of queries: ${String(c.uncoalescedQueryLoads)} uncoalesced`;
+    return `emulated ${c.name} (${c.config}): ${bytes}; ${access}; ${queries}`;
 }

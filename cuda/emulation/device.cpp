@@ -167,7 +167,8 @@ void Copy::land() const {
 }
 
 void Device::copy16(void* to, const void* from, bool isValid) {
-    if ((reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) & 15) fail("a copy of 16 bytes off a 16-byte boundary");
+    checkAligned(to, 16);
+    checkAligned(from, 16);
     if (!isInShared(to, 16)) fail("a copy beyond shared memory");
     Copy copy = {to, isValid ? from : nullptr, false};
     if (landing_ == 2 || (landing_ == 1 && (random_() & 1))) {
@@ -232,46 +233,47 @@ void Device::checkShared(const void* at, size_t bytes, bool isWrite) {
 
 // ---- what the hardware would make of a warp's accesses ------------------------------------------------------------------------------------
 
-// Loads of 16 (or 8) bytes a lane from shared memory go by groups of 8 (16) lanes, each of which can reach every one of the 32 banks once; copies
-// from global memory should touch no more sectors of 32 bytes than their bytes fill, and one for the beginning.
-void Device::audit(Block& block, size_t w) {
-    const auto begin = block.lanes.begin() + static_cast<ptrdiff_t>(32 * w);
-    const size_t loads =
-        std::max_element(begin, begin + 32, [](const Lane& a, const Lane& b) { return a.loads.size() < b.loads.size(); })->loads.size();
+// A warp's i-th loads of `bytes` a lane, for every i, should touch no more sectors of 32 bytes than their bytes fill, and one for the beginning.
+uint64_t Device::countUncoalesced(const Lane* lanes, std::vector<uintptr_t> Lane::*addresses, size_t bytes, uint64_t& audited) {
+    size_t loads = 0;
+    for (size_t l = 0; l < 32; ++l) loads = std::max(loads, (lanes[l].*addresses).size());
+    uint64_t uncoalesced = 0;
     for (size_t i = 0; i < loads; ++i) {
+        std::vector<uintptr_t> sectors;
+        for (size_t l = 0; l < 32; ++l)
+            if (i < (lanes[l].*addresses).size()) sectors.push_back((lanes[l].*addresses)[i] / 32);
+        const size_t filled = (sectors.size() * bytes + 31) / 32;
+        std::sort(sectors.begin(), sectors.end());
+        sectors.erase(std::unique(sectors.begin(), sectors.end()), sectors.end());
+        if (sectors.size() > filled + 1) ++uncoalesced;
+    }
+    audited += loads;
+    return uncoalesced;
+}
+
+// Accesses to 16 (or 8) bytes a lane of shared memory go by groups of 8 (16) lanes, each of which can reach every one of the 32 banks once.
+void Device::audit(Block& block, size_t w) {
+    Lane* const lanes = &block.lanes[32 * w];
+    const size_t vectors =
+        std::max_element(lanes, lanes + 32, [](const Lane& a, const Lane& b) { return a.vectors.size() < b.vectors.size(); })->vectors.size();
+    for (size_t i = 0; i < vectors; ++i) {
         ++count.audited;
-        const uintptr_t bytes = begin[1].loads[i] - begin[0].loads[i] == 8 ? 8 : 16, lanes = 128 / bytes;
-        for (size_t first = 0; first < 32; first += lanes) {
+        const uintptr_t bytes = lanes[1].vectors[i] - lanes[0].vectors[i] == 8 ? 8 : 16, together = 128 / bytes;
+        for (size_t first = 0; first < 32; first += together) {
             uint32_t banks = 0;
             bool isConflict = false;
-            for (size_t l = first; l < first + lanes; ++l) {
-                const uint32_t mine = (bytes == 8 ? 3u : 15u) << begin[static_cast<ptrdiff_t>(l)].loads[i] / 4 % 32;
+            for (size_t l = first; l < first + together; ++l) {
+                const uint32_t mine = (bytes == 8 ? 3u : 15u) << lanes[l].vectors[i] / 4 % 32;
                 isConflict = isConflict || (banks & mine) != 0;
                 banks |= mine;
             }
             if (isConflict) ++count.bankConflicts;
         }
     }
-    size_t fetches = 0;
-    for (size_t l = 0; l < 32; ++l) fetches = std::max(fetches, begin[static_cast<ptrdiff_t>(l)].fetches.size());
-    for (size_t i = 0; i < fetches; ++i) {
-        ++count.audited;
-        std::vector<uintptr_t> sectors;
-        size_t lanes = 0;
-        for (size_t l = 0; l < 32; ++l) {
-            const std::vector<uintptr_t>& mine = begin[static_cast<ptrdiff_t>(l)].fetches;
-            if (i >= mine.size()) continue;
-            ++lanes;
-            sectors.push_back(mine[i] / 32);
-        }
-        std::sort(sectors.begin(), sectors.end());
-        sectors.erase(std::unique(sectors.begin(), sectors.end()), sectors.end());
-        if (sectors.size() > (lanes * 16 + 31) / 32 + 1) ++count.uncoalesced;
-    }
-    for (size_t l = 0; l < 32; ++l) {
-        begin[static_cast<ptrdiff_t>(l)].loads.clear();
-        begin[static_cast<ptrdiff_t>(l)].fetches.clear();
-    }
+    count.uncoalesced += countUncoalesced(lanes, &Lane::fetches, 16, count.audited);
+    count.uncoalescedScalars += countUncoalesced(lanes, &Lane::scalars, 4, count.scalarLoads);
+    for (size_t l = 0; l < 32; ++l)
+        for (std::vector<uintptr_t>* addresses : {&lanes[l].vectors, &lanes[l].fetches, &lanes[l].scalars}) addresses->clear();
 }
 
 // ---- launch -----------------------------------------------------------------------------------------------------------------------------

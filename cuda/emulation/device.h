@@ -4,9 +4,9 @@
 // seeded scheduler; shuffles, votes and barriers wait until every participant has arrived; shared memory is a heap block of its own for each block,
 // filled with garbage; an asynchronous copy lands at any time between its issue and the wait for it; stores to global memory arrive late (stores.h),
 // atomic loads from it may be stale (order.h).
-// Reported: deadlock, livelock, lanes that meet in different collectives, misaligned copies, races in the workspace, reading what this launch has not
-// written to its scratch; where compiled for it (shadow.cpp) the same of shared memory, and accesses beyond it. Counted: see Counters. Not modelled:
-// divergence inside a collective.
+// Reported: deadlock, livelock, lanes that meet in different collectives, misaligned copies and vectors, races in the workspace, reading what this
+// launch has not written to its scratch; where compiled for it (shadow.cpp) the same of shared memory, and accesses beyond it. Counted: see Counters.
+// Not modelled: divergence inside a collective.
 //
 // A barrier can be left out, and an atomic robbed of its order, by its source line, to see that a test notices.
 #pragma once
@@ -43,11 +43,11 @@ struct Lane {
     char* stack = nullptr;
     Block* block = nullptr;
     uint32_t thread = 0;
-    Clock known;                            // acquired since the last barrier
-    Stores pending;                         // own stores that nobody else need see
-    std::vector<Copy> copies;               // issued and not waited for, oldest first
-    std::vector<uint32_t> groupEnds;        // of the committed groups in it
-    std::vector<uintptr_t> loads, fetches;  // addresses since the last rendezvous, while accesses are audited
+    Clock known;                                       // acquired since the last barrier
+    Stores pending;                                    // own stores that nobody else need see
+    std::vector<Copy> copies;                          // issued and not waited for, oldest first
+    std::vector<uint32_t> groupEnds;                   // of the committed groups in it
+    std::vector<uintptr_t> vectors, fetches, scalars;  // addresses since the last rendezvous, while accesses are audited
 };
 
 // What lanes hand to each other at once. Double, so that a lane may arrive at the next meeting before others have read what this one left.
@@ -111,6 +111,10 @@ class Device {
     T load(const T* at);
     // Of an ordinary load of what may lie in scratch memory: reports a race, and a read of what this launch has not written. By words of 4 bytes.
     void checkOrdered(const void* at, size_t bytes);
+    // Of an access to `bytes` at once, a power of two.
+    void checkAligned(const void* at, size_t bytes) {
+        if (reinterpret_cast<uintptr_t>(at) & (bytes - 1)) fail("an access to several words at once off its boundary");
+    }
     void copy16(void* to, const void* from, bool isValid);
     void commit();
     void wait(uint32_t leave);
@@ -119,11 +123,16 @@ class Device {
     void checkShared(const void* at, size_t bytes, bool isWrite);
     void spin();
     void endSpin() { idle_ = 0; }
-    void auditLoad(const void* address, size_t bytes) {
+    // An access to 16 (or 8) bytes of shared memory at once, or of the watched memory.
+    void auditVector(const void* address, size_t bytes) {
         if (launch_.watched &&
             static_cast<size_t>(static_cast<const char*>(address) - static_cast<const char*>(launch_.watched)) < launch_.watchedBytes)
             count.gathered += bytes;
-        if (launch_.isAudited) current_->loads.push_back(reinterpret_cast<uintptr_t>(address));
+        if (launch_.isAudited) current_->vectors.push_back(reinterpret_cast<uintptr_t>(address));
+    }
+    // A load of one float32 of a query from global memory.
+    void auditScalar(const void* address) {
+        if (launch_.isAudited) current_->scalars.push_back(reinterpret_cast<uintptr_t>(address));
     }
 
   private:
@@ -155,6 +164,7 @@ class Device {
     void runTurn(Block& block, size_t warp, Stores& orphans);
     std::unique_ptr<Block> startBlock(uint32_t index);
     void audit(Block& block, size_t warp);
+    static uint64_t countUncoalesced(const Lane* lanes, std::vector<uintptr_t> Lane::*addresses, size_t bytes, uint64_t& audited);
     bool isScratch(const void* at) const {
         return launch_.scratch &&
                static_cast<size_t>(static_cast<const char*>(at) - static_cast<const char*>(launch_.scratch)) < launch_.scratchBytes;

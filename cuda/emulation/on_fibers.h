@@ -25,6 +25,7 @@ T valueOfRaw(uint64_t raw) {
 inline uint32_t threadIndex() { return device.lane().thread; }
 inline uint32_t gridSize() { return device.gridSize(); }
 inline char* sharedMemory() { return device.lane().block->shared; }
+inline void checkAligned(const void* p, size_t bytes) { device.checkAligned(p, bytes); }
 
 // ---- within a block ---------------------------------------------------------------------------------------------------------------------
 
@@ -88,6 +89,7 @@ T loadGlobal(const T* p) {
     return device.load(p);
 }
 inline float loadOrdered(const float* p) {
+    device.auditScalar(p);
     device.checkOrdered(p, sizeof *p);
     return *p;
 }
@@ -114,7 +116,8 @@ void copyWait() {
 // ---- codes ------------------------------------------------------------------------------------------------------------------------------
 
 inline Quad loadGlobal16(const uint64_t* p) {
-    const uint64_t words[2] = {device.load(p), device.load(p + 1)};
+    checkAligned(p, 16);
+    alignas(16) const uint64_t words[2] = {device.load(p), device.load(p + 1)};
     return load16(words);
 }
 inline void multiplyCodes(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Where where = Where::current()) {
@@ -133,9 +136,15 @@ inline void multiplyCodes(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_
 
 template <typename T>
 void load4(float (&to)[4], const T* p) {
-    device.auditLoad(p, 4 * sizeof(T));
+    checkAligned(p, 4 * sizeof(T));
+    device.auditVector(p, 4 * sizeof(T));
     device.checkOrdered(p, 4 * sizeof(T));
     for (int c = 0; c < 4; ++c) to[c] = toFloat(p[c]);
+}
+inline void store4(float* p, const float (&v)[4]) {
+    checkAligned(p, sizeof v);
+    device.auditVector(p, sizeof v);
+    std::memcpy(p, v, sizeof v);
 }
 
 }  // namespace rtd::cuda

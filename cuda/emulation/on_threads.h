@@ -78,6 +78,7 @@ using emulation::device;
 inline uint32_t threadIndex() { return device.lane().thread; }
 inline uint32_t gridSize() { return device.lane().grid; }
 inline char* sharedMemory() { return device.lane().block->shared; }
+inline void checkAligned(const void*, size_t) {}
 
 // ---- within a block ---------------------------------------------------------------------------------------------------------------------
 
@@ -197,5 +198,6 @@ template <typename T>
 void load4(float (&to)[4], const T* p) {
     for (int c = 0; c < 4; ++c) to[c] = toFloat(p[c]);
 }
+inline void store4(float* p, const float (&v)[4]) { std::memcpy(p, v, sizeof v); }
 
 }  // namespace rtd::cuda

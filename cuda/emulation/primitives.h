@@ -15,15 +15,21 @@ namespace rtd::cuda {
 
 inline uint32_t leadingZeros(uint64_t v) { return static_cast<uint32_t>(std::countl_zero(v)); }
 
+void checkAligned(const void* p, size_t bytes);  // of what a GPU reads or writes at once, and faults where it lies off its boundary
+
 struct alignas(16) Quad {
     uint32_t words[4];
 };
 inline Quad load16(const void* p) {
+    checkAligned(p, 16);
     Quad quad;
     std::memcpy(&quad, p, sizeof quad);
     return quad;
 }
-inline Quad loadShared16(const void* p) { return *static_cast<const Quad*>(p); }
+inline Quad loadShared16(const void* p) {
+    checkAligned(p, 16);
+    return *static_cast<const Quad*>(p);
+}
 
 inline int32_t dp4a(uint32_t codes, uint32_t z, int32_t sum) {
     for (uint32_t at = 0; at < 32; at += 8) sum += static_cast<int32_t>(codes >> at & 255) * static_cast<int8_t>(z >> at);
@@ -47,7 +53,6 @@ using Single = float;
 using Half = F16;
 using Brain = Bf16;
 inline Half toHalf(float v) { return toF16(v); }
-inline void store4(float* p, const float (&v)[4]) { std::memcpy(p, v, sizeof v); }
 
 }  // namespace rtd::cuda
 

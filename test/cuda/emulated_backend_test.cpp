@@ -31,7 +31,7 @@ TEST("it is known by its name and is never the default") {
     CHECK(isFound);
 }
 
-TEST("a call is one launch, a transform included") {
+TEST("a call is one launch, a transform and a cascade included") {
     for (const uint32_t inputs : {0u, 9u}) {
         Shape shape;
         shape.batch = 17;
@@ -39,11 +39,15 @@ TEST("a call is one launch, a transform included") {
         const rtd_transform transform = c.through.view();
         rtd_index_options options = indexOptions(c.through.inputs, shape.metric, shape.dtype, 1, testedBackend());
         options.transform = &transform;
+        options.cascade = RTD_CASCADE_ALWAYS;
         const TestIndex index(options);
         fillIndex(index, c.given);
-        const uint64_t before = rtd::emulation::device.count.launches;
-        checkSame(run(index, c.given, {testedBackend()}), expected(c.searched, RTD_F32));
-        CHECK_EQUAL(rtd::emulation::device.count.launches - before, 1);
+        for (const bool isSealed : {false, true}) {
+            if (isSealed) CHECK_OK(rtd_index_seal(index, nullptr));
+            const uint64_t before = rtd::emulation::device.count.launches;
+            checkSame(run(index, c.given, {testedBackend()}), expected(c.searched, RTD_F32));
+            CHECK_EQUAL(rtd::emulation::device.count.launches - before, 1);
+        }
     }
 }
 

@@ -138,6 +138,41 @@ TEST("a relaxed store must not meet a read-modify-write") {
     CHECK_EQUAL(countRaces(store, [](Words& w) { addRelaxed(&w.data, 1u); }), 200);
 }
 
+TEST("accesses to several words at once must lie on their boundary") {
+    alignas(16) uint64_t words[4] = {};
+    const auto report = [&](const std::function<void(char*)>& access, size_t offset) {
+        return device.launch({1, 32, 1, 128, 1}, [&] {
+            if (threadIndex() == 0) access(reinterpret_cast<char*>(words) + offset);
+        });
+    };
+    const std::function<void(char*)> wide[] = {
+        [](char* p) { load16(p); },
+        [](char* p) { loadShared16(p); },
+        [](char* p) { loadGlobal16(reinterpret_cast<uint64_t*>(p)); },
+        [](char* p) {
+            store4(reinterpret_cast<float*>(p), {1, 2, 3, 4});
+        },
+        [](char* p) { copyAsync16(sharedMemory(), p, true); },
+        [](char* p) {
+            float v[4];
+            load4(v, reinterpret_cast<float*>(p));
+        },
+    };
+    const std::string kOff = "an access to several words at once off its boundary";
+    for (const auto& access : wide) {
+        CHECK_EQUAL(report(access, 0), "");
+        CHECK_EQUAL(report(access, 8), kOff);
+        CHECK_EQUAL(report(access, 16), "");
+    }
+    const auto load4Halves = [](char* p) {
+        float v[4];
+        load4(v, reinterpret_cast<Half*>(p));
+    };
+    CHECK_EQUAL(report(load4Halves, 8), "");
+    CHECK_EQUAL(report(load4Halves, 4), kOff);
+    CHECK_EQUAL(report([&](char* p) { copyAsync16(sharedMemory() + 8, p, true); }, 0), kOff);
+}
+
 TEST("scratch that the launch has not written must not be read") {
     const Body read = [](Words& w) { loadGlobal(&w.wide); };
     const Body writeAndRead = [](Words& w) {

@@ -37,11 +37,11 @@ void print(const Counted& counted, const char* separator) {
     KernelCost cost;
     const Case c = makeCase(shape, 1, true);
     checkSame(runKernel(c, way, &cost), expected(c, RTD_F32));
-    std::printf("%s{\"name\":\"%s\",\"config\":\"%s\",\"calls\":%" PRIu64 ",\"launches\":%" PRIu64 ",\"neededBytes\":%" PRIu64
-                ",\"firstTouchedBytes\":%" PRIu64 ",\"furtherBytes\":%" PRIu64 ",\"auditedAccesses\":%" PRIu64 ",\"bankConflicts\":%" PRIu64
-                ",\"uncoalesced\":%" PRIu64 "}",
-                separator, counted.name, kernelConfigName(counted.config).c_str(), cost.calls, cost.launches, cost.neededBytes, cost.firstTouches,
-                cost.furtherTouches, cost.audited, cost.bankConflicts, cost.uncoalesced);
+    std::printf("%s{\"name\":\"%s\",\"config\":\"%s\",\"neededBytes\":%" PRIu64 ",\"firstTouchedBytes\":%" PRIu64 ",\"furtherBytes\":%" PRIu64
+                ",\"auditedAccesses\":%" PRIu64 ",\"bankConflicts\":%" PRIu64 ",\"uncoalesced\":%" PRIu64 ",\"queryLoads\":%" PRIu64
+                ",\"uncoalescedQueryLoads\":%" PRIu64 "}",
+                separator, counted.name, kKernelConfigs[counted.config].text().c_str(), cost.neededBytes, cost.firstTouches, cost.furtherTouches,
+                cost.audited, cost.bankConflicts, cost.uncoalesced, cost.scalarLoads, cost.uncoalescedScalars);
 }
 
 }  // namespace

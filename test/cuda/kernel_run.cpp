@@ -7,6 +7,7 @@
 #include <optional>
 #include <random>
 #include <set>
+#include <utility>
 
 #include "../harness.h"
 #include "cascade/build.h"
@@ -328,16 +329,16 @@ Answer runAs(const Case& c, const KernelWay& way, KernelCost& cost) {
             cost.pooled += static_cast<uint64_t>(std::count_if(pools, pools + size_t{workspaceLayout.rows} * workspaceLayout.poolCapacity,
                                                                [](uint64_t entry) { return entry != 0xd7d7d7d7d7d7d7d7u; }));
             std::memset(workspace.data() + workspaceLayout.stateBytes(), 0xd7, workspace.size() - workspaceLayout.stateBytes());
-            cost.launches += device.count.launches - before.launches;
             cost.firstTouches += device.count.firstTouches - before.firstTouches;
             cost.furtherTouches += device.count.furtherTouches - before.furtherTouches;
             cost.bankConflicts += device.count.bankConflicts - before.bankConflicts;
             cost.uncoalesced += device.count.uncoalesced - before.uncoalesced;
+            cost.scalarLoads += device.count.scalarLoads - before.scalarLoads;
+            cost.uncoalescedScalars += device.count.uncoalescedScalars - before.uncoalescedScalars;
             cost.checked += device.count.checked - before.checked;
             cost.gathered += device.count.gathered - before.gathered;
             cost.audited += device.count.audited - before.audited;
             cost.neededBytes += size_t{s.entries} * s.heads * layout.headBytes;
-            ++cost.calls;
             if (launch + 1 == way.launches)
                 for (size_t b = 0; b < batch; ++b)
                     for (size_t v = 0; v < s.vocabulary; ++v) answer.logits.push_back(logits.at(b, v));
@@ -347,44 +348,31 @@ Answer runAs(const Case& c, const KernelWay& way, KernelCost& cost) {
     return answer;
 }
 
-// The shapes that tests run: every number of queries a pass, few and many warps and stages.
-template <typename Key, bool isDot>
-Answer runConfig(const Case& c, const KernelWay& way, KernelCost& cost) {
-    switch (way.config) {
-        case 0:
-            return runAs<Config<Key, isDot, 1, 2, 3>>(c, way, cost);
-        case 1:
-            return runAs<Config<Key, isDot, 4, 4, 4>>(c, way, cost);
-        case 2:
-            return runAs<Config<Key, isDot, 16, 2, 3>>(c, way, cost);
-        case 3:
-            return runAs<Config<Key, isDot, 8, 4, 2>>(c, way, cost);
-        case 4:
-            return runAs<Config<Key, isDot, 4, 8, 6>>(c, way, cost);
-        case 5:
-            return runAs<Config<Key, isDot, 1, 8, 4>>(c, way, cost);
-        default:
-            return runAs<Config<Key, isDot, 16, 4, 3>>(c, way, cost);
-    }
+template <typename Key, bool isDot, size_t... at>
+Answer runConfig(const Case& c, const KernelWay& way, KernelCost& cost, std::index_sequence<at...>) {
+    Answer answer;
+    ((way.config == at
+          ? void(answer = runAs<Config<Key, isDot, kKernelConfigs[at].queries, kKernelConfigs[at].warps, kKernelConfigs[at].stages>>(c, way, cost))
+          : void()),
+     ...);
+    return answer;
 }
 
 template <typename Key>
 Answer runMetric(const Case& c, const KernelWay& way, KernelCost& cost) {
-    return c.shape.metric == RTD_DOT ? runConfig<Key, true>(c, way, cost) : runConfig<Key, false>(c, way, cost);
+    constexpr std::make_index_sequence<kKernelConfigCount> all;
+    return c.shape.metric == RTD_DOT ? runConfig<Key, true>(c, way, cost, all) : runConfig<Key, false>(c, way, cost, all);
 }
 
 }  // namespace
 
-uint32_t kernelConfigCount() { return 7; }
-std::string kernelConfigName(uint32_t config) {
-    constexpr const char* kNames[] = {"1 query, 2 warps, 3 stages",   "4 queries, 4 warps, 4 stages", "16 queries, 2 warps, 3 stages",
-                                      "8 queries, 4 warps, 2 stages", "4 queries, 8 warps, 6 stages", "1 query, 8 warps, 4 stages",
-                                      "16 queries, 4 warps, 3 stages"};
-    return kNames[config];
+std::string KernelConfig::text() const {
+    return std::to_string(queries) + (queries == 1 ? " query, " : " queries, ") + std::to_string(warps) + " warps, " + std::to_string(stages) +
+           " stages";
 }
 
 std::string KernelWay::text() const {
-    return kernelConfigName(config) + ", seed " + std::to_string(seed) + ", grid " + std::to_string(grid) + "/" + std::to_string(resident) +
+    return kKernelConfigs[config].text() + ", seed " + std::to_string(seed) + ", grid " + std::to_string(grid) + "/" + std::to_string(resident) +
            ", pool " + std::to_string(smallestPool) + ", " + std::to_string(tilesPerTicket) + " tiles a ticket, merges above " +
            std::to_string(splitAbove) + " in " + std::to_string(mergeParts) + (logitsDtype == RTD_F16 ? ", float16 logits" : "") +
            (through ? ", through a transform" : "") + (queriesAreHalf ? ", float16 queries" : "") + (isPadded ? ", padded" : "") +

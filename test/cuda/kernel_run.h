@@ -1,6 +1,7 @@
 // The kernel on the emulated device, run on the cases of test/core.
 #pragma once
 #include <cstdint>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -13,9 +14,26 @@ enum class Seeds { none, near, random };
 // How much of a case's entries is sifted by a cascade: none, or two stretches, by levels 1 to 3 or by the tensor cores where there is a level 3.
 enum class Sifting { none, levels, tensors };
 
+// An instantiation of the kernel, for every dtype and metric.
+struct KernelConfig {
+    uint32_t queries, warps, stages;
+
+    std::string text() const;  // "<queries> queries, <warps> warps, <stages> stages"
+};
+
+// First one of every number of queries with few warps, which run faster here, and in a program that is compiled for them no others; then what ships
+// (cuda/instantiations.h).
+constexpr KernelConfig kKernelConfigs[] = {
+    {1, 2, 3}, {4, 4, 4}, {16, 2, 3}, {8, 4, 2},
+#if !defined(RTD_SMALL_CONFIGS)
+    {4, 8, 6}, {1, 8, 4}, {16, 8, 4}, {8, 8, 3}, {1, 8, 2}, {4, 8, 2},
+#endif
+};
+constexpr uint32_t kKernelConfigCount = std::size(kKernelConfigs), kSmallConfigCount = 4;
+
 // How a case is run; every way must give the same bits.
 struct KernelWay {
-    uint32_t config = 0;  // of kernelConfigs()
+    uint32_t config = 0;  // of kKernelConfigs
     uint64_t seed = 1;    // of the scheduler
     uint32_t grid = 3, resident = 3;
     uint32_t smallestPool = 4096;  // small ones are cut often
@@ -37,14 +55,11 @@ struct KernelWay {
 
 // What the launches of a run cost.
 struct KernelCost {
-    uint64_t launches = 0, calls = 0, firstTouches = 0, furtherTouches = 0, neededBytes = 0, bankConflicts = 0, uncoalesced = 0, audited = 0,
-             checked = 0, pooled = 0;  // places of pools that were written
-    uint64_t gathered = 0;             // bytes of keys that were read other than by the scan
+    uint64_t firstTouches = 0, furtherTouches = 0, neededBytes = 0, bankConflicts = 0, uncoalesced = 0, audited = 0, checked = 0,
+             pooled = 0;                               // places of pools that were written
+    uint64_t gathered = 0;                             // bytes of keys that were read other than by the scan
+    uint64_t scalarLoads = 0, uncoalescedScalars = 0;  // of queries that copies cannot take as they are
 };
-
-// Names of the instantiations for keys of a dtype and a metric: "<queries> queries, <warps> warps, <stages> stages".
-uint32_t kernelConfigCount();
-std::string kernelConfigName(uint32_t config);
 
 // Runs a case and fails the test if the device reports anything, or if the workspace is not all zero afterwards. The way's pool grows to what
 // the case's k needs.

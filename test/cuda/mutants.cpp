@@ -99,7 +99,7 @@ int firstCaught(const Mutant& mutant, int cases) {
             through.given.queries[broken * through.through.inputs + transforms() % through.through.inputs] = transforms() % 2 ? NAN : INFINITY;
         if (random() % 16 == 0)
             for (rtd_row_options& row : c.rows) row.flags |= RTD_ROW_SKIP;
-        way.config = static_cast<uint32_t>(random() % 4);
+        way.config = static_cast<uint32_t>(random() % kKernelConfigCount);
         way.seed = random();
         way.grid = 1 + static_cast<uint32_t>(random() % 8);
         way.resident = 1 + static_cast<uint32_t>(random() % way.grid);

@@ -70,18 +70,33 @@ TEST("the shadow sees reads of copies that were not waited for") {
 TEST("the kernel reads what was written and stays within shared memory") {
     std::mt19937_64 random(11);
     KernelCost cost;
-    for (uint64_t i = 0; i < 400; ++i) {
+    for (uint64_t i = 0; i < 120; ++i) {
         Shape shape = randomShape(random);
         if (shape.entries > 1000) shape.entries = 300;
         if (shape.batch > 20) shape.batch = 17;
-        const Case c = makeCase(shape, i, false);
+        if (random() % 3 == 0) shape.dim = shape.heads * (random() % 2 ? 256 : 140);  // levels of a cascade
+        Case c = makeCase(shape, i, false);
         KernelWay way;
-        way.config = static_cast<uint32_t>(random() % kernelConfigCount());
+        ThroughCase through;
+        if (i % 3 == 0) {
+            through = makeThroughCase(shape, randomInputs(random, shape), i, false);
+            c = through.searched;
+            way.through = &through;
+        }
+        way.config = static_cast<uint32_t>(random() % (random() % 4 ? kSmallConfigCount : kKernelConfigCount));
         way.seed = random();
         way.grid = 1 + static_cast<uint32_t>(random() % 3);
         way.resident = way.grid;
         way.smallestPool = 64;
+        way.seeds = static_cast<Seeds>(random() % 3);
+        way.mergeParts = 1 + static_cast<uint32_t>(random() % 4);
         way.isPadded = random() % 2;
+        way.launches = 2;
+        if (random() % 2) {
+            way.sifting = random() % 2 ? Sifting::levels : Sifting::tensors;
+            way.shareKeys = 32 << random() % 3;
+            way.giveUpPercent = random() % 3 ? 1000 : 20;
+        }
         way.isShadowed = true;
         checkSame(runKernel(c, way, &cost), expected(c, RTD_F32));
     }

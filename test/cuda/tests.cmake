@@ -5,7 +5,7 @@ if(RTD_SANITIZE MATCHES "thread")
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/kernel_run.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/main.cpp
         ${CMAKE_CURRENT_SOURCE_DIR}/cuda/threads_test.cpp)
-    target_compile_definitions(test_cuda_threads PRIVATE RTD_LANES_ARE_THREADS)
+    target_compile_definitions(test_cuda_threads PRIVATE RTD_LANES_ARE_THREADS RTD_SMALL_CONFIGS)
     target_compile_options(test_cuda_threads PRIVATE -Wno-unknown-pragmas)
     target_include_directories(test_cuda_threads PRIVATE ${CMAKE_SOURCE_DIR}/cuda)
     target_link_libraries(test_cuda_threads PRIVATE rtd_harness)
@@ -58,7 +58,7 @@ else()
             COMMAND break_kernel ${CMAKE_SOURCE_DIR}/cuda ${CMAKE_CURRENT_BINARY_DIR}/faulty ${kernel_files})
         add_executable(test_cuda_mutants ${CMAKE_CURRENT_SOURCE_DIR}/cuda/kernel_run.cpp ${CMAKE_CURRENT_SOURCE_DIR}/cuda/mutants.cpp ${faulty_files})
         target_include_directories(test_cuda_mutants BEFORE PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/faulty)
-        target_compile_definitions(test_cuda_mutants PRIVATE RTD_CUDA_SOURCES="${CMAKE_SOURCE_DIR}/cuda")
+        target_compile_definitions(test_cuda_mutants PRIVATE RTD_CUDA_SOURCES="${CMAKE_SOURCE_DIR}/cuda" RTD_SMALL_CONFIGS)
         target_link_libraries(test_cuda_mutants PRIVATE rtd_harness rtd_emulation)
         add_test(NAME cuda_mutants COMMAND test_cuda_mutants 1000)
         set_tests_properties(cuda_mutants PROPERTIES COST 1000)  # the longest: begins first
