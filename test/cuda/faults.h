@@ -87,6 +87,8 @@ constexpr Fault kFaults[] = {
     {"outliers are ruled out", "levels.cuh", "if (norm == kOutlierNorm)", "norm == kOutlierNorm", "false"},
     {"half of a query is left out", "levels.cuh", "return (static_cast<uint32_t>(high)", "static_cast<uint32_t>(low)", "0u"},
     {"half of a query is left out", "tensor.cuh", "static_cast<uint32_t>(sums[1]", "static_cast<uint32_t>(sums[1][n][i])", "0u"},
+    {"copies of codes close no group", "tensor.cuh", "copyCommit", "copyCommit()", ""},
+    {"the wait for codes is left out", "tensor.cuh", "copyWait<0>", "copyWait<0>()", ""},
     {"a tile's other half", "tensor.cuh", "key - group + row, q, sum", "key - group + row", "(key - group + row) ^ 16"},
     {"nothing is as near as the bound", "sift.cuh", "return roundedUp(distances", "distances.radius(value)", "0.5 * distances.radius(value)"},
     {"keys are taken twice", "sift.cuh", "        score = kTaken", "score = kTaken", ""},
