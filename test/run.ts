@@ -136,7 +136,7 @@ async function sanitizedAddon(): Promise<Count> {
     return vitest("addon-asan", env, ["test/lib/", "--exclude", "**/{package,runtimes}.test.ts"]);
 }
 
-/** What nvcc makes of the kernels, for some architectures of each family, and of the programs for a machine with a GPU. */
+/** What nvcc makes of the kernels for sm_75 and sm_90, whether the other budgets are of these sources, and the programs for a machine with a GPU. */
 async function kernels(): Promise<Count> {
     const { stdout } = await show(process.execPath, ["dist/bench/kernel/report.js", "75", "90"]);
     const found = /^(\d+) passed, (\d+) failed$/m.exec(stdout);
@@ -216,7 +216,7 @@ const suites: Suite[] = [
     },
     {
         name: "kernels",
-        what: "the CUDA kernels as nvcc compiles them, for some architectures of each family",
+        what: "the CUDA kernels as nvcc compiles them for sm_75 and sm_90, and that the budgets of the others are of the same sources",
         needs: [
             cmake,
             { tool: "build/cuda/bin/python", args: ["-c", "import nvidia.cu13"], install: "by npm run kernel:toolchain" },
