@@ -3,11 +3,12 @@
  * He, Neubig & Berg-Kirkpatrick 2021), and as many entries left out by chance. Weights of entries are in no index: merging would have to be worth it first.
  */
 import { Datastore } from "../datastore.js";
-import { blockInterval, blockTokens, type Estimate } from "../evaluation/bootstrap.js";
+import type { Estimate } from "../evaluation/bootstrap.js";
 import { mergeReference } from "../evaluation/merge.js";
 import { perplexity } from "../evaluation/metrics.js";
 import { runModel, type ModelRun } from "../evaluation/model-run.js";
 import { RunCache } from "../evaluation/run-cache.js";
+import { changeOf } from "../evaluation/text.js";
 import { fingerprintModel } from "../llama/fingerprint.js";
 import type { LlamaModel, Token } from "../node-llama-cpp.js";
 import { passagesOf, type Progress } from "../recipes/build.js";
@@ -82,12 +83,13 @@ export async function measureThinning(task: MeasuredTask, path: string, options:
             ...(await merged(everything, entries, signal)),
         ];
         everything.dispose();
-        const score = async (kept: Kept) => logsOf(entries, kept, scoring);
+        const score = (kept: Kept) => logsOf(entries, kept, scoring);
         const whole: Kept = { way: "all", ids: Uint32Array.from(all.keys()) };
         const thinned: Thinned[] = [thinnedOf(whole, await score(whole), run)];
         for (const [done, way] of ways.entries()) {
             onProgress?.(`${task.title}, thinned`, { done, total: ways.length, unit: "stores" });
-            const chance: Kept = { way: "as many by chance", ids: shuffle([...whole.ids], 1).slice(0, way.ids.length).sort((a, b) => a - b) as never }; // prettier-ignore
+            const some = Uint32Array.from(shuffle([...whole.ids], 1).slice(0, way.ids.length)).sort();
+            const chance: Kept = { way: "as many by chance", ids: some };
             const [logs, byChance] = [await score(way), await score(chance)];
             thinned.push(thinnedOf(way, logs, run, byChance), thinnedOf(chance, byChance, run));
         }
@@ -184,16 +186,12 @@ async function logsOf(entries: Entries, { ids, weights }: Kept, scoring: Scoring
 }
 
 function thinnedOf({ way, ids }: Kept, logs: Float64Array, run: ModelRun, byChance?: Float64Array): Thinned {
-    const above = (against: Float64Array): Estimate => {
-        const gains = logs.map((log, i) => log - (against[i] as number));
-        return { value: perplexity(gains) - 1, interval: blockInterval(gains, blockTokens, (mean) => Math.exp(-mean) - 1) };
-    };
     return {
         way,
         entries: ids.length,
         perplexity: perplexity(logs),
-        change: above(run.logProbabilities),
-        ...(byChance && { againstChance: above(byChance) }),
+        change: changeOf(logs, run.logProbabilities),
+        ...(byChance && { againstChance: changeOf(logs, byChance) }),
     };
 }
 

@@ -1,6 +1,6 @@
 /** Perplexity of a text, without and with the reference, in the windows that text datastores are built in. */
 import type { Passage } from "../recipes/passage.js";
-import { blockInterval, blockTokens, type Interval } from "./bootstrap.js";
+import { blockInterval, blockTokens, type Estimate, type Interval } from "./bootstrap.js";
 import { mergeReference } from "./merge.js";
 import { perplexity } from "./metrics.js";
 import { runModel, type RunOptions } from "./model-run.js";
@@ -14,7 +14,7 @@ export interface Perplexity {
     firstHalf: number;
     secondHalf: number;
     /** By which share the perplexity is above the model's (negative: below), block by block. */
-    change: { value: number; interval: Interval } | undefined;
+    change: Estimate | undefined;
     count: number;
 }
 
@@ -67,17 +67,19 @@ export function courseOf(model: Float64Array, rtd: Float64Array): Stretch[] {
 export function figures(logs: Float64Array, bytes: number, against?: Float64Array): Perplexity {
     const middle = Math.ceil(logs.length / 2);
     const sum = logs.reduce((total, log) => total + log, 0);
-    const gains = against && logs.map((log, i) => log - (against[i] as number));
     return {
         perplexity: perplexity(logs),
         interval: blockInterval(logs, blockTokens, (mean) => Math.exp(-mean)),
         bitsPerByte: -sum / Math.LN2 / bytes,
         firstHalf: perplexity(logs.subarray(0, middle)),
         secondHalf: perplexity(logs.subarray(middle)),
-        change: gains && {
-            value: perplexity(gains) - 1,
-            interval: blockInterval(gains, blockTokens, (mean) => Math.exp(-mean) - 1),
-        },
+        change: against && changeOf(logs, against),
         count: logs.length,
     };
+}
+
+/** By which share the perplexity is above another's (negative: below), block by block. */
+export function changeOf(logs: Float64Array, against: Float64Array): Estimate {
+    const gains = logs.map((log, i) => log - (against[i] as number));
+    return { value: perplexity(gains) - 1, interval: blockInterval(gains, blockTokens, (mean) => Math.exp(-mean) - 1) };
 }
